@@ -1,0 +1,1 @@
+"""NiceGUI pages, one file per page."""

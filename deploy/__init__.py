@@ -1,0 +1,1 @@
+"""Assembles the programs: command line, embedded servers, process supervision."""

@@ -1,0 +1,1 @@
+"""From stream to database: decodes reports, removes duplicates, writes in bulk, settles consumption, finds leaks."""

@@ -1,0 +1,1 @@
+"""One file per payload format, its test vectors beside it."""

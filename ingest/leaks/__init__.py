@@ -1,0 +1,1 @@
+"""Rules that turn consumption and device state into alerts with evidence."""

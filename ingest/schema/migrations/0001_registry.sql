@@ -1,0 +1,88 @@
+-- What is where: zones, service points, meters, devices and the dated links between them (DESIGN section 4),
+-- and the outbox that carries their changes to the gateways (section 3.8).
+
+CREATE TABLE zones (
+    zone_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parent_id bigint REFERENCES zones,
+    code      text NOT NULL UNIQUE,
+    name      text NOT NULL,
+    kind      text NOT NULL DEFAULT 'dma' CHECK (kind IN ('city', 'township', 'dma', 'building'))
+);
+
+CREATE TABLE service_points (
+    service_point_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    zone_id          bigint REFERENCES zones,
+    address          text NOT NULL DEFAULT '',
+    latitude         double precision CHECK (latitude BETWEEN -90 AND 90),
+    longitude        double precision CHECK (longitude BETWEEN -180 AND 180),
+    use_class        text NOT NULL DEFAULT 'household',
+    customer         text NOT NULL DEFAULT '',
+    critical         boolean NOT NULL DEFAULT false    -- hospital, fire main, vulnerable customer: never closed
+);
+CREATE INDEX ON service_points (zone_id);
+
+CREATE TABLE meters (
+    meter_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    serial          text NOT NULL UNIQUE CHECK (serial <> ''),
+    maker           text NOT NULL DEFAULT '',
+    model           text NOT NULL DEFAULT '',
+    dn_mm           integer NOT NULL DEFAULT 15 CHECK (dn_mm > 0),
+    q3_l_h          integer NOT NULL DEFAULT 2500 CHECK (q3_l_h > 0),       -- OIML R 49 permanent flow rate
+    register_max_ml bigint NOT NULL DEFAULT 100000000000000 CHECK (register_max_ml > 0),
+    pulse_ml        bigint NOT NULL DEFAULT 1000 CHECK (pulse_ml > 0)
+);
+
+CREATE TABLE devices (
+    device_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device        text NOT NULL UNIQUE CHECK (device <> ''),   -- canonical name: IMEI, else serial of its meter
+    imei          text UNIQUE,
+    plain_sources cidr[] NOT NULL DEFAULT '{}',                -- networks it may speak from without a key
+    has_key       boolean NOT NULL DEFAULT false,
+    enabled       boolean NOT NULL DEFAULT true,
+    firmware      text NOT NULL DEFAULT ''
+);
+
+CREATE TABLE installations (
+    installation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    service_point_id bigint NOT NULL REFERENCES service_points,
+    meter_id         bigint NOT NULL REFERENCES meters,
+    device_id        bigint NOT NULL REFERENCES devices,
+    valid_from       timestamptz NOT NULL,
+    valid_to         timestamptz,                              -- NULL: still there
+    start_index_ml   bigint,
+    multiplier       integer NOT NULL DEFAULT 1 CHECK (multiplier > 0),
+    CHECK (valid_to IS NULL OR valid_to > valid_from)
+);
+CREATE INDEX ON installations (device_id, valid_from);
+CREATE INDEX ON installations (service_point_id, valid_from);
+CREATE UNIQUE INDEX ON installations (meter_id) WHERE valid_to IS NULL;
+CREATE UNIQUE INDEX installations_open_device ON installations (device_id) WHERE valid_to IS NULL;
+
+-- A row says only that a device changed; the publisher reads its whole current self, so order does not matter.
+CREATE TABLE outbox (
+    outbox_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device     text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE FUNCTION outbox_devices() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO outbox (device) VALUES (OLD.device);
+    END IF;
+    IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND NEW.device <> OLD.device) THEN
+        INSERT INTO outbox (device) VALUES (NEW.device);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER devices_outbox AFTER INSERT OR UPDATE OR DELETE ON devices
+    FOR EACH ROW EXECUTE FUNCTION outbox_devices();
+
+CREATE FUNCTION outbox_installations() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO outbox (device)
+    SELECT device FROM devices WHERE device_id = COALESCE(NEW.device_id, OLD.device_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER installations_outbox AFTER INSERT OR UPDATE OR DELETE ON installations
+    FOR EACH ROW EXECUTE FUNCTION outbox_installations();

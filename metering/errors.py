@@ -1,0 +1,106 @@
+"""Every error the platform raises on purpose.
+
+NbwaterError                    base; `label` is the metric label, `coap` the CoAP code, `http` the HTTP status
+├── SettingsError               the configuration cannot be used
+├── StartError                  a program cannot start or serve (port taken, directory, version): exit code 1
+│   ├── SchemaError             the database's schema is not the one this program knows
+│   └── StreamContractError     a stream is not configured as DESIGN section 3.3 demands
+├── EnvelopeError               bytes in the stream that are no envelope
+├── DecodeError                 a payload that its decoder cannot read; `reason` is a short stable word
+├── CustodyError                the stream did not take a report
+│   ├── StreamFullError         it refused: back pressure
+│   └── CustodyUnknownError     no answer in time: it may or may not be stored
+├── FencedError                 another worker holds the lease now
+└── RequestError                a person's or program's request that cannot be done
+    ├── NotFoundError
+    ├── ConflictError
+    └── ImportRowsError         rows of an import file; `rows` lists (line, column, message)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class NbwaterError(Exception):
+    label = "error"
+    coap = "5.00"
+    http = 500
+
+
+class SettingsError(NbwaterError):
+    label = "settings"
+
+
+class StartError(NbwaterError):
+    label = "start"
+
+
+class SchemaError(StartError):
+    label = "schema"
+
+
+class StreamContractError(StartError):
+    label = "stream_contract"
+
+
+class EnvelopeError(NbwaterError):
+    label = "envelope"
+
+
+class DecodeError(NbwaterError):
+    """`reason` is a short stable word for metrics and filters; the message tells a person what was seen."""
+
+    label = "decode"
+    coap = "4.00"
+    http = 400
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CustodyError(NbwaterError):
+    label = "custody"
+    coap = "5.03"
+    http = 503
+
+
+class StreamFullError(CustodyError):
+    label = "stream_full"
+
+
+class CustodyUnknownError(CustodyError):
+    label = "custody_unknown"
+
+
+class FencedError(NbwaterError):
+    label = "fenced"
+
+
+class RequestError(NbwaterError):
+    label = "request"
+    coap = "4.00"
+    http = 400
+
+
+class NotFoundError(RequestError):
+    label = "not_found"
+    coap = "4.04"
+    http = 404
+
+
+class ConflictError(RequestError):
+    label = "conflict"
+    http = 409
+
+
+class ImportRowsError(RequestError):
+    """Rows of an import file that cannot be taken; nothing of the file was."""
+
+    label = "import_rows"
+    http = 422
+
+    def __init__(self, rows: Sequence[tuple[int, str, str]]) -> None:
+        super().__init__(f"{len(rows)} error(s), nothing was imported")
+        self.rows = list(rows)

@@ -1,0 +1,114 @@
+"""The words of the platform (DESIGN section 4) as types. Units are in the names; instants are UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, NewType
+
+DeviceName = NewType("DeviceName", str)
+"""Canonical name of a device: its IMEI, or the meter's serial when it has none. Ends up in envelopes and logs."""
+
+MeterId = NewType("MeterId", int)
+"""Database key of a meter."""
+
+Millilitres = NewType("Millilitres", int)
+"""Volume or cumulative index in whole millilitres; fits int64."""
+
+
+class Door(StrEnum):
+    """The way a report came in."""
+
+    COAP = "coap"
+    LWM2M = "lwm2m"
+    MQTT = "mqtt"
+    CTWING = "ctwing"
+    IOTDA = "iotda"
+
+
+class Authentication(StrEnum):
+    """What vouches for the sender. CLAIMED: only its source network does (plain CoAP)."""
+
+    CLAIMED = "claimed"
+    OSCORE = "oscore"
+    DTLS = "dtls"
+    MQTT = "mqtt"
+    PUSHER = "pusher"
+
+
+class ContentFormat(IntEnum):
+    """CoAP Content-Formats a report may have (IANA CoRE parameters)."""
+
+    OCTET_STREAM = 42
+    JSON = 50
+    CBOR = 60
+
+
+class ReadingKind(IntEnum):
+    """Why the meter stored the reading. The value is what the database holds."""
+
+    HOURLY = 0
+    FREEZE = 1
+    EVENT = 2
+
+
+class Outcome(StrEnum):
+    """How a report ended. Every received report ends in exactly one of these."""
+
+    STORED = "stored"
+    PARTIAL = "partial"
+    DUPLICATE = "duplicate"
+    DEAD_LETTERED = "dead_lettered"
+
+
+class Quality(StrEnum):
+    """How a consumption value came about."""
+
+    MEASURED = "measured"
+    INTERPOLATED = "interpolated"
+    ESTIMATED = "estimated"
+    EDITED = "edited"
+
+
+class Valve(IntEnum):
+    OPEN = 0
+    CLOSED = 1
+    FAULT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What a report says of the device itself. None: the report did not say."""
+
+    battery_mv: int | None = None
+    rsrp_ddbm: int | None = None
+    snr_ddb: int | None = None
+    ecl: int | None = None
+    cell_id: int | None = None
+    temperature_dc: int | None = None
+    pressure_kpa: int | None = None
+    valve: Valve | None = None
+    alarms: int = 0
+    """Bits of `metering.alarms.Alarm`."""
+    device_time_s: int | None = None
+    """Unix seconds by the device's own clock when it sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedReport:
+    """One report as a decoder returns it: device state and zero or more readings, in the order the frame has them."""
+
+    state: DeviceState
+    ts_s: list[int]
+    """Unix seconds of each reading, UTC. Empty when the frame has no usable time: see `untimed_index_ml`."""
+    index_ml: list[int]
+    """Cumulative index of each reading; as long as `ts_s`."""
+    kind: ReadingKind = ReadingKind.HOURLY
+    seq: int | None = None
+    """The device's own report counter."""
+    untimed_index_ml: int | None = None
+    """Current index of a frame whose clock is missing or implausible: it is valid at the receive time."""
+    meter_address: str | None = None
+    """The meter number the frame itself names, digits as printed; None when the format carries none."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Fields the platform keeps and shows but does not interpret."""

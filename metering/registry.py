@@ -1,0 +1,51 @@
+"""What a gateway must know of a device, and how it travels (DESIGN section 3.8).
+
+The snapshot is one object of the object store, a CBOR array of entries; its header ``Nbwater-Feed-Position`` names the
+last message of the feed that it contains. The feed is a stream of changes, each a CBOR array of entries too; an entry always states the device's whole current self, so that applying it
+twice, or applying one that a snapshot already contains, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import cbor2
+
+from metering.errors import EnvelopeError
+
+FEED_POSITION_HEADER = "Nbwater-Feed-Position"
+SNAPSHOT_OBJECT = "snapshot"
+ENABLED = 1
+HAS_KEY = 2
+
+
+class RegistryEntry(NamedTuple):
+    """`names`: every name the device may call itself by (IMEI, serial). `plain_sources`: networks in CIDR notation
+    from which it may speak without a key; empty means never. A device that is not enabled is as good as unknown."""
+
+    device: str
+    names: tuple[str, ...]
+    plain_sources: tuple[str, ...]
+    flags: int
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.flags & ENABLED)
+
+    @property
+    def has_key(self) -> bool:
+        return bool(self.flags & HAS_KEY)
+
+
+def encode_entries(entries: Iterable[RegistryEntry]) -> bytes:
+    """A CBOR array of entries."""
+    return cbor2.dumps([list(entry) for entry in entries])
+
+
+def decode_entries(body: bytes) -> list[RegistryEntry]:
+    """The entries of `encode_entries`. Raises EnvelopeError when the body is something else."""
+    try:
+        return [RegistryEntry(str(d), tuple(n), tuple(p), int(f)) for d, n, p, f in cbor2.loads(body)]
+    except Exception as error:
+        raise EnvelopeError(f"not a list of registry entries: {error}") from error

@@ -1,0 +1,180 @@
+"""Settings: one small class per concern, read from the environment (``NBWATER_<SECTION>_<FIELD>``) over a TOML file
+(``NBWATER_CONFIG``, one table per section) over defaults. `nbwater config print` shows them all with their comments.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from metering.errors import SettingsError
+
+
+class Section(BaseSettings):
+    """A table of the TOML file; subclasses name it in `table`."""
+
+    table: ClassVar[str] = ""
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class passes it by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+class UtilitySettings(Section):
+    """The water utility whose meters these are."""
+
+    table = "utility"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_UTILITY_", extra="forbid", frozen=True)
+    name_zh: str = Field("葫芦岛供水", description="Name of the utility in Chinese, shown on every page")
+    name_en: str = Field("Huludao Water", description="Name of the utility in English, shown on every page")
+    timezone: str = Field("Asia/Shanghai", description="IANA time zone in which billing days begin")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not an IANA time zone") from error
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL, with or without TimescaleDB."""
+
+    table = "database"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_DATABASE_", extra="forbid", frozen=True)
+    url: SecretStr = Field(SecretStr(""), description="postgresql://user:password@host:port/database; empty: embedded")
+
+
+class NatsSettings(Section):
+    """The stream."""
+
+    table = "nats"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_NATS_", extra="forbid", frozen=True)
+    url: SecretStr = Field(
+        SecretStr(""), description="nats://user:password@host:port, several with commas; empty: embedded"
+    )
+    monitor_url: str = Field(
+        "", description="http://host:port of nats-server's monitoring; empty: sync_interval is not checked"
+    )
+    up_max_bytes: int = Field(
+        8 << 30, ge=1 << 20, description="Bound of the report stream in bytes; at it meters get 5.03"
+    )
+    replicas: int = Field(1, ge=1, le=5, description="Copies of each stream in the NATS cluster")
+    partitions: int = Field(1, ge=1, le=64, description="Partitions of the report stream; all programs must agree")
+
+
+class GatewaySettings(Section):
+    """The CoAP gateway."""
+
+    table = "gateway"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_GATEWAY_", extra="forbid", frozen=True)
+    host: str = Field("::", description="Address of the CoAP port; :: is all addresses, IPv4 included")
+    port: int = Field(5683, ge=0, le=65535, description="UDP port of CoAP; 0 takes a free one")
+    batch_ms: float = Field(4.0, gt=0, le=1000, description="How long reports are collected before they are published")
+    publish_timeout_s: float = Field(5.0, gt=0, description="After this without PubAck the meter gets 5.03")
+    max_inflight_batches: int = Field(8, ge=1, le=256, description="Batches published and not yet acknowledged")
+    max_pending_reports: int = Field(20_000, ge=1, description="Reports waiting for custody; beyond it meters get 5.03")
+    max_payload_bytes: int = Field(
+        1024, ge=64, le=65_000, description="Largest report in one datagram; larger gets 4.13"
+    )
+    retry_after_s: int = Field(60, ge=1, description="Max-Age of 5.03")
+    refusals_per_second: float = Field(20.0, gt=0, description="Refusals a second to one source prefix (/24, /64)")
+    metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz")
+    metrics_port: int = Field(9101, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
+
+
+class IngestSettings(Section):
+    """The ingest worker."""
+
+    table = "ingest"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_INGEST_", extra="forbid", frozen=True)
+    partition: int = Field(0, ge=0, description="Partition this worker takes")
+    fetch_batches: int = Field(32, ge=1, le=1000, description="Stream messages taken into one transaction at most")
+    lease_s: float = Field(10.0, gt=1, description="A worker that is silent this long loses its partition")
+    repeat_window_s: int = Field(
+        600, ge=60, description="Same content without a counter of its own within this is a repeat"
+    )
+    sequence_window_s: int = Field(30 * 86400, ge=60, description="Same counter and content within this is a repeat")
+    meter_mismatch: str = Field(
+        "dead_letter",
+        pattern="^(dead_letter|store)$",
+        description="A frame that names another meter than the one installed",
+    )
+    settle_every_s: float = Field(2.0, gt=0, description="Pause between settlement rounds")
+    silence_after_h: float = Field(25.0, gt=0, description="A meter that has not reported this long raises an alert")
+    keep_stream_h: float = Field(
+        48.0, ge=0, description="Oldest restorable backup: the trimmer keeps the stream this far back"
+    )
+    keep_raw_days: int = Field(400, ge=1, description="Retention of raw report bytes")
+    metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz")
+    metrics_port: int = Field(9102, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
+
+
+class ApiSettings(Section):
+    """REST and pages."""
+
+    table = "api"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_API_", extra="forbid", frozen=True)
+    host: str = Field("127.0.0.1", description="Address of the pages; one that is not loopback needs TLS")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port of the pages; 0 takes a free one")
+    tls_certificate: str = Field("", description="PEM file; with tls_key serves HTTPS")
+    tls_key: str = Field("", description="PEM file of the private key")
+    behind_tls_proxy: bool = Field(
+        False, description="A proxy in front speaks TLS: plain HTTP on any address is allowed"
+    )
+    session_secret: SecretStr = Field(
+        SecretStr(""), description="Signs session cookies; empty: a new one at each start"
+    )
+    session_h: float = Field(12.0, gt=0, description="A login lasts this long")
+    language: str = Field("zh", pattern="^(zh|en)$", description="Language of the first page a new browser sees")
+
+
+SECTIONS: tuple[type[Section], ...] = (
+    UtilitySettings, DatabaseSettings, NatsSettings, GatewaySettings, IngestSettings, ApiSettings,
+)  # fmt: skip
+
+S = TypeVar("S", bound=Section)
+
+
+def load(section: type[S], path: str | None = None) -> S:
+    """Effective settings of one section. Raises SettingsError that names each bad value, never its secret."""
+    try:
+        return section(**_toml(path or os.environ.get("NBWATER_CONFIG")).get(section.table, {}))
+    except ValidationError as error:
+        bad = "; ".join(f"{section.table}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"settings cannot be used: {bad}") from error
+
+
+def _toml(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        document = tomllib.loads(Path(path).read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"configuration file {path}: {error}") from error
+    known = {section.table for section in SECTIONS}
+    if unknown := sorted(set(document) - known):
+        raise SettingsError(
+            f"configuration file {path}: unknown table(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )
+    return document

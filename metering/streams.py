@@ -1,0 +1,141 @@
+"""The stream contract (DESIGN section 3.3): what exists in NATS, how it must be configured, and the check of both.
+
+==================  =========================  ====================================================
+name                subjects                   holds
+==================  =========================  ====================================================
+stream UP           up.{partition}             batches of raw reports, until ingest has committed them
+stream REGISTRY     registry.change            changes of the device registry, in order
+bucket registry     (object store)             the newest registry snapshots
+==================  =========================  ====================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, ObjectStoreConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import BucketNotFoundError, NotFoundError
+
+from metering.errors import StreamContractError
+
+UP_STREAM = "UP"
+UP_SUBJECT = "up"
+REGISTRY_STREAM = "REGISTRY"
+REGISTRY_SUBJECT = "registry.change"
+SNAPSHOT_BUCKET = "registry"
+DUPLICATE_WINDOW_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSizes:
+    """Bounds in bytes; a stream at its bound refuses (`discard: new`)."""
+
+    up_max_bytes: int
+    registry_max_bytes: int = 256 * 1024 * 1024
+    replicas: int = 1
+
+
+def up_subject(partition: int) -> str:
+    return f"{UP_SUBJECT}.{partition}"
+
+
+def up_durable(partition: int) -> str:
+    """Name of the durable consumer of a partition."""
+    return f"ingest-{partition}"
+
+
+def _up_config(sizes: StreamSizes) -> StreamConfig:
+    return StreamConfig(
+        name=UP_STREAM,
+        subjects=[f"{UP_SUBJECT}.*"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=sizes.up_max_bytes,
+        max_age=0,
+        duplicate_window=DUPLICATE_WINDOW_S,
+        num_replicas=sizes.replicas,
+        deny_delete=True,
+    )
+
+
+def _registry_config(sizes: StreamSizes) -> StreamConfig:
+    """The feed may forget (`discard: old`): a gateway that sees a gap loads the snapshot again."""
+    return StreamConfig(
+        name=REGISTRY_STREAM,
+        subjects=[REGISTRY_SUBJECT],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_bytes=sizes.registry_max_bytes,
+        max_age=0,
+        num_replicas=sizes.replicas,
+    )
+
+
+async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
+    """Create what is missing; widen or narrow `max_bytes` of what exists. Needs the rights of the administrator."""
+    for config in (_up_config(sizes), _registry_config(sizes)):
+        try:
+            existing = (await js.stream_info(str(config.name))).config
+        except NotFoundError:
+            await js.add_stream(config)
+            continue
+        if existing.max_bytes != config.max_bytes:
+            await js.update_stream(existing.evolve(max_bytes=config.max_bytes))
+    try:
+        await js.object_store(SNAPSHOT_BUCKET)
+    except BucketNotFoundError:
+        await js.create_object_store(
+            SNAPSHOT_BUCKET,
+            ObjectStoreConfig(storage=StorageType.FILE, replicas=sizes.replicas, max_bytes=sizes.registry_max_bytes),
+        )
+
+
+async def verify(js: JetStreamContext, monitor_url: str | None) -> None:
+    """Refuse to serve on a stream that could forget. Raises StreamContractError naming every deviation.
+
+    `monitor_url` is nats-server's monitoring address, where alone a client can see `sync_interval`; None leaves that
+    one check to the operator, as where the servers' monitoring is not reachable.
+    """
+    try:
+        config = (await js.stream_info(UP_STREAM)).config
+    except NotFoundError as error:
+        raise StreamContractError(f"stream {UP_STREAM} does not exist: run `nbwater migrate`") from error
+    deviations = _deviations(config)
+    if monitor_url is not None:
+        deviations += await asyncio.to_thread(_sync_deviations, monitor_url)
+    if deviations:
+        raise StreamContractError(f"stream {UP_STREAM} breaks the custody contract: " + "; ".join(deviations))
+
+
+def _deviations(config: StreamConfig) -> list[str]:
+    wanted: list[tuple[str, Any, Any]] = [
+        ("storage", config.storage, StorageType.FILE),
+        ("retention", config.retention, RetentionPolicy.LIMITS),
+        ("discard", config.discard, DiscardPolicy.NEW),
+        ("max_age", config.max_age or 0, 0),
+    ]
+    found = [f"{name} is {is_!s}, must be {must!s}" for name, is_, must in wanted if is_ != must]
+    if not config.max_bytes or config.max_bytes <= 0:
+        found.append("max_bytes is unlimited, must be explicit")
+    if any((limit or 0) > 0 for limit in (config.max_msgs, config.max_msgs_per_subject)):
+        found.append("a message limit is set, must be none")
+    return found
+
+
+def _sync_deviations(monitor_url: str) -> list[str]:
+    url = f"{monitor_url.rstrip('/')}/jsz"
+    if not url.startswith(("http://", "https://")):
+        raise StreamContractError(f"NATS monitoring address {monitor_url!r} is not a http address")
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the scheme is checked above
+            config = json.load(answer).get("config") or {}
+    except (OSError, ValueError) as error:
+        raise StreamContractError(f"cannot read sync_interval from {url}: {error}") from error
+    return [] if config.get("sync_always") else ["nats-server's sync_interval is not `always`"]
