@@ -145,6 +145,9 @@ class ApiSettings(Section):
     session_secret: SecretStr = Field(
         SecretStr(""), description="Signs session cookies; empty: a new one at each start"
     )
+    first_password: SecretStr = Field(
+        SecretStr(""), description="Password of the first administrator; empty: one is made up and shown once"
+    )
     session_h: float = Field(12.0, gt=0, description="A login lasts this long")
     language: str = Field("zh", pattern="^(zh|en)$", description="Language of the first page a new browser sees")
 
