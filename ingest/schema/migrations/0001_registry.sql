@@ -59,13 +59,15 @@ CREATE UNIQUE INDEX ON installations (meter_id) WHERE valid_to IS NULL;
 CREATE UNIQUE INDEX installations_open_device ON installations (device_id) WHERE valid_to IS NULL;
 
 -- A row says only that a device changed; the publisher reads its whole current self, so order does not matter.
+-- Whoever may change a device has it announced: the triggers need no right of his on the outbox.
 CREATE TABLE outbox (
     outbox_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     device     text NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE FUNCTION outbox_devices() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION outbox_devices() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         INSERT INTO outbox (device) VALUES (OLD.device);
@@ -78,7 +80,8 @@ END $$;
 CREATE TRIGGER devices_outbox AFTER INSERT OR UPDATE OR DELETE ON devices
     FOR EACH ROW EXECUTE FUNCTION outbox_devices();
 
-CREATE FUNCTION outbox_installations() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION outbox_installations() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO outbox (device)
     SELECT device FROM devices WHERE device_id = COALESCE(NEW.device_id, OLD.device_id);

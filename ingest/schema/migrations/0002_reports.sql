@@ -116,10 +116,11 @@ CREATE TABLE watermarks (
 
 -- A database copied at this watermark can still be restored: the trimmer keeps the stream above it.
 CREATE TABLE restore_points (
-    label      text PRIMARY KEY,
+    label      text NOT NULL,
     partition  integer NOT NULL,
     sequence   bigint NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (label, partition)
 );
 
 -- received = stored + partial + duplicate + dead_lettered, per door and local day of receipt, kept in the ingest

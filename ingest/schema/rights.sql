@@ -1,0 +1,44 @@
+-- Who may do what, stated anew on each `nbwater migrate`. One group role per program with only its own rights; whoever
+-- deploys makes logins and their memberships. Roles belong to the whole server: they may exist already, and where the
+-- migrating user may not create them, whoever runs the server does and `nbwater migrate` is run again.
+-- Every table stands here by name: one that is forgotten is closed, and a test says so.
+-- Identity columns need no rights on their sequences.
+DO $$
+DECLARE
+    program text;
+BEGIN
+    FOREACH program IN ARRAY ARRAY['nbwater_ingest', 'nbwater_api', 'nbwater_reader'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = program) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', program);
+            EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
+                RAISE NOTICE 'role % was not created', program;
+            END;
+        END IF;
+    END LOOP;
+
+    FOREACH program IN ARRAY ARRAY['nbwater_ingest', 'nbwater_api', 'nbwater_reader'] LOOP
+        CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = program);
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', program);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', program);
+        EXECUTE format(
+            'GRANT SELECT ON schema_migrations, zones, service_points, meters, devices, installations, outbox, '
+            'reports, raw_reports, readings, conflicts, dead_letters, device_latest, watermarks, restore_points, '
+            'accounting, touched_spans, settled_days, alerts, alert_events TO %I', program);
+    END LOOP;
+
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
+        GRANT INSERT, UPDATE, DELETE ON reports, raw_reports, readings, conflicts, dead_letters, device_latest,
+            watermarks, restore_points, accounting, touched_spans, settled_days, alerts
+            TO nbwater_ingest;
+        GRANT INSERT ON alert_events TO nbwater_ingest;
+        GRANT DELETE ON outbox TO nbwater_ingest;
+    END IF;
+
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_api') THEN
+        GRANT SELECT, INSERT, UPDATE, DELETE ON users, sessions, api_tokens TO nbwater_api;
+        GRANT SELECT, INSERT ON audit_log TO nbwater_api;
+        GRANT INSERT ON alert_events TO nbwater_api;
+        GRANT UPDATE (state, closed_at) ON alerts TO nbwater_api;
+    END IF;
+END $$;
