@@ -20,6 +20,7 @@ from importlib import resources
 import asyncpg
 
 from metering.errors import SchemaError, StartError
+from metering.schema_version import SCHEMA_VERSION
 
 LOCK = 0x6E627761746572
 """Advisory lock that one migrating process holds at a time ("nbwater" in ASCII)."""
@@ -88,16 +89,15 @@ async def migrate(url: str) -> list[str]:
 
 async def check(connection: asyncpg.Connection) -> None:
     """Raise SchemaError unless the database has exactly the schema this program was written for."""
-    newest_known = known_migrations()[-1].version
     if await connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NULL"):
         raise SchemaError("the database has no nbwater schema yet: run `nbwater migrate`")
     version = await connection.fetchval("SELECT max(version) FROM public.schema_migrations") or 0
-    if version < newest_known:
+    if version < SCHEMA_VERSION:
         raise SchemaError(
-            f"the database's schema is version {version}, this program needs {newest_known}: run `nbwater migrate`"
+            f"the database's schema is version {version}, this program needs {SCHEMA_VERSION}: run `nbwater migrate`"
         )
-    if version > newest_known:
-        raise _newer(version, newest_known)
+    if version > SCHEMA_VERSION:
+        raise _newer(version)
 
 
 async def _connect(url: str) -> asyncpg.Connection:
@@ -140,7 +140,7 @@ async def _apply_one(connection: asyncpg.Connection, migration: Migration, times
 def _same_history(applied: Sequence[asyncpg.Record], migrations: Sequence[Migration]) -> None:
     """The past of the database must be the beginning of ours, byte for byte."""
     if len(applied) > len(migrations):
-        raise _newer(applied[-1]["version"], migrations[-1].version)
+        raise _newer(applied[-1]["version"])
     for row, migration in zip(applied, migrations, strict=False):
         if (row["version"], row["sha256"]) != (migration.version, migration.sha256(row["timescale"])):
             raise SchemaError(
@@ -149,9 +149,9 @@ def _same_history(applied: Sequence[asyncpg.Record], migrations: Sequence[Migrat
             )
 
 
-def _newer(version: int, newest_known: int) -> SchemaError:
+def _newer(version: int) -> SchemaError:
     return SchemaError(
-        f"the database's schema is version {version}, newer than this program knows ({newest_known}): update nbwater"
+        f"the database's schema is version {version}, newer than this program knows ({SCHEMA_VERSION}): update nbwater"
     )
 
 
