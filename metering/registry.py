@@ -1,8 +1,9 @@
 """What a gateway must know of a device, and how it travels (DESIGN section 3.8).
 
 The snapshot is one object of the object store, a CBOR array of entries; its header ``Nbwater-Feed-Position`` names the
-last message of the feed that it contains. The feed is a stream of changes, each a CBOR array of entries too; an entry always states the device's whole current self, so that applying it
-twice, or applying one that a snapshot already contains, changes nothing.
+last message of the feed that it contains. The feed is a stream of changes, each a CBOR array of entries too. An entry
+always states the device's whole current self, so that applying it twice, or applying one that a snapshot already
+contains, changes nothing.
 """
 
 from __future__ import annotations
