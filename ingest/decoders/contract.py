@@ -1,0 +1,33 @@
+"""What a decoder is, and the bounds that every format shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from metering.model import DecodedReport
+
+MAX_READINGS = 5_000
+"""Readings of one report: a month of 10-minute values and some; more is no meter."""
+
+EARLIEST_S = 1_262_304_000
+"""2010-01-01 UTC. Clocks that were never set start at 1970 or 2000, and NB-IoT is younger than this."""
+
+AHEAD_S = 86_400
+"""How far a meter's clock may run ahead of the receive time."""
+
+MAX_INDEX_ML = 10**16
+"""10 million m³: beyond every register, far inside int64 so that differences cannot overflow."""
+
+
+class Decoder(NamedTuple):
+    """`recognises` is cheap and never raises; `decode` raises DecodeError only."""
+
+    name: str
+    recognises: Callable[[bytes], bool]
+    decode: Callable[[bytes, int], DecodedReport]
+
+
+def anything(_payload: bytes) -> bool:
+    """For the last decoder of a Content-Format: whatever is left is its to refuse."""
+    return True

@@ -1,0 +1,164 @@
+"""The fields of nbwater's own report (PROTOCOLS G), the same for CBOR and JSON.
+
+Refused with DecodeError, `reason` in brackets: another version [version], blocks of another shape [blocks], too many
+readings [too_many_readings], an instant that cannot be [time_range], an index that no register shows [index_range].
+A device-state value that cannot be true does not cost the readings beside it: it is left out and named in
+``extra["implausible"]``. Unknown keys go to ``extra``, made fit for JSON and bounded.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+from metering.errors import DecodeError
+from metering.model import DecodedReport, DeviceState, ReadingKind, Valve
+
+from .contract import AHEAD_S, EARLIEST_S, MAX_INDEX_ML, MAX_READINGS
+
+NAMES = (
+    "v", "seq", "blocks", "scale", "battery_mv", "rsrp_ddbm", "snr_ddb", "ecl", "temperature_dc", "valve", "alarms",
+    "sent_at", "cell_id", "results",
+)  # fmt: skip
+"""JSON name of each key; the CBOR key is the position."""
+
+VERSION = 1
+DEFAULT_SCALE = 3
+MAX_SCALE = 9
+MAX_INTERVAL_S = 366 * 86_400
+DAY_S = 86_400
+MAX_RESULTS = 64
+MAX_EXTRA_KEYS = 64
+MAX_EXTRA_ITEMS = 256
+MAX_EXTRA_TEXT = 1_024
+MAX_EXTRA_DEPTH = 4
+
+PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
+    (1, 0, 2**32 - 1),
+    (4, 0, 65_535),
+    (5, -2_000, 0),
+    (6, -1_000, 1_000),
+    (7, 0, 2),
+    (8, -1_000, 2_000),
+    (9, 0, 2),
+    (10, 0, 2**31 - 1),
+    (12, 0, 2**32 - 1),
+)
+"""Key, least and greatest value that can be true: the width of a counter, the physics of a radio or a sensor."""
+
+_INT_ONLY = {int}
+_VALVES = (Valve.OPEN, Valve.CLOSED, Valve.FAULT)
+
+
+def report(fields: dict[Any, Any], received_at_s: int) -> DecodedReport:
+    """The report in a map by key number. Raises DecodeError as the module says."""
+    if fields.get(0) != VERSION or fields[0] is True:
+        raise DecodeError("version", f"key 0 (v) is not {VERSION}")
+    ts_s, index_ml, kind = _readings(fields.get(2, []), fields.get(3, DEFAULT_SCALE), received_at_s)
+    extra: dict[str, Any] = {}
+    known = _state_fields(fields, received_at_s, extra)
+    if (results := fields.get(13)) is not None:
+        extra["results"] = plain(results[:MAX_RESULTS] if isinstance(results, list) else results)
+    if len(fields) != sum(map(fields.__contains__, range(len(NAMES)))):
+        _keep_unknown(fields, extra)
+    valve = known[9]
+    return DecodedReport(
+        DeviceState(
+            known[4], known[5], known[6], known[7], known[12], known[8], None,
+            None if valve is None else _VALVES[valve], known[10] or 0, known[11],
+        ),
+        ts_s, index_ml, kind, known[1], None, None, extra,
+    )  # fmt: skip
+
+
+def _state_fields(fields: dict[Any, Any], received_at_s: int, extra: dict[str, Any]) -> list[int | None]:
+    known: list[int | None] = [None] * len(NAMES)
+    sent_at = fields.get(11)
+    if sent_at is not None:
+        if type(sent_at) is int and EARLIEST_S <= sent_at <= received_at_s + AHEAD_S:
+            known[11] = sent_at
+        else:
+            extra["implausible"] = {"sent_at": plain(sent_at)}
+    for key, least, greatest in PLAUSIBLE:
+        value = fields.get(key)
+        if value is None:
+            continue
+        if type(value) is int and least <= value <= greatest:
+            known[key] = value
+        else:
+            extra.setdefault("implausible", {})[NAMES[key]] = plain(value)
+    return known
+
+
+def _readings(blocks: Any, scale: Any, received_at_s: int) -> tuple[list[int], list[int], ReadingKind]:
+    if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
+        raise DecodeError("blocks", f"scale is not an integer from 0 to {MAX_SCALE}")
+    if not isinstance(blocks, list):
+        raise DecodeError("blocks", "blocks is not an array")
+    ts_s: list[int] = []
+    index: list[int] = []
+    daily = bool(blocks)
+    for block in blocks:
+        interval_s = _append(block, ts_s, index)
+        daily = daily and interval_s >= DAY_S
+    if ts_s:
+        _check_bounds(ts_s, index, scale, received_at_s)
+    unit = 10**scale
+    return ts_s, [value * unit for value in index], ReadingKind.FREEZE if daily else ReadingKind.HOURLY
+
+
+def _append(block: Any, ts_s: list[int], index: list[int]) -> int:
+    """Adds the readings of one block and returns their spacing."""
+    if not isinstance(block, list) or len(block) != 4 or not isinstance(block[3], list):
+        raise DecodeError("blocks", "a block is [t0, interval_s, index0, [delta, …]]")
+    t0, interval_s, index0, deltas = block
+    if not {type(t0), type(interval_s), type(index0), *map(type, deltas)} <= _INT_ONLY:
+        raise DecodeError("blocks", "a block holds integers only")
+    count = len(deltas) + 1
+    if len(ts_s) + count > MAX_READINGS:
+        raise DecodeError("too_many_readings", f"more than {MAX_READINGS} readings in one report")
+    if not (0 if count == 1 else 1) <= interval_s <= MAX_INTERVAL_S:
+        raise DecodeError("blocks", f"an interval is not a spacing of readings up to {MAX_INTERVAL_S} s")
+    ts_s.extend([t0] if count == 1 else range(t0, t0 + interval_s * count, interval_s))
+    index.extend(accumulate(deltas, initial=index0))
+    return int(interval_s)
+
+
+def _check_bounds(ts_s: list[int], index: list[int], scale: int, received_at_s: int) -> None:
+    if min(ts_s) < EARLIEST_S or max(ts_s) > received_at_s + AHEAD_S:
+        raise DecodeError("time_range", "a reading is before 2010 or more than a day after it was received")
+    if min(index) < 0 or max(index) * 10**scale > MAX_INDEX_ML:
+        raise DecodeError("index_range", "an index is negative or beyond any register")
+
+
+def _keep_unknown(fields: dict[Any, Any], extra: dict[str, Any]) -> None:
+    for key, value in fields.items():
+        if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < len(NAMES):
+            continue
+        if len(extra) >= MAX_EXTRA_KEYS:
+            extra["more"] = True
+            return
+        name = str(plain(key))
+        extra[f"key_{name}" if name in extra else name] = plain(value)
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` as a JSON column takes it: bytes as hex, no NaN, NUL or lone surrogate, 64-bit integers, bounded."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else hex(value)[:MAX_EXTRA_TEXT]
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    if isinstance(value, bytes):
+        return value[: MAX_EXTRA_TEXT // 2].hex()
+    if isinstance(value, str):
+        return value[:MAX_EXTRA_TEXT].encode("utf-8", "replace").decode().replace("\0", "�")
+    if depth >= MAX_EXTRA_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        items = list(value.items())[:MAX_EXTRA_ITEMS]
+        return {str(plain(key, MAX_EXTRA_DEPTH)): plain(item, depth + 1) for key, item in items}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, depth + 1) for item in value[:MAX_EXTRA_ITEMS]]
+    return plain(type(value).__name__)
