@@ -19,6 +19,8 @@ from deploy.embedded.postgres import PostgresServer
 from ingest.schema.migrate import migrate
 from metering.streams import StreamSizes, ensure
 
+pytest_plugins = ["tests.timescale_fixtures"]
+
 TEST_STREAM_BYTES = 64 * 1024 * 1024
 TEMPLATE = "nbwater_template"
 

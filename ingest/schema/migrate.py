@@ -11,6 +11,7 @@ migrations, get theirs (migrations are applied by the owner of the tables, never
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ LOCK = 0x6E627761746572
 """Advisory lock that one migrating process holds at a time ("nbwater" in ASCII)."""
 
 CONNECT_TIMEOUT_S = 30
+CLOSE_TIMEOUT_S = 5
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
 _MIGRATIONS_TABLE = """
@@ -84,7 +86,8 @@ async def migrate(url: str) -> list[str]:
         await connection.execute(_MIGRATIONS_TABLE)
         return await _apply(connection, known_migrations())
     finally:
-        connection.terminate()  # also lets go of the lock; a goodbye is not worth a wait on a server that hangs
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=CLOSE_TIMEOUT_S)  # lets go of the lock, too
 
 
 async def check(connection: asyncpg.Connection) -> None:
@@ -117,8 +120,7 @@ async def _apply(connection: asyncpg.Connection, migrations: Sequence[Migration]
     for migration in migrations[len(applied) :]:
         await _apply_one(connection, migration, timescale)
         names.append(f"{migration.version:04d}_{migration.name}")
-    async with connection.transaction():
-        await connection.execute((resources.files("ingest.schema") / "rights.sql").read_text("utf-8"))
+    await _state_rights(connection)
     return names
 
 
@@ -135,6 +137,11 @@ async def _apply_one(connection: asyncpg.Connection, migration: Migration, times
             )
     except asyncpg.PostgresError as error:
         raise SchemaError(f"migration {migration.version:04d}_{migration.name}: {error}") from error
+
+
+async def _state_rights(connection: asyncpg.Connection) -> None:
+    async with connection.transaction():
+        await connection.execute((resources.files("ingest.schema") / "rights.sql").read_text("utf-8"))
 
 
 def _same_history(applied: Sequence[asyncpg.Record], migrations: Sequence[Migration]) -> None:
