@@ -7,9 +7,14 @@ NbwaterError                    base; `label` is the metric label, `coap` the Co
 │   └── StreamContractError     a stream is not configured as DESIGN section 3.3 demands
 ├── EnvelopeError               bytes in the stream that are no envelope
 ├── DecodeError                 a payload that its decoder cannot read; `reason` is a short stable word
+├── AdmissionError              a door refuses a report before custody; `reason` is the metric label
+│   ├── RegistryNotLoadedError  which devices exist is not known yet
+│   └── UnauthorisedError       no such device, or this sender may not speak for it
 ├── CustodyError                the stream did not take a report
+│   ├── CustodyBusyError        too many reports wait already
 │   ├── StreamFullError         it refused: back pressure
 │   └── CustodyUnknownError     no answer in time: it may or may not be stored
+├── UnavailableError            a server this program works with is away
 ├── FencedError                 another worker holds the lease now
 └── RequestError                a person's or program's request that cannot be done
     ├── NotFoundError
@@ -60,10 +65,36 @@ class DecodeError(NbwaterError):
         self.reason = reason
 
 
+class AdmissionError(NbwaterError):
+    """`reason` is a short stable word for metrics; senders never see it, lest they learn which devices exist."""
+
+    label = "admission"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RegistryNotLoadedError(AdmissionError):
+    label = "registry_not_loaded"
+    coap = "5.03"
+    http = 503
+
+
+class UnauthorisedError(AdmissionError):
+    label = "unauthorised"
+    coap = "4.01"
+    http = 401
+
+
 class CustodyError(NbwaterError):
     label = "custody"
     coap = "5.03"
     http = 503
+
+
+class CustodyBusyError(CustodyError):
+    label = "custody_busy"
 
 
 class StreamFullError(CustodyError):
@@ -72,6 +103,12 @@ class StreamFullError(CustodyError):
 
 class CustodyUnknownError(CustodyError):
     label = "custody_unknown"
+
+
+class UnavailableError(NbwaterError):
+    label = "unavailable"
+    coap = "5.03"
+    http = 503
 
 
 class FencedError(NbwaterError):

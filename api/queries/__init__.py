@@ -1,0 +1,1 @@
+"""Everything the api reads or decides in the database: typed functions that REST and pages both call."""

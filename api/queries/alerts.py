@@ -1,0 +1,173 @@
+"""Alerts: the list, one with its evidence and past, and what people decide about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api.alert_life import CLOSED, AlertAction, AlertState, check_reason, next_state
+from api.audit import audit
+from api.database import ReadPool, WritePool
+from api.queries.paging import Page, check_limit, decode_cursor, page
+from metering.errors import ConflictError, NotFoundError
+from metering.model import MeterId
+
+ACTIVE: tuple[AlertState, ...] = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """`states` empty: all. `kind`: exact, or a prefix that ends with ':' ('meter_alarm:'). `serial`: of the meter."""
+
+    states: Sequence[AlertState] = ()
+    severity: str | None = None
+    kind: str | None = None
+    serial: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    alert_id: int
+    kind: str
+    severity: str
+    state: AlertState
+    meter_id: MeterId | None
+    serial: str | None
+    address: str
+    zone_code: str | None
+    zone_name: str | None
+    started_at: datetime
+    raised_at: datetime
+    last_seen_at: datetime
+    ended_at: datetime | None
+    closed_at: datetime | None
+    rate_ml_h: int | None
+    loss_ml: int | None
+    evidence: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", AlertState(self.state))
+        if isinstance(self.evidence, str):
+            object.__setattr__(self, "evidence", json.loads(self.evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEventRow:
+    """`actor`: a login, or 'platform'."""
+
+    at: datetime
+    from_state: str | None
+    to_state: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDetail:
+    alert: AlertRow
+    events: list[AlertEventRow]
+    """Oldest first."""
+
+
+_SELECT = """
+SELECT a.alert_id, a.kind, a.severity, a.state, a.meter_id, m.serial, COALESCE(sp.address, '') AS address,
+    z.code AS zone_code, z.name AS zone_name, a.started_at, a.raised_at, a.last_seen_at, a.ended_at, a.closed_at,
+    a.rate_ml_h, a.loss_ml, a.evidence
+FROM alerts a
+LEFT JOIN meters m ON m.meter_id = a.meter_id
+LEFT JOIN service_points sp ON sp.service_point_id = a.service_point_id
+LEFT JOIN zones z ON z.zone_id = sp.zone_id
+"""
+
+_LIST_WHERE = r"""
+WHERE ($1::text[] IS NULL OR a.state = ANY($1))
+  AND ($2::text IS NULL OR a.severity = $2)
+  AND ($3::text IS NULL OR a.kind = $3 OR (right($3, 1) = ':' AND starts_with(a.kind, $3)))
+  AND ($4::text IS NULL OR m.serial = $4)
+  AND ($5::text IS NULL OR sp.zone_id IN (
+      WITH RECURSIVE below AS (
+          SELECT zone_id FROM zones WHERE code = $5
+          UNION SELECT child.zone_id FROM zones child JOIN below ON child.parent_id = below.zone_id)
+      SELECT zone_id FROM below))
+  AND ($6::timestamptz IS NULL OR (a.raised_at, a.alert_id) < ($6, $7::bigint))
+ORDER BY a.raised_at DESC, a.alert_id DESC
+LIMIT $8
+"""
+
+_LIST = _SELECT + _LIST_WHERE
+
+_ONE = _SELECT + "WHERE a.alert_id = $1"
+
+_EVENTS = """
+SELECT at, from_state, to_state, actor, reason FROM alert_events WHERE alert_id = $1 ORDER BY at LIMIT 500
+"""
+
+_MOVE = """
+UPDATE alerts SET state = $3, closed_at = CASE WHEN $4 THEN now() ELSE closed_at END
+WHERE alert_id = $1 AND state = $2
+RETURNING alert_id
+"""
+
+_EVENT = "INSERT INTO alert_events (alert_id, from_state, to_state, actor, reason) VALUES ($1, $2, $3, $4, $5)"
+
+
+async def list_alerts(
+    pool: ReadPool, wanted: AlertFilter, *, limit: int = 50, cursor: str | None = None
+) -> Page[AlertRow]:
+    """Alerts, the newest raised first."""
+    before, last_id = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
+    rows = await pool.fetch(
+        AlertRow,
+        _LIST,
+        [str(state) for state in wanted.states] or None,
+        wanted.severity or None,
+        wanted.kind or None,
+        wanted.serial or None,
+        wanted.zone or None,
+        before,
+        last_id,
+        check_limit(limit) + 1,
+    )
+    return page(rows, limit, lambda row: [row.raised_at, row.alert_id])
+
+
+async def get_alert(pool: ReadPool, alert_id: int) -> AlertDetail:
+    """Raises NotFoundError."""
+    alert = await pool.fetch_one(AlertRow, _ONE, alert_id)
+    if alert is None:
+        raise NotFoundError(f"there is no alert {alert_id}")
+    return AlertDetail(alert, await pool.fetch(AlertEventRow, _EVENTS, alert_id))
+
+
+async def move_alert(
+    pool: WritePool,
+    alert_id: int,
+    action: AlertAction,
+    *,
+    actor: str,
+    reason: str = "",
+    expected: AlertState | None = None,
+) -> AlertState:
+    """Does what a person decided, with its event and audit line in one transaction; returns the new state.
+
+    `expected`: the state the person saw. Raises NotFoundError; ConflictError when the alert has moved on or the action
+    is not open in its state; RequestError when the reason is missing.
+    """
+    text = check_reason(action, reason)
+    async with pool.transaction() as connection:
+        found = await connection.fetchval("SELECT state FROM alerts WHERE alert_id = $1", alert_id)
+        if found is None:
+            raise NotFoundError(f"there is no alert {alert_id}")
+        state = AlertState(found)
+        if expected is not None and state is not expected:
+            raise ConflictError(f"the alert is {state} by now, not {expected}")
+        target = next_state(state, action)
+        if await connection.fetchval(_MOVE, alert_id, state, target, target in CLOSED) is None:
+            raise ConflictError("somebody else has just changed this alert")
+        await connection.execute(_EVENT, alert_id, state, target, actor, text)
+        await audit(connection, actor, f"alert.{action}", str(alert_id), {"from": state, "to": target, "reason": text})
+    return target

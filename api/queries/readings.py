@@ -1,0 +1,67 @@
+"""Raw readings of a meter and the conflicts among them. Never corrected, never estimated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.database import ReadPool
+from api.queries.paging import Page, check_limit, decode_cursor, page
+from metering.model import MeterId
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """`kind` is a value of `metering.model.ReadingKind`."""
+
+    ts: datetime
+    kind: int
+    index_ml: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """The same key arrived with another value: the stored one stays."""
+
+    ts: datetime
+    kind: int
+    stored_index_ml: int
+    other_index_ml: int
+    report_id: str
+    seen_at: datetime
+
+
+_READINGS = """
+SELECT ts, kind, index_ml FROM readings
+WHERE meter_id = $1 AND ts >= $2 AND ts < $3 AND ($4::timestamptz IS NULL OR (ts, kind) > ($4, $5::smallint))
+ORDER BY ts, kind
+LIMIT $6
+"""
+
+_CONFLICTS = """
+SELECT ts, kind, stored_index_ml, other_index_ml, report_id::text AS report_id, seen_at FROM conflicts
+WHERE meter_id = $1 AND ts >= $2 AND ts < $3
+ORDER BY ts DESC, conflict_id DESC
+LIMIT $4
+"""
+
+
+async def list_readings(
+    pool: ReadPool, meter_id: MeterId, since: datetime, until: datetime, *, limit: int = 500, cursor: str | None = None
+) -> Page[ReadingRow]:
+    """Readings with since <= ts < until, oldest first."""
+    after, kind = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
+    rows = await pool.fetch(ReadingRow, _READINGS, meter_id, since, until, after, small(kind), check_limit(limit) + 1)
+    return page(rows, limit, lambda row: [row.ts, row.kind])
+
+
+async def list_conflicts(
+    pool: ReadPool, meter_id: MeterId, since: datetime, until: datetime, limit: int = 100
+) -> list[ConflictRow]:
+    """Conflicts of the period, newest first, `limit` at most."""
+    return await pool.fetch(ConflictRow, _CONFLICTS, meter_id, since, until, check_limit(limit))
+
+
+def small(value: int) -> int:
+    """`value` held within the range of a smallint: a forged cursor then just finds nothing."""
+    return max(-32768, min(32767, value))

@@ -1,0 +1,110 @@
+"""Reports: what a device sent, as it was understood and as raw bytes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from api.database import ReadPool
+from api.queries.paging import Page, check_limit, decode_cursor, page
+from metering.errors import NotFoundError, RequestError
+from metering.model import MeterId
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One report with its outcome, device state and raw bytes. None: the report did not say."""
+
+    report_id: str
+    received_at: datetime
+    device: str
+    meter_id: MeterId | None
+    door: str
+    authentication: str
+    source: str
+    content_format: int
+    payload_bytes: int
+    decoder: str | None
+    outcome: str
+    reason: str | None
+    device_seq: int | None
+    first_ts: datetime | None
+    last_ts: datetime | None
+    readings: int
+    readings_stored: int
+    battery_mv: int | None
+    rsrp_ddbm: int | None
+    snr_ddb: int | None
+    ecl: int | None
+    cell_id: int | None
+    temperature_dc: int | None
+    pressure_kpa: int | None
+    valve: int | None
+    alarms: int
+    device_time: datetime | None
+    extra: dict[str, Any] | None
+    """Fields the platform keeps and does not interpret."""
+    payload_hex: str | None
+    """Raw bytes; None when their retention is over."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.extra, str):
+            object.__setattr__(self, "extra", json.loads(self.extra))
+
+
+_SELECT = """
+SELECT r.report_id::text AS report_id, r.received_at, r.device, r.meter_id, r.door, r.authentication, r.source,
+    r.content_format, r.payload_bytes, r.decoder, r.outcome, r.reason, r.device_seq, r.first_ts, r.last_ts, r.readings,
+    r.readings_stored, r.battery_mv, r.rsrp_ddbm, r.snr_ddb, r.ecl, r.cell_id, r.temperature_dc, r.pressure_kpa,
+    r.valve, r.alarms, r.device_time, r.extra, (
+        SELECT encode(raw.payload, 'hex') FROM raw_reports raw
+        WHERE raw.received_at = r.received_at AND raw.report_id = r.report_id LIMIT 1) AS payload_hex
+FROM reports r
+"""
+
+_OF_METER_WHERE = """
+WHERE r.meter_id = $1
+  AND ($2::timestamptz IS NULL OR (r.received_at, r.report_id) < ($2, $3::text::uuid))
+ORDER BY r.received_at DESC, r.report_id DESC
+LIMIT $4
+"""
+
+_OF_METER = _SELECT + _OF_METER_WHERE
+
+_ONE = _SELECT + "WHERE r.received_at >= $1 AND r.received_at < $2 AND r.report_id = $3::text::uuid"
+
+
+async def list_reports(
+    pool: ReadPool, meter_id: MeterId, *, limit: int = 20, cursor: str | None = None
+) -> Page[ReportRow]:
+    """Reports of a meter, newest first."""
+    before, report_id = decode_cursor(cursor, datetime, str) if cursor else (None, str(uuid.UUID(int=0)))
+    rows = await pool.fetch(
+        ReportRow, _OF_METER, meter_id, before, str(parse_report_id(report_id)), check_limit(limit) + 1
+    )
+    return page(rows, limit, lambda row: [row.received_at, row.report_id])
+
+
+async def get_report(pool: ReadPool, report_id: str) -> ReportRow:
+    """One report by its id. Raises NotFoundError. The id carries the millisecond of receipt, which finds the chunk."""
+    identity = parse_report_id(report_id)
+    try:
+        received = datetime.fromtimestamp((identity.int >> 80) / 1000, UTC)
+        since, until = received - timedelta(milliseconds=2), received + timedelta(milliseconds=3)
+    except (ValueError, OverflowError, OSError) as error:
+        raise NotFoundError(f"no report has the id {report_id}") from error
+    found = await pool.fetch_one(ReportRow, _ONE, since, until, str(identity))
+    if found is None:
+        raise NotFoundError(f"no report has the id {report_id}")
+    return found
+
+
+def parse_report_id(text: str) -> uuid.UUID:
+    """Raises RequestError when it is no UUID."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise RequestError("a report id is a UUID") from error

@@ -1,0 +1,147 @@
+"""What is in the stream and not yet taken: the "in flight" of the accounting, counted without reading a report.
+
+Each stream message says in its header how many reports it holds. Headers above each partition's watermark are read,
+counted once and remembered, up to a bound; beyond it the answer is "at least". When NATS is away the answer is
+"unknown", never zero.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import Error as JetStreamError
+from prometheus_client import Counter
+
+from api.database import ReadPool
+from metering.envelope import REPORTS_HEADER
+from metering.errors import UnavailableError
+from metering.streams import UP_STREAM, up_subject
+
+log = structlog.get_logger()
+
+MAX_HEADERS = 20_000
+"""Stream messages whose headers one count reads at most."""
+TIMEOUT_S = 3.0
+CACHE_S = 2.0
+_AWAY = (nats.errors.Error, JetStreamError, TimeoutError, OSError)
+
+COUNTS = Counter("nbwater_api_in_flight_counts_total", "Counts of reports in flight by result", ["result"])
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """`reports`, `batches` None: unknown, NATS or the database is away. `at_least`: counting stopped at its bound."""
+
+    reports: int | None
+    batches: int | None
+    at_least: bool
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Watermark:
+    partition: int
+    sequence: int
+    stream_created: datetime | None
+
+
+class InFlightReader:
+    """`client` is a connected or connecting `nats.aio.client.Client`, set when there is one."""
+
+    def __init__(self, pool: ReadPool, partitions: int) -> None:
+        self._pool, self._partitions = pool, partitions
+        self.client: Any = None
+        self._counted: InFlight | None = None
+        self._counted_at = -CACHE_S
+        self._lock = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        return bool(self.client is not None and self.client.is_connected)
+
+    async def stream_answers(self) -> bool:
+        """Whether the report stream can be asked at this moment."""
+        if not self.connected:
+            return False
+        try:
+            await self.client.jetstream(timeout=TIMEOUT_S).stream_info(UP_STREAM)
+        except _AWAY:
+            return False
+        return True
+
+    async def in_flight(self) -> InFlight:
+        """At most `CACHE_S` old; callers at the same time share one count."""
+        async with self._lock:
+            if self._counted is None or time.monotonic() - self._counted_at > CACHE_S:
+                self._counted, self._counted_at = await self._count(), time.monotonic()
+            return self._counted
+
+    async def _count(self) -> InFlight:
+        now = datetime.now(UTC)
+        if not self.connected:
+            COUNTS.labels("unknown").inc()
+            return InFlight(None, None, False, now)
+        try:
+            async with asyncio.timeout(2 * TIMEOUT_S):
+                reports, batches, at_least = await self._read_all()
+        except (*_AWAY, UnavailableError) as error:
+            COUNTS.labels("unknown").inc()
+            log.warning("in_flight_unknown", error=type(error).__name__)
+            return InFlight(None, None, False, now)
+        COUNTS.labels("at_least" if at_least else "exact").inc()
+        return InFlight(reports, batches, at_least, now)
+
+    async def _read_all(self) -> tuple[int, int, bool]:
+        js = self.client.jetstream(timeout=TIMEOUT_S)
+        # The watermarks are read first: what is taken meanwhile is then counted as in flight for a moment longer,
+        # never as gone while it is nowhere.
+        rows = await self._pool.fetch(_Watermark, "SELECT partition, sequence, stream_created FROM watermarks")
+        watermarks = {row.partition: row for row in rows}
+        created = (await js.stream_info(UP_STREAM)).created
+        reports = batches = 0
+        at_least = False
+        for partition in range(self._partitions):
+            mark = watermarks.get(partition)
+            start = mark.sequence + 1 if mark and _same_life(mark, created) else 1
+            found = await self._read(js, partition, start, MAX_HEADERS - batches)
+            reports, batches, at_least = reports + found[0], batches + found[1], at_least or found[2]
+        return reports, batches, at_least
+
+    async def _read(self, js: Any, partition: int, start: int, bound: int) -> tuple[int, int, bool]:
+        """Reports and batches of one partition from stream sequence `start`, and whether `bound` cut the count."""
+        subscription = await js.subscribe(
+            up_subject(partition),
+            stream=UP_STREAM,
+            ordered_consumer=True,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, start), headers_only=True
+            ),
+        )
+        try:
+            pending = (await subscription.consumer_info()).num_pending or 0
+            expected = pending + subscription.delivered
+            reports = batches = 0
+            while batches < min(expected, bound):
+                message = await subscription.next_msg(TIMEOUT_S)
+                reports += _reports_in(message.headers)
+                batches += 1
+            return reports, batches, batches < expected
+        finally:
+            await subscription.unsubscribe()
+
+
+def _same_life(mark: _Watermark, created: datetime | None) -> bool:
+    """A watermark counts only in the life of the stream it was written for."""
+    return mark.stream_created is None or created is None or abs((mark.stream_created - created).total_seconds()) < 1
+
+
+def _reports_in(headers: dict[str, str] | None) -> int:
+    text = (headers or {}).get(REPORTS_HEADER, "")
+    return int(text) if text.isdecimal() else 1
