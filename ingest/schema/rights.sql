@@ -2,7 +2,7 @@
 -- deploys makes logins and their memberships. Roles belong to the whole server: they may exist already, and where the
 -- migrating user may not create them, whoever runs the server does and `nbwater migrate` is run again.
 -- Every table stands here by name: one that is forgotten is closed, and a test says so.
--- Identity columns need no rights on their sequences.
+-- Identity columns need no rights on their sequences; ingest reads that of the outbox to see that the registry changed.
 DO $$
 DECLARE
     program text;
@@ -33,6 +33,7 @@ BEGIN
             TO nbwater_ingest;
         GRANT INSERT ON alert_events TO nbwater_ingest;
         GRANT DELETE ON outbox TO nbwater_ingest;
+        GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_api') THEN

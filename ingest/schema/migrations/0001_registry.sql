@@ -66,26 +66,56 @@ CREATE TABLE outbox (
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE FUNCTION outbox_devices() RETURNS trigger LANGUAGE plpgsql
-    SECURITY DEFINER SET search_path = public, pg_temp AS $$
-BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        INSERT INTO outbox (device) VALUES (OLD.device);
-    END IF;
-    IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND NEW.device <> OLD.device) THEN
-        INSERT INTO outbox (device) VALUES (NEW.device);
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER devices_outbox AFTER INSERT OR UPDATE OR DELETE ON devices
-    FOR EACH ROW EXECUTE FUNCTION outbox_devices();
-
-CREATE FUNCTION outbox_installations() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION outbox_added() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO outbox (device)
-    SELECT device FROM devices WHERE device_id = COALESCE(NEW.device_id, OLD.device_id);
+    SELECT device FROM devices WHERE device_id IN (SELECT device_id FROM new_rows);
     RETURN NULL;
 END $$;
-CREATE TRIGGER installations_outbox AFTER INSERT OR UPDATE OR DELETE ON installations
-    FOR EACH ROW EXECUTE FUNCTION outbox_installations();
+
+CREATE FUNCTION outbox_devices_changed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO outbox (device) SELECT device FROM old_rows UNION SELECT device FROM new_rows;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION outbox_devices_removed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO outbox (device) SELECT device FROM old_rows;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION outbox_installations_changed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO outbox (device)
+    SELECT device FROM devices
+    WHERE device_id IN (SELECT device_id FROM old_rows UNION SELECT device_id FROM new_rows);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION outbox_installations_removed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO outbox (device)
+    SELECT device FROM devices WHERE device_id IN (SELECT device_id FROM old_rows);
+    RETURN NULL;
+END $$;
+
+-- Once per statement: an import of a million meters is a few statements.
+CREATE TRIGGER devices_added AFTER INSERT ON devices
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_added();
+CREATE TRIGGER devices_changed AFTER UPDATE ON devices
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_devices_changed();
+CREATE TRIGGER devices_removed AFTER DELETE ON devices
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_devices_removed();
+CREATE TRIGGER installations_added AFTER INSERT ON installations
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_added();
+CREATE TRIGGER installations_changed AFTER UPDATE ON installations
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox_installations_changed();
+CREATE TRIGGER installations_removed AFTER DELETE ON installations
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_installations_removed();

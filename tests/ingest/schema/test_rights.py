@@ -70,6 +70,7 @@ async def test_ingest_does_its_work(connection: asyncpg.Connection) -> None:
         "INSERT INTO alerts (kind, severity, started_at, raised_at, last_seen_at, evidence) "
         "VALUES ('silent', 'info', now(), now(), now(), '{}')"
     )
+    assert await connection.fetchval("SELECT last_value FROM outbox_outbox_id_seq") == 1
     assert await connection.fetchval("DELETE FROM outbox RETURNING device") == "861"
     for forbidden in ("SELECT * FROM users", "UPDATE devices SET has_key = true", "DELETE FROM alert_events"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
