@@ -102,11 +102,7 @@ def _settlement_day(data: bytes) -> dict[str, int]:
 
 def _clock_s(bcd: bytes, received_at_s: int) -> int | None:
     """The clock, sent lowest byte first by the standard and highest first by some; the likelier where both could be."""
-    second, minute, hour, day, month, year, century = bcd
-    candidates = (
-        cjt188_frame.instant(century, year, month, day, hour, minute, second, received_at_s),
-        cjt188_frame.instant(*bcd, received_at_s),
-    )
+    candidates = (cjt188_frame.instant(bcd[::-1], received_at_s), cjt188_frame.instant(bcd, received_at_s))
     plausible = [unix_s for unix_s in candidates if unix_s is not None]
     return min(plausible, key=lambda unix_s: abs(received_at_s - unix_s)) if plausible else None
 

@@ -129,15 +129,11 @@ def number(little_endian: bytes) -> int | None:
     return None if text is None else int(text)
 
 
-def instant(
-    century: int, year: int, month: int, day: int, hour: int, minute: int, second: int, now_s: int
-) -> int | None:
-    """Unix seconds of a meter's clock given as BCD bytes; None when it is no time or cannot be right at `now_s`."""
+def instant(highest_first: bytes, now_s: int) -> int | None:
+    """Unix seconds of a clock given as BCD bytes CC YY MM DD hh mm ss; None when it cannot be right at `now_s`."""
     try:
-        clock = datetime(
-            _BCD[century] * 100 + _BCD[year], _BCD[month], _BCD[day], _BCD[hour], _BCD[minute], _BCD[second],
-            tzinfo=CHINA,
-        )  # fmt: skip
+        century, year, month, day, hour, minute, second = map(_BCD.__getitem__, highest_first)
+        clock = datetime(century * 100 + year, month, day, hour, minute, second, tzinfo=CHINA)
     except (KeyError, ValueError):
         return None
     unix_s = int(clock.timestamp())

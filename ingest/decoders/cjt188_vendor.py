@@ -52,7 +52,7 @@ def decode(payload: bytes, received_at_s: int) -> DecodedReport:
         "csq": cjt188_frame.number(data[22:23]),
     }
     second, minute, hour, day, _weekday, month, year = data[6:13]
-    clock_s = cjt188_frame.instant(CENTURY, year, month, day, hour, minute, second, received_at_s)
+    clock_s = cjt188_frame.instant(bytes((CENTURY, year, month, day, hour, minute, second)), received_at_s)
     state = _state(data, clock_s)
     if clock_s is None:
         extra["implausible"] = {"clock": data[6:13].hex()}

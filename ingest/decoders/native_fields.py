@@ -46,7 +46,6 @@ PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
 )
 """Key, least and greatest value that can be true: the width of a counter, the physics of a radio or a sensor."""
 
-_INT_ONLY = {int}
 _VALVES = (Valve.OPEN, Valve.CLOSED, Valve.FAULT)
 
 
@@ -96,39 +95,38 @@ def _readings(blocks: Any, scale: Any, received_at_s: int) -> tuple[list[int], l
     if not isinstance(blocks, list):
         raise DecodeError("blocks", "blocks is not an array")
     ts_s: list[int] = []
-    index: list[int] = []
-    daily = bool(blocks)
+    index_ml: list[int] = []
+    unit_ml = 10**scale
+    latest_s = received_at_s + AHEAD_S
+    kind = ReadingKind.FREEZE if blocks else ReadingKind.HOURLY
     for block in blocks:
-        interval_s = _append(block, ts_s, index)
-        daily = daily and interval_s >= DAY_S
-    if ts_s:
-        _check_bounds(ts_s, index, scale, received_at_s)
-    unit = 10**scale
-    return ts_s, [value * unit for value in index], ReadingKind.FREEZE if daily else ReadingKind.HOURLY
-
-
-def _append(block: Any, ts_s: list[int], index: list[int]) -> int:
-    """Adds the readings of one block and returns their spacing."""
-    if not isinstance(block, list) or len(block) != 4 or not isinstance(block[3], list):
-        raise DecodeError("blocks", "a block is [t0, interval_s, index0, [delta, …]]")
-    t0, interval_s, index0, deltas = block
-    if not {type(t0), type(interval_s), type(index0), *map(type, deltas)} <= _INT_ONLY:
-        raise DecodeError("blocks", "a block holds integers only")
-    count = len(deltas) + 1
-    if len(ts_s) + count > MAX_READINGS:
-        raise DecodeError("too_many_readings", f"more than {MAX_READINGS} readings in one report")
-    if not (0 if count == 1 else 1) <= interval_s <= MAX_INTERVAL_S:
-        raise DecodeError("blocks", f"an interval is not a spacing of readings up to {MAX_INTERVAL_S} s")
-    ts_s.extend([t0] if count == 1 else range(t0, t0 + interval_s * count, interval_s))
-    index.extend(accumulate(deltas, initial=index0))
-    return int(interval_s)
-
-
-def _check_bounds(ts_s: list[int], index: list[int], scale: int, received_at_s: int) -> None:
-    if min(ts_s) < EARLIEST_S or max(ts_s) > received_at_s + AHEAD_S:
-        raise DecodeError("time_range", "a reading is before 2010 or more than a day after it was received")
-    if min(index) < 0 or max(index) * 10**scale > MAX_INDEX_ML:
+        if _append(block, unit_ml, latest_s, ts_s, index_ml) < DAY_S:
+            kind = ReadingKind.HOURLY
+    if index_ml and (min(index_ml) < 0 or max(index_ml) > MAX_INDEX_ML):
         raise DecodeError("index_range", "an index is negative or beyond any register")
+    return ts_s, index_ml, kind
+
+
+def _append(block: Any, unit_ml: int, latest_s: int, ts_s: list[int], index_ml: list[int]) -> int:
+    """Adds the readings of one block and returns their spacing in seconds."""
+    try:
+        t0, interval_s, index0, deltas = block
+        steps = len(deltas)
+        integers = type(deltas) is list and type(t0) is type(interval_s) is type(index0) is type(sum(deltas)) is int
+    except (TypeError, ValueError):
+        integers = False
+    if not integers:
+        raise DecodeError("blocks", "a block is [t0, interval_s, index0, [delta, …]], integers all")
+    if len(ts_s) + steps >= MAX_READINGS:
+        raise DecodeError("too_many_readings", f"more than {MAX_READINGS} readings in one report")
+    if not (1 if steps else 0) <= interval_s <= MAX_INTERVAL_S:
+        raise DecodeError("blocks", f"an interval is not a spacing of readings up to {MAX_INTERVAL_S} s")
+    last_s = t0 + interval_s * steps
+    if t0 < EARLIEST_S or last_s > latest_s:
+        raise DecodeError("time_range", "a reading is before 2010 or more than a day after it was received")
+    ts_s.extend(range(t0, last_s + 1, interval_s) if steps else (t0,))
+    index_ml.extend([index * unit_ml for index in accumulate(deltas, initial=index0)])
+    return int(interval_s)
 
 
 def _keep_unknown(fields: dict[Any, Any], extra: dict[str, Any]) -> None:

@@ -1,0 +1,123 @@
+"""The life of an alert in the database: raised once, updated while its evidence lasts, ended when that is gone.
+
+One alert per meter and kind is active (open or acknowledged). An ended one stays with people until they close it. A
+closed one is followed by a new one only on new evidence: after `resolved`, evidence that lies wholly after what the
+closed one had seen; after `dismissed` (a person said this is none), a fault that began after it. All times are those
+of the data, so that replayed history gives the alerts it would have given then, and running twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+from prometheus_client import Counter
+
+RAISED = Counter("nbwater_ingest_alerts_raised_total", "Alerts raised, by kind", ["kind"])
+
+
+class Finding(NamedTuple):
+    """A fault that evidence shows now. Times in Unix seconds UTC."""
+
+    meter_id: int
+    kind: str
+    severity: str
+    """info, warning or critical."""
+    started_at_s: int
+    """When the fault began, as far as is known."""
+    evidence_from_s: int
+    """Begin of the evidence that this finding needs."""
+    seen_at_s: int
+    """The newest evidence; also when the platform could first know."""
+    rate_ml_h: int | None
+    loss_ml: int | None
+    evidence: dict[str, Any]
+
+
+class Ended(NamedTuple):
+    """The fault's evidence is gone since `ended_at_s`."""
+
+    meter_id: int
+    kind: str
+    ended_at_s: int
+
+
+_FOUND = """
+WITH found AS (
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
+                         $6::timestamptz[], $7::bigint[], $8::bigint[], $9::jsonb[])
+        AS f (meter_id, kind, severity, started_at, evidence_from, seen_at, rate_ml_h, loss_ml, evidence)
+)"""
+
+_UPDATE = (
+    _FOUND
+    + """
+UPDATE alerts a
+SET severity = f.severity, last_seen_at = f.seen_at, rate_ml_h = f.rate_ml_h, loss_ml = f.loss_ml,
+    evidence = f.evidence, ended_at = NULL, started_at = LEAST(a.started_at, f.started_at)
+FROM found f
+WHERE a.meter_id = f.meter_id AND a.kind = f.kind AND a.state IN ('open', 'acknowledged')
+  AND f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)"""
+)
+
+_RAISE = (
+    _FOUND
+    + """,
+raised AS (
+    INSERT INTO alerts (kind, severity, meter_id, service_point_id, started_at, raised_at, last_seen_at, rate_ml_h,
+                        loss_ml, evidence)
+    SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at, f.seen_at, f.seen_at, f.rate_ml_h,
+           f.loss_ml, f.evidence
+    FROM found f
+    LEFT JOIN LATERAL (
+        SELECT service_point_id FROM installations
+        WHERE meter_id = f.meter_id AND valid_from <= f.seen_at AND (valid_to IS NULL OR valid_to > f.seen_at)
+        ORDER BY valid_from DESC LIMIT 1
+    ) i ON true
+    WHERE NOT EXISTS (
+        SELECT FROM alerts a WHERE a.meter_id = f.meter_id AND a.kind = f.kind AND (
+            a.state IN ('open', 'acknowledged')
+            OR a.last_seen_at >= CASE a.state WHEN 'dismissed' THEN f.started_at ELSE f.evidence_from END
+        )
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING alert_id, kind, raised_at
+), noted AS (
+    INSERT INTO alert_events (alert_id, at, to_state, actor) SELECT alert_id, raised_at, 'open', 'platform' FROM raised
+)
+SELECT kind, count(*) AS alerts FROM raised GROUP BY kind"""
+)
+
+_END = """
+UPDATE alerts a SET ended_at = e.ended_at
+FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS e (meter_id, kind, ended_at)
+WHERE a.meter_id = e.meter_id AND a.kind = e.kind AND a.state IN ('open', 'acknowledged')
+  AND a.ended_at IS NULL AND e.ended_at >= a.last_seen_at"""
+
+
+async def raise_or_update(connection: asyncpg.Connection, findings: Sequence[Finding]) -> None:
+    """Brings the alerts in line with the findings: at most one per meter and kind. Joins the caller's transaction."""
+    if not findings:
+        return
+    columns = list(zip(*findings, strict=True))
+    arguments = [
+        *columns[:3], *(list(map(instant, column)) for column in columns[3:6]), *columns[6:8],
+        [json.dumps(evidence) for evidence in columns[8]],
+    ]  # fmt: skip
+    await connection.execute(_UPDATE, *arguments)
+    for row in await connection.fetch(_RAISE, *arguments):
+        RAISED.labels(row["kind"]).inc(row["alerts"])
+
+
+async def end(connection: asyncpg.Connection, ended: Sequence[Ended]) -> None:
+    """Notes where the evidence of active alerts is gone; at most one per meter and kind."""
+    if ended:
+        meters, kinds, times = zip(*ended, strict=True)
+        await connection.execute(_END, meters, kinds, list(map(instant, times)))
+
+
+def instant(unix_s: int) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
