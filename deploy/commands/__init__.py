@@ -1,0 +1,1 @@
+"""The subcommands of `nbwater`, one file for each; imported only when they are called."""

@@ -1,0 +1,85 @@
+"""The three programs as child processes: which secrets and ports each of them is given, by environment only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploy.supervision.child import Spec
+
+DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "api": 10.0}
+"""How long each may take to end in good order. Also the order in which they are ended."""
+
+SECRET_VARIABLES = (
+    "NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_API_SESSION_SECRET", "NBWATER_API_FIRST_PASSWORD",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """0: a free one."""
+
+    coap: int
+    page: int
+    gateway_metrics: int
+    ingest_metrics: int
+
+
+def gateway(nats_url: str, monitor_url: str, ports: Ports) -> Spec:
+    """It is not given the database: it has no business there."""
+    return _spec("gateway", {
+        "NBWATER_NATS_URL": nats_url,
+        "NBWATER_NATS_MONITOR_URL": monitor_url,
+        "NBWATER_GATEWAY_PORT": str(ports.coap),
+        "NBWATER_GATEWAY_METRICS_PORT": str(ports.gateway_metrics),
+    })  # fmt: skip
+
+
+def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports) -> Spec:
+    return _spec("ingest", {
+        "NBWATER_NATS_URL": nats_url,
+        "NBWATER_NATS_MONITOR_URL": monitor_url,
+        "NBWATER_DATABASE_URL": database_url,
+        "NBWATER_INGEST_METRICS_PORT": str(ports.ingest_metrics),
+    })  # fmt: skip
+
+
+def api(nats_url: str, database_url: str, session_secret: str, host: str, ports: Ports) -> Spec:
+    """`session_secret` outlives the process, so that a restart logs nobody out."""
+    return _spec("api", {
+        "NBWATER_NATS_URL": nats_url,
+        "NBWATER_DATABASE_URL": database_url,
+        "NBWATER_API_HOST": host,
+        "NBWATER_API_PORT": str(ports.page),
+        "NBWATER_API_SESSION_SECRET": session_secret,
+    })  # fmt: skip
+
+
+def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
+    """Hold on to the ports of the first life: clients know them."""
+    variables = {
+        "gateway": {"port": "NBWATER_GATEWAY_PORT", "metrics_port": "NBWATER_GATEWAY_METRICS_PORT"},
+        "ingest": {"metrics_port": "NBWATER_INGEST_METRICS_PORT"},
+        "api": {"port": "NBWATER_API_PORT"},
+    }
+    for key, variable in variables.get(spec.name, {}).items():
+        if said.get(key):
+            spec.environment[variable] = str(said[key])
+
+
+def command(*arguments: str) -> list[str]:
+    """`nbwater …` by the running interpreter, wherever it is installed."""
+    return [sys.executable, "-m", *arguments]
+
+
+def _spec(name: str, environment: Mapping[str, str]) -> Spec:
+    inherited = {key: value for key, value in os.environ.items() if key not in SECRET_VARIABLES}
+    return Spec(
+        name=name,
+        command=command(name),
+        environment=inherited | dict(environment),
+        stop_timeout_s=DRAIN_S[name],
+        start_timeout_s=90,
+    )

@@ -1,0 +1,164 @@
+"""The stream and the database that the programs of one data directory use: embedded ones, or those of the settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import nats
+import nats.errors
+
+from deploy.accounts import LOGINS, Accounts, login_name, make_logins
+from deploy.embedded.nats import ADMIN, PUBLISH_RIGHTS, NatsServer
+from deploy.embedded.postgres import PostgresServer
+from deploy.supervision.child import Spec
+from deploy.supervision.leftovers import forget_stale_postmaster
+from ingest.schema.migrate import migrate
+from metering.errors import StartError
+from metering.settings import NatsSettings
+from metering.streams import StreamSizes, ensure
+
+DATABASE = "nbwater"
+CONNECT_TIMEOUT_S = 10
+NATS_STORE_HEADROOM = 2
+"""The store may hold this many times the report stream's bound: the registry and its snapshots live there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """`urls` has one for `admin` and each program. `spec` None: it runs elsewhere."""
+
+    urls: Mapping[str, str]
+    monitor_url: str
+    spec: Spec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """`urls` has one for `owner`, each program that may use it, and `reader`. `spec` None: it runs elsewhere."""
+
+    urls: Mapping[str, str]
+    spec: Spec | None
+    server: PostgresServer | None
+
+
+def embedded_stream(data: Path, accounts: Accounts, settings: NatsSettings) -> Stream:
+    server = NatsServer(
+        data / "nats", accounts.nats, max_file_store=NATS_STORE_HEADROOM * settings.up_max_bytes + (2 << 30)
+    )
+    server.prepare()
+    spec = Spec(
+        name="nats",
+        command=server.command(),
+        environment=_plain_environment(),
+        probe=server.is_ready,
+        stop_timeout_s=20,
+    )
+    return Stream({user: server.url_for(user) for user in (ADMIN, *PUBLISH_RIGHTS)}, server.monitor_url, spec)
+
+
+def external_stream(settings: NatsSettings) -> Stream:
+    """Every program gets the credentials of the settings: rights on a server of others are theirs to give."""
+    url = settings.url.get_secret_value()
+    return Stream(dict.fromkeys((ADMIN, *PUBLISH_RIGHTS), url), settings.monitor_url, None)
+
+
+def embedded_database(data: Path, accounts: Accounts) -> Database:
+    server = PostgresServer(data / "postgres", accounts.database_owner)
+    try:
+        server.prepare()
+    except OSError as error:
+        raise StartError(f"PostgreSQL cannot use {server.directory}: {error}") from error
+    spec = Spec(
+        name="postgres",
+        command=server.command(),
+        environment=_plain_environment(),
+        identity=server.identity | {"cwd": "/"},
+        probe=server.is_ready,
+        before_start=lambda: forget_stale_postmaster(server.directory),
+        stop_signal=signal.SIGINT,  # fast shutdown: clients are cut off, what is committed stays
+        stop_timeout_s=60,
+        start_timeout_s=120,
+        orphan_signal=signal.SIGINT,
+    )
+    urls = {program: server.url(DATABASE, login_name(program), accounts.database[program]) for program in LOGINS}
+    return Database({"owner": server.url(DATABASE)} | urls, spec, server)
+
+
+def external_database(url: str) -> Database:
+    """As `external_stream`."""
+    return Database(dict.fromkeys(("owner", *LOGINS), url), None, None)
+
+
+async def prepare_stream(stream: Stream, settings: NatsSettings) -> None:
+    """Bring the streams to their contract. Raises StartError when the server cannot be reached or refuses."""
+    await ensure_streams(stream.urls[ADMIN], settings)
+
+
+async def ensure_streams(url: str, settings: NatsSettings) -> None:
+    try:
+        connection = await nats.connect(url.split(","), allow_reconnect=False, connect_timeout=CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        raise StartError(f"NATS at {place(url)} cannot be reached: {error or type(error).__name__}") from error
+    try:
+        await ensure(connection.jetstream(), StreamSizes(settings.up_max_bytes, replicas=settings.replicas))
+    except (TimeoutError, nats.errors.Error) as error:
+        raise StartError(f"NATS at {place(url)} does not make the streams: {error or type(error).__name__}") from error
+    finally:
+        await connection.close()
+
+
+async def prepare_database(database: Database, accounts: Accounts) -> list[str]:
+    """Create, migrate, make logins; names of the migrations applied. Raises StartError or SchemaError."""
+    if database.server is not None:
+        await _create_database(database.server)
+    try:
+        applied = await migrate(database.urls["owner"])
+    except StartError as error:
+        raise type(error)(f"{error} (database at {place(database.urls['owner'])})") from error
+    if database.server is not None:
+        connection = await connect_database(database.urls["owner"])
+        try:
+            await make_logins(connection, DATABASE, accounts.database)
+        finally:
+            await connection.close()
+    return applied
+
+
+async def connect_database(url: str) -> asyncpg.Connection:
+    """Raises StartError when the server cannot be reached or refuses the login."""
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartError(f"the database at {place(url)} cannot be reached: {error or type(error).__name__}") from error
+
+
+async def _create_database(server: PostgresServer) -> None:
+    connection = await connect_database(server.url("postgres"))
+    try:
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
+            await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+            await connection.execute("REVOKE ALL ON DATABASE postgres FROM PUBLIC")
+    finally:
+        await connection.close()
+
+
+def place(url: str) -> str:
+    """Host, port and database of an address, never its credentials."""
+    places = []
+    for one in url.split(","):
+        parts = urlsplit(one)
+        places.append(f"{one.rpartition('@')[2]}" if not parts.netloc else parts.netloc.rpartition("@")[2] + parts.path)
+    return ", ".join(places)
+
+
+def _plain_environment() -> dict[str, str]:
+    """For servers: nothing of ours, no secret."""
+    kept = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,0 +1,229 @@
+"""`nbwater up`: the whole platform on one data directory, each program a process of its own.
+
+Started in the order stream, database, gateway, ingest, api; ended from the doors inwards: gateway, ingest, api, stream,
+database. What a child says goes to ``DIR/logs``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.auth import FIRST_LOGIN, ensure_first_administrator
+from api.database import open_write_pool
+from deploy import instance, ports, programs, servers
+from deploy.accounts import Accounts, load_or_create
+from deploy.embedded.nats import ADMIN
+from deploy.instance import Instance, Lock
+from deploy.status_table import status_table
+from deploy.supervision.child import Child, Spec, Tell
+from deploy.supervision.leftovers import Children
+from deploy.supervision.log_file import LogFile
+from metering.errors import StartError
+from metering.settings import ApiSettings, DatabaseSettings, GatewaySettings, IngestSettings, NatsSettings, load
+
+FOLDERS = ("run", "logs", "secrets")
+STOP_ORDER = ("town", "gateway", "ingest", "api", "nats", "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """None: as the settings say."""
+
+    data: Path
+    host: str | None = None
+    coap_port: int | None = None
+    http_port: int | None = None
+    known_password: bool = False
+    """The first administrator gets a password that is kept and shown at each start: for a demo."""
+    guest: Spec | None = None
+    """One more child, started when all is ready: a demo's simulator."""
+
+
+async def up(options: Options, tell: Tell) -> int:
+    """Runs until SIGTERM or Ctrl-C; a second one ends everything at once. Raises StartError when it cannot start."""
+    platform = Platform(options, tell)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            platform.kill()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, asked)
+    try:
+        starting = asyncio.ensure_future(platform.start())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+        elif starting.exception() is None:
+            await platform.watch(stop)
+        else:
+            starting.result()
+        stopping.cancel()
+    finally:
+        await platform.stop()
+    return 0
+
+
+class Platform:
+    """All children of one data directory."""
+
+    def __init__(self, options: Options, tell: Tell) -> None:
+        self._options, self._tell = options, tell
+        self._data = options.data.resolve()
+        self._lock = Lock(self._data)
+        self._leftovers = Children(self._data / "run" / "children.json")
+        self._children: dict[str, Child] = {}
+
+    async def start(self) -> None:
+        """Check what can be checked first, so that a mistake costs no half-started platform."""
+        settings = load(NatsSettings)
+        host, wanted = self._ports()
+        make_folders(self._data)
+        self._lock.take()
+        for name in await asyncio.to_thread(self._leftovers.end_leftovers):
+            self._tell(f"{name} of an earlier run was still there and has been ended")
+        accounts = load_or_create(self._data)
+
+        stream, database = await self._start_servers(accounts, settings)
+        _, applied = await asyncio.gather(
+            servers.prepare_stream(stream, settings), servers.prepare_database(database, accounts)
+        )
+        if applied:
+            self._tell(f"database migrated: {', '.join(applied)}")
+        await self._first_administrator(database, accounts)
+        await self._start_together(
+            programs.gateway(stream.urls["gateway"], stream.monitor_url, wanted),
+            programs.ingest(stream.urls["ingest"], stream.monitor_url, database.urls["ingest"], wanted),
+            programs.api(stream.urls["api"], database.urls["api"], accounts.session_secret, host, wanted),
+        )
+        demo_password = accounts.demo_password if self._options.known_password else None
+        await self._announce(stream, database, host, demo_password)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Until `stop`, every child that dies is started again."""
+        watches = [asyncio.create_task(child.watch(), name=name) for name, child in self._children.items()]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({*watches, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+            self._tell("stopping: gateway, ingest, api, then the servers")
+            await self._stop_children()
+            await asyncio.gather(*watches)
+        finally:
+            stopping.cancel()
+
+    async def stop(self) -> None:
+        """Everything ends, whatever state it is in; harmless when nothing runs."""
+        await self._stop_children()
+        if self._lock.is_held:
+            instance.forget(self._data)
+            self._lock.release()
+
+    def kill(self) -> None:
+        """All at once: what was acknowledged is on disk anyway."""
+        for child in self._children.values():
+            child.kill()
+
+    def _ports(self) -> tuple[str, programs.Ports]:
+        """The page's address, and the ports; those that people chose must be free, of the others another will do."""
+        gateway, ingest, api = load(GatewaySettings), load(IngestSettings), load(ApiSettings)
+        coap = gateway.port if self._options.coap_port is None else self._options.coap_port
+        page = api.port if self._options.http_port is None else self._options.http_port
+        host = self._options.host or api.host
+        ports.require_udp(gateway.host, coap, "CoAP", "--coap-port")
+        ports.require_tcp(host, page, "pages", "--http-port")
+        return host, programs.Ports(
+            coap=coap,
+            page=page,
+            gateway_metrics=ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port),
+            ingest_metrics=ports.next_free_tcp(ingest.metrics_host, ingest.metrics_port),
+        )
+
+    async def _start_servers(
+        self, accounts: Accounts, settings: NatsSettings
+    ) -> tuple[servers.Stream, servers.Database]:
+        database_url = load(DatabaseSettings).url.get_secret_value()
+        external = settings.url.get_secret_value()
+        stream = (
+            servers.external_stream(settings) if external else servers.embedded_stream(self._data, accounts, settings)
+        )
+        database = (
+            servers.external_database(database_url)
+            if database_url
+            else await asyncio.to_thread(servers.embedded_database, self._data, accounts)
+        )
+        await self._start_together(*(spec for spec in (stream.spec, database.spec) if spec is not None))
+        return stream, database
+
+    async def _start_together(self, *specs: Spec) -> None:
+        """All at once; raises the first StartError after the others have settled."""
+        for spec in specs:
+            log = LogFile(self._data / "logs" / f"{spec.name}.log")
+            self._children[spec.name] = Child(spec, log, self._tell, self._leftovers.started)
+        started = await asyncio.gather(*(self._children[spec.name].start() for spec in specs), return_exceptions=True)
+        for outcome in started:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        for spec in specs:
+            programs.keep_port(spec, self._children[spec.name].said)
+
+    async def _first_administrator(self, database: servers.Database, accounts: Accounts) -> None:
+        """Made before the api starts, so that the one-time password is shown here and reaches no log."""
+        pool = await open_write_pool(database.urls["owner"], size=1)
+        try:
+            injected = accounts.demo_password if self._options.known_password else ""
+            password = await ensure_first_administrator(pool, injected)
+        finally:
+            await pool.close()
+        if password is not None:
+            self._tell(f"first login at the pages: {FIRST_LOGIN}  {password}  (shown only now; to be changed there)")
+
+    async def _announce(
+        self, stream: servers.Stream, database: servers.Database, host: str, demo_password: str | None
+    ) -> None:
+        said = {name: child.said for name, child in self._children.items()}
+        page_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        running = Instance(
+            pid=os.getpid(),
+            coap_port=int(said["gateway"]["port"]),
+            api_url=f"http://{page_host}:{said['api']['port']}",
+            database_url=database.urls["owner"],
+            nats_url=stream.urls[ADMIN],
+            nats_monitor_url=stream.monitor_url,
+            programs={name: {"pid": child.pid} | child.said for name, child in self._children.items()},
+        )
+        running.write(self._data)
+        if self._options.guest is not None:
+            await self._start_together(self._options.guest)
+        for line in status_table(running, self._data, demo_password):
+            self._tell(line)
+
+    async def _stop_children(self) -> None:
+        for name in STOP_ORDER:
+            if child := self._children.get(name):
+                await child.stop()
+
+
+def make_folders(data: Path) -> None:
+    """Raises StartError when the directory cannot be made or written."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        for name in FOLDERS:
+            (data / name).mkdir(mode=0o700, exist_ok=True)
+        probe = data / "run" / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StartError(
+            f"the data directory {data} cannot be written ({error.strerror or error}): choose another with --data"
+        ) from error
