@@ -1,1 +1,58 @@
-"""NiceGUI pages, one file per page."""
+"""The pages: NiceGUI on the application's own port, in Chinese and English."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fastapi import FastAPI
+from nicegui import app as nicegui_app
+from nicegui import ui
+
+from api.context import PageContext
+from api.pages import alerts, dead_letters, login, meter, meters, overview, preferences, theme
+from api.pages.frame import PLACES, register
+from api.pages.live import SharedAnswers
+from api.pages.rate_history import RateHistory
+
+RECONNECT_TIMEOUT_S = 30.0
+MESSAGE_HISTORY = 200
+
+
+def mount(app: FastAPI, context: PageContext) -> None:
+    """Adds all pages to `app`. Call it last: the pages take every path that nothing else has."""
+    answers = SharedAnswers()
+    history = RateHistory(context.live, context.now)
+    to_overview, to_meters, to_alerts, to_dead_letters = PLACES
+    app.include_router(theme.router)
+    app.include_router(preferences.router)
+    app.include_router(login.router(context))
+    register(context, answers, "/", to_overview, lambda visit: overview.build(visit, history))
+    register(context, answers, "/meters", to_meters, meters.build)
+    register(context, answers, "/meters/{serial}", to_meters, meter.build)
+    register(context, answers, "/alerts", to_alerts, alerts.build)
+    register(context, answers, "/dead-letters", to_dead_letters, dead_letters.build)
+    _sample_while_serving(history)
+    ui.run_with(
+        app,
+        title=context.utility.name_zh,
+        favicon="💧",
+        tailwind=False,
+        reconnect_timeout=RECONNECT_TIMEOUT_S,
+        message_history_length=MESSAGE_HISTORY,
+        storage_secret=context.session_secret,
+        show_welcome_message=False,
+    )
+
+
+def _sample_while_serving(history: RateHistory) -> None:
+    sampling: list[asyncio.Task[None]] = []
+
+    async def stop() -> None:
+        for task in sampling:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    nicegui_app.on_startup(lambda: sampling.append(asyncio.create_task(history.run())))
+    nicegui_app.on_shutdown(stop)

@@ -1,0 +1,64 @@
+"""The list of alerts, and what people do about them."""
+
+from __future__ import annotations
+
+from api.alert_life import AlertState
+from api.auth import Role
+from api.pages import alert_list, evidence, parts
+from api.pages.listing import Listing
+from api.pages.parts import Words, box, place
+from api.pages.visit import LiveView, Visit, redrawn
+from api.queries.alerts import ACTIVE, AlertFilter, AlertRow, list_alerts
+from api.queries.paging import Page
+
+INTERVAL_S = 5.0
+PAGE_ROWS = 25
+ALL_STATES = "all"
+KINDS = ("continuous_flow", "silent", "meter_alarm:")
+SEVERITIES = ("critical", "warning", "info")
+
+
+async def build(visit: Visit) -> None:
+    say = visit.say
+    states = {ALL_STATES, *AlertState}
+    listing = Listing(visit, "/alerts", {"state": states, "kind": set(KINDS), "severity": set(SEVERITIES)})
+    with box("nb-head"):
+        Words(say("frame.alerts"), tag="h1")
+    with box("nb-filters", "search"):
+        listing.select("state", say("alerts.state"), _states(visit), say("alerts.active"))
+        listing.select("kind", say("alerts.kind"), {kind: evidence.family_name(say, kind) for kind in KINDS})
+        listing.select(
+            "severity", say("alerts.severity"), {level: say(f"alerts.severity.{level}") for level in SEVERITIES}
+        )
+    if visit.principal.role < Role.OPERATOR:
+        Words(say("alerts.not_allowed"), "nb-muted")
+    with box("nb-card"):
+        found = place()
+
+    def draw(page: Page[AlertRow]) -> None:
+        with redrawn(found):
+            if not page.items:
+                parts.empty(say("alerts.none_found" if listing.asked["state"] != ALL_STATES else "alerts.empty"))
+            for alert in page.items:
+                alert_list.full(visit, alert, view.look)
+            listing.pager(page.next_cursor)
+
+    view = LiveView(visit, lambda: listing.key, lambda: _load(visit, listing), draw, INTERVAL_S)
+    listing.changed = view.look
+    await view.start()
+
+
+def _states(visit: Visit) -> dict[str, str]:
+    say = visit.say
+    return {**{str(state): say(f"alerts.state.{state}") for state in AlertState}, ALL_STATES: say("frame.all")}
+
+
+async def _load(visit: Visit, listing: Listing) -> Page[AlertRow]:
+    asked = listing.asked
+    state = asked["state"]
+    wanted = AlertFilter(
+        states=() if state == ALL_STATES else (AlertState(state),) if state else ACTIVE,
+        kind=asked["kind"],
+        severity=asked["severity"],
+    )
+    return await list_alerts(visit.context.read, wanted, limit=PAGE_ROWS, cursor=listing.cursor or None)

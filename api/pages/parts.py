@@ -1,0 +1,160 @@
+"""The few shapes pages are made of. Whatever a device or a person supplied goes in as text or as an attribute's value,
+never as HTML or as a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import quote
+
+from nicegui import ui
+from nicegui.element import Element
+from nicegui.elements.mixins.text_element import TextElement
+from nicegui.events import GenericEventArguments
+
+from api.pages.grades import Grade
+
+Tone = Literal["", "good", "fair", "poor", "quiet"]
+HEX_CHARACTERS_PER_BYTE = 2
+GRADE_TONES: dict[Grade, Tone] = {Grade.GOOD: "good", Grade.FAIR: "fair", Grade.POOR: "poor", Grade.UNKNOWN: "quiet"}
+
+
+class Words(TextElement):
+    """Plain text in an element with a tag of its own."""
+
+    def __init__(self, text: str, classes: str = "", tag: str = "div") -> None:
+        super().__init__(text=text, tag=tag)
+        self.classes(classes)
+
+
+def attributes(element: Element, values: Mapping[str, Any]) -> Element:
+    """Sets attributes whose values may be anybody's text; `Element.props` would parse them."""
+    for name, value in values.items():
+        element.props[name] = value
+    return element
+
+
+@contextmanager
+def box(classes: str = "", tag: str = "div", **values: str) -> Iterator[Element]:
+    """An element that holds what is drawn inside the block."""
+    with attributes(ui.element(tag).classes(classes), values) as element:
+        yield element
+
+
+def place(classes: str = "") -> Element:
+    """An empty element to draw into later."""
+    return ui.element("div").classes(classes)
+
+
+@contextmanager
+def card(title: str, extra: str = "") -> Iterator[Element]:
+    """A titled surface; what is drawn inside the block goes to its body."""
+    with box("nb-card", "section", **{"aria-label": title}) as surface:
+        with box("nb-card-head"):
+            Words(title, tag="h2")
+            if extra:
+                Words(extra, "nb-muted", "span")
+        with box("nb-card-body"):
+            yield surface
+
+
+def link(text: str, target: str, classes: str = "") -> Element:
+    """A link inside the site."""
+    return attributes(Words(text, classes, "a"), {"href": target})
+
+
+def meter_path(serial: str) -> str:
+    return f"/meters/{quote(serial, safe='')}"
+
+
+def tag(text: str, tone: Tone = "") -> Element:
+    """A word in a colour."""
+    return Words(text, f"nb-tag {tone}", "span")
+
+
+def figure(name: str, value: str, unit: str = "", detail: str = "", target: str | None = None) -> None:
+    """A number worth a glance."""
+    with box("nb-figure", "a" if target else "div", **({"href": target} if target else {})):
+        Words(name, "nb-figure-name")
+        with box("nb-figure-value"):
+            Words(value, tag="span")
+            if unit:
+                Words(unit, "nb-figure-unit", "span")
+        Words(detail, "nb-figure-detail")
+
+
+@contextmanager
+def pairs() -> Iterator[None]:
+    """A list of names and values; fill it with `pair`."""
+    with box("nb-pairs", "dl"):
+        yield
+
+
+@contextmanager
+def pair(name: str) -> Iterator[None]:
+    Words(name, tag="dt")
+    with box(tag="dd"):
+        yield
+
+
+def text_pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values that are plain text."""
+    with pairs():
+        for name, value in rows:
+            with pair(name):
+                Words(value, tag="span")
+
+
+def empty(text: str) -> None:
+    """What to say, and what to do, where there is nothing to show."""
+    Words(text, "nb-empty")
+
+
+def hexadecimal(payload_hex: str) -> None:
+    """Raw bytes in pairs of digits."""
+    step = HEX_CHARACTERS_PER_BYTE
+    Words(" ".join(payload_hex[i : i + step] for i in range(0, len(payload_hex), step)), "nb-hex", "pre")
+
+
+def icon_button(icon: str, label: str, on_click: Any) -> Element:
+    """A button that shows only a picture; its label is what a screen reader says."""
+    return attributes(ui.button(icon=icon, on_click=on_click, color=None).props("flat dense round"), {"aria-label": label})
+
+
+def button(text: str, on_click: Any, primary: bool = False) -> Element:
+    return ui.button(text, on_click=on_click, color=None).props("no-caps unelevated dense").classes(
+        "nb-button nb-primary" if primary else "nb-button"
+    )
+
+
+def facts_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], right_from: int) -> None:
+    """A small table of plain texts; columns (name, heading) from `right_from` on hold figures."""
+    shown = [
+        {"name": name, "label": label, "field": name, "align": "right" if at >= right_from else "left"}
+        for at, (name, label) in enumerate(columns)
+    ]
+    cells = [
+        {"id": number, **{name: cell for (name, _), cell in zip(columns, row, strict=True)}}
+        for number, row in enumerate(rows)
+    ]
+    ui.table(rows=cells, columns=shown).props("flat dense").classes("nb-table nb-facts")
+
+
+@contextmanager
+def disclosure(classes: str, key: Hashable, opened: set[Hashable]) -> Iterator[tuple[Element, Element]]:
+    """A line that opens, by the browser's own <details>. `opened` remembers which ones the reader has open, so that
+    they stay so when the list is drawn again. Draw into the line and the body it hands out.
+    """
+    with box(classes, "details") as details:
+        if key in opened:
+            details.props["open"] = True
+        heading = ui.element("summary").classes("nb-report-line")
+        body = ui.element("div").classes("nb-report-body")
+    yield heading, body
+
+    def toggled(event: GenericEventArguments) -> None:
+        (opened.add if event.args else opened.discard)(key)
+
+    details.on("toggle", toggled, js_handler="(event) => emit(event.target.open)")

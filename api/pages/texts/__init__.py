@@ -1,0 +1,24 @@
+"""Every word of the pages, in Chinese and English: one literal table per page, joined here."""
+
+from __future__ import annotations
+
+from api.pages.texts.alerts import ALERTS
+from api.pages.texts.dead_letters import DEAD_LETTERS
+from api.pages.texts.frame import FRAME
+from api.pages.texts.meter import METER
+from api.pages.texts.meters import METERS
+from api.pages.texts.overview import OVERVIEW
+from api.pages.texts.text import Text
+from api.pages.texts.values import VALUES
+
+TEXTS: dict[str, Text] = {
+    **FRAME,
+    **OVERVIEW,
+    **METERS,
+    **METER,
+    **ALERTS,
+    **DEAD_LETTERS,
+    **VALUES,
+}
+
+__all__ = ["TEXTS", "Text"]

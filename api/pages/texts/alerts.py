@@ -1,0 +1,50 @@
+"""Words of alerts: their list, their life, their evidence."""
+
+from __future__ import annotations
+
+from api.pages.texts.text import Text
+
+ALERTS: dict[str, Text] = {
+    "alerts.state": Text("状态", "State"),
+    "alerts.kind": Text("类型", "Kind"),
+    "alerts.severity": Text("级别", "Severity"),
+    "alerts.active": Text("未关闭", "Not closed"),
+    "alerts.meter": Text("水表", "Meter"),
+    "alerts.meter_link": Text("水表 {serial}", "Meter {serial}"),
+    "alerts.raised": Text("{time} 发出", "raised {time}"),
+    "alerts.started": Text("始于 {time}", "since {time}"),
+    "alerts.last_seen": Text("最近一次 {time}", "last seen {time}"),
+    "alerts.ended": Text("已于 {time} 消失", "gone since {time}"),
+    "alerts.loss": Text("累计损失约 {volume}", "about {volume} lost"),
+    "alerts.rate": Text("约 {rate}", "about {rate}"),
+    "alerts.acknowledge": Text("确认接手", "Acknowledge"),
+    "alerts.resolve": Text("处理完毕", "Resolve"),
+    "alerts.dismiss": Text("判为误报", "Dismiss"),
+    "alerts.reason": Text("原因或处理说明", "Reason, or what was done"),
+    "alerts.reason_needed": Text("请写明原因，以后查得到。", "Please give a reason; it is kept."),
+    "alerts.done": Text("已记录：{state}", "Recorded: {state}"),
+    "alerts.conflict": Text(
+        "另一位同事已经改变了这条告警，已重新读取。", "A colleague changed this alert meanwhile; it was read again."
+    ),
+    "alerts.not_allowed": Text("您的角色只能查看告警。", "Your role may only look at alerts."),
+    "alerts.history": Text("处理记录", "History"),
+    "alerts.history_line": Text("{time} {actor}：{state}", "{time} {actor}: {state}"),
+    "alerts.platform": Text("平台", "platform"),
+    "alerts.count": Text("共 {count} 条", "{count} alerts"),
+    "alerts.empty": Text(
+        "没有告警。平台会在水表持续用水、失联或自身报警时在此提示。",
+        "No alerts. They appear here when a meter runs without pause, falls silent or raises an alarm of its own.",
+    ),
+    "alerts.none_found": Text("没有符合条件的告警。请放宽筛选条件。", "No alert matches. Widen the filter."),
+    "alerts.kind.continuous_flow": Text("持续用水（疑似漏水）", "Continuous flow (probable leak)"),
+    "alerts.kind.silent": Text("水表失联", "Meter silent"),
+    "alerts.kind.meter_alarm": Text("表端报警", "Alarm of the meter"),
+    "alerts.kind.other": Text("其他告警", "Other alert"),
+    "alerts.state.open": Text("待处理", "open"),
+    "alerts.state.acknowledged": Text("处理中", "acknowledged"),
+    "alerts.state.resolved": Text("已解决", "resolved"),
+    "alerts.state.dismissed": Text("误报", "dismissed"),
+    "alerts.severity.info": Text("提示", "info"),
+    "alerts.severity.warning": Text("警告", "warning"),
+    "alerts.severity.critical": Text("紧急", "critical"),
+}

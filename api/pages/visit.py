@@ -1,0 +1,86 @@
+"""One open page: who looks at it, in which language, and how it keeps up with the database."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from fastapi import Request
+from nicegui import Client, ui
+
+from api.auth import Principal
+from api.context import PageContext
+from api.pages import parts
+from api.pages.live import Answer, SharedAnswers
+from api.pages.wording import Wording
+from metering.errors import UnavailableError
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    context: PageContext
+    answers: SharedAnswers
+    principal: Principal
+    say: Wording
+    dark: bool
+    request: Request
+    client: Client
+
+    def asked(self, name: str, allowed: set[str] | None = None) -> str:
+        """A parameter of the address; empty when it is missing or none of those allowed."""
+        value = self.request.query_params.get(name, "")
+        return value if allowed is None or value in allowed else ""
+
+
+class LiveView:
+    """A part of a page that draws an answer, and draws it again when it has changed.
+
+    `key` and `load` may change between two looks (a filter does that); `look` takes the present ones.
+    """
+
+    def __init__(
+        self,
+        visit: Visit,
+        key: Callable[[], Hashable],
+        load: Callable[[], Awaitable[T]],
+        draw: Callable[[T], None],
+        interval_s: float,
+    ) -> None:
+        self._visit, self._key, self._load, self._draw, self._interval_s = visit, key, load, draw, interval_s
+        self._drawn: Answer[T] | None = None
+        self._banner = parts.Words("", "nb-banner")
+        parts.attributes(self._banner, {"role": "alert"})
+        self._banner.set_visibility(False)
+
+    async def start(self) -> None:
+        """Draws, and keeps looking for as long as the page is open. Call it where the part's banner may stand."""
+        await self.look()
+        ui.timer(self._interval_s, self.look, immediate=False)
+
+    async def look(self) -> None:
+        visit = self._visit
+        try:
+            answer = await visit.answers.get(self._key(), self._interval_s * 0.9, self._load)
+        except UnavailableError as error:
+            _log.warning("page_data_failed", path=visit.request.url.path, error=str(error))
+            self._banner.text = visit.say("frame.data_failed" if self._drawn else "frame.data_failed_first")
+            self._banner.set_visibility(True)
+            return
+        self._banner.set_visibility(False)
+        if self._drawn is None or answer.value != self._drawn.value:
+            self._draw(answer.value)
+        self._drawn = answer
+        visit.client.run_javascript(f"window.nbwaterFresh?.({visit.answers.age_s(answer):.1f})")
+
+
+def redrawn(container: ui.element) -> AbstractContextManager[object]:
+    """An empty container to draw into."""
+    container.clear()
+    return container
