@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deploy.embedded.ports import free_tcp_port
 from metering.errors import StartError
+from metering.stream_connection import inbox_prefix
 from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET, UP_STREAM, UP_SUBJECT
 
 START_TIMEOUT_S = 30
@@ -173,4 +174,4 @@ authorization {{
         if user == ADMIN:
             return f"{{ {login} }}"
         publish = json.dumps(PUBLISH_RIGHTS[user])
-        return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: ["_INBOX.>"] }} }}'
+        return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: ["{inbox_prefix(user)}.>"] }} }}'

@@ -1,0 +1,39 @@
+"""Registry entries as the database knows them now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+
+from metering.registry import ENABLED, HAS_KEY, RegistryEntry
+
+READ_ROWS = 10_000
+"""Rows of a whole registry held in memory at a time."""
+
+_COLUMNS = """
+    d.device, d.imei, m.serial, d.plain_sources::text[] AS plain_sources, d.enabled, d.has_key
+    FROM devices d
+    LEFT JOIN installations i ON i.device_id = d.device_id AND i.valid_to IS NULL
+    LEFT JOIN meters m ON m.meter_id = i.meter_id
+"""
+
+
+async def entries_of(connection: asyncpg.Connection, devices: Sequence[str]) -> list[RegistryEntry]:
+    """The whole current self of each named device, in that order; one that is gone has no flags."""
+    rows = await connection.fetch(f"SELECT {_COLUMNS} WHERE d.device = ANY($1::text[])", devices)
+    found = {row["device"]: _entry(row) for row in rows}
+    return [found.get(device) or RegistryEntry(device, (device,), (), 0) for device in devices]
+
+
+async def every_entry(connection: asyncpg.Connection) -> AsyncIterator[list[RegistryEntry]]:
+    """The whole registry in portions. Needs a transaction."""
+    cursor = await connection.cursor(f"SELECT {_COLUMNS}")
+    while rows := await cursor.fetch(READ_ROWS):
+        yield [_entry(row) for row in rows]
+
+
+def _entry(row: asyncpg.Record) -> RegistryEntry:
+    names = dict.fromkeys(name for name in (row["device"], row["imei"], row["serial"]) if name)
+    flags = (ENABLED if row["enabled"] else 0) | (HAS_KEY if row["has_key"] else 0)
+    return RegistryEntry(row["device"], tuple(names), tuple(row["plain_sources"]), flags)
