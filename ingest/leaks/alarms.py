@@ -63,18 +63,11 @@ def _findings(meter_events: Sequence[AlarmEvent]) -> list[alerts.Finding]:
             "report_id": str(uuid.UUID(bytes=last.report_id)),
             "reported_at": alerts.instant(last.received_at_s).isoformat(),
         }
+        since_s, seen_s = first.received_at_s, last.received_at_s
         findings.append(
             alerts.Finding(
-                last.meter_id,
-                _kind(alarm),
-                _severity(alarm),
-                first.received_at_s,
-                first.received_at_s,
-                last.received_at_s,
-                None,
-                None,
-                evidence,
-            )  # fmt: skip
+                last.meter_id, _kind(alarm), _severity(alarm), since_s, since_s, seen_s, None, None, evidence
+            )
         )
     return findings
 

@@ -48,29 +48,24 @@ class Ended(NamedTuple):
 _FOUND = """
 WITH found AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                         $6::timestamptz[], $7::bigint[], $8::bigint[], $9::jsonb[])
+                         $6::timestamptz[], $7::bigint[], $8::bigint[], $9::text[])
         AS f (meter_id, kind, severity, started_at, evidence_from, seen_at, rate_ml_h, loss_ml, evidence)
 )"""
 
-_UPDATE = (
-    _FOUND
-    + """
+_UPDATE = f"""{_FOUND}
 UPDATE alerts a
 SET severity = f.severity, last_seen_at = f.seen_at, rate_ml_h = f.rate_ml_h, loss_ml = f.loss_ml,
-    evidence = f.evidence, ended_at = NULL, started_at = LEAST(a.started_at, f.started_at)
+    evidence = f.evidence::jsonb, ended_at = NULL, started_at = LEAST(a.started_at, f.started_at)
 FROM found f
 WHERE a.meter_id = f.meter_id AND a.kind = f.kind AND a.state IN ('open', 'acknowledged')
-  AND f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)"""
-)
+  AND f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)"""  # noqa: S608 - joins two constants
 
-_RAISE = (
-    _FOUND
-    + """,
+_RAISE = f"""{_FOUND},
 raised AS (
     INSERT INTO alerts (kind, severity, meter_id, service_point_id, started_at, raised_at, last_seen_at, rate_ml_h,
                         loss_ml, evidence)
     SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at, f.seen_at, f.seen_at, f.rate_ml_h,
-           f.loss_ml, f.evidence
+           f.loss_ml, f.evidence::jsonb
     FROM found f
     LEFT JOIN LATERAL (
         SELECT service_point_id FROM installations
@@ -88,8 +83,7 @@ raised AS (
 ), noted AS (
     INSERT INTO alert_events (alert_id, at, to_state, actor) SELECT alert_id, raised_at, 'open', 'platform' FROM raised
 )
-SELECT kind, count(*) AS alerts FROM raised GROUP BY kind"""
-)
+SELECT kind, count(*) AS alerts FROM raised GROUP BY kind"""  # noqa: S608 - joins two constants
 
 _END = """
 UPDATE alerts a SET ended_at = e.ended_at
