@@ -1,0 +1,130 @@
+"""`nbwater simulate …`: `town`, `replay`, `load`. `ctx.obj` is the Target, built by whoever assembles the programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import click
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from metering.errors import NbwaterError
+from metering.model import ContentFormat
+from simulators.admission import TargetError, reach
+from simulators.coap import NB_IOT, Timers
+from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
+from simulators.target import Target
+
+NOT_RECONCILED = 2
+T = TypeVar("T")
+console = Console(stderr=True)
+
+
+@click.group()
+def simulate() -> None:
+    """Play meters against the platform's CoAP door."""
+
+
+def run(target: Target, work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on uvloop, with errors that tell a person what to do (exit code 1)."""
+
+    async def reached() -> T:
+        try:
+            await reach(target.coap_host, target.coap_port)
+        except TargetError:
+            work.close()
+            raise
+        return await work
+
+    try:
+        return uvloop.run(reached())
+    except (TargetError, ValueError, NbwaterError) as error:
+        raise click.ClickException(str(error)) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise click.ClickException(f"the database does not answer: {error or type(error).__name__}") from error
+
+
+@simulate.command()
+@click.option("--reports-per-second", type=click.FloatRange(min=0, min_open=True), default=500.0, show_default=True)
+@click.option("--meters", type=click.IntRange(1), default=1000, show_default=True, help="How many meters report.")
+@click.option("--duration", "duration_s", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="s")
+@click.option("--readings", type=click.IntRange(2), default=24, show_default=True, help="Readings per report.")
+@click.option("--format", "format_name", type=click.Choice(["cbor", "json"]), default="cbor", show_default=True)
+@click.option("--verify/--no-verify", default=True, help="Look for every report in the database afterwards.")
+@click.option("--nb-iot", is_flag=True, help="Retransmit after 10 s, as NB-IoT firmware does, not after 2 s.")
+@click.option(
+    "--max-wait", "max_wait_s", type=float, default=300.0, show_default=True, help="s to let ingest catch up."
+)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the result here.")
+@click.pass_obj
+def load(
+    target: Target,
+    reports_per_second: float,
+    meters: int,
+    duration_s: float,
+    readings: int,
+    format_name: str,
+    verify: bool,
+    nb_iot: bool,
+    max_wait_s: float,
+    json_path: Path | None,
+) -> None:
+    """Open-loop load; afterwards every answered report must be in the database exactly once.
+
+    Prints a table on stderr and one JSON object on stdout. Exit code 2: the reconciliation found a fault.
+    """
+    if verify and not target.database_url:
+        raise click.UsageError("no database to reconcile with: give NBWATER_DATABASE_URL, or --no-verify")
+    options = LoadOptions(
+        reports_per_second, meters, duration_s, readings, ContentFormat[format_name.upper()], verify,
+        NB_IOT if nb_iot else Timers(), max_wait_s,
+    )  # fmt: skip
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("load", total=max(1, round(reports_per_second * duration_s)), state="")
+
+        def progress(run: LoadRun) -> None:
+            ended = run.answered + run.refused + run.unknown
+            state = f"{run.answered} answered, {run.offered - ended} open, {run.refused + run.unknown} otherwise"
+            bar.update(task, completed=ended, state=state)
+
+        result = run(target, run_load(target, options, progress, lambda text: console.print(text, style="dim")))
+    _show(result)
+    text = json.dumps(result.as_dict(), indent=2)
+    click.echo(text)
+    if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(text + "\n")
+    if not result.ok:
+        raise click.exceptions.Exit(NOT_RECONCILED)
+
+
+def _show(result: LoadResult) -> None:
+    outcome = result.as_dict()
+    table = Table(title="load", show_header=False)
+    latency, lag, found = outcome["latency_ms"], outcome["own_lag_ms"], outcome["reconciliation"]
+    table.add_row("offered", f"{outcome['offered']}  ({outcome['reports_per_second_offered']}/s)")
+    table.add_row("answered", f"{outcome['answered']}  ({outcome['reports_per_second_answered']}/s)")
+    table.add_row("refused / unknown", f"{outcome['refused']} / {outcome['unknown']}  {outcome['other_codes'] or ''}")
+    if outcome["not_sent_too_many_open"]:
+        table.add_row("NOT SENT", f"{outcome['not_sent_too_many_open']}: too many exchanges open")
+    table.add_row("latency p50 / p90 / p99 / p99.9", _milliseconds(latency, "p50", "p90", "p99", "p999"))
+    table.add_row("own lag p50 / p99 / max", _milliseconds(lag, "p50", "p99", "max"))
+    table.add_row("retransmissions", str(outcome["sender"]["retransmissions"]))
+    if found is not None:
+        verdict = "every answered report stored exactly once" if found["ok"] else "FAULT"
+        table.add_row("reconciliation", f"{verdict} (waited {found['waited_s']} s)")
+        for kind in ("stored", "lost", "doubled", "altered", "unsent"):
+            table.add_row(f"  {kind}", f"{found[kind]}  {', '.join(found['examples'].get(kind, [])[:3])}")
+    console.print(table)
+
+
+def _milliseconds(summary: dict[str, float | None], *names: str) -> str:
+    values = ["–" if summary[name] is None else f"{summary[name]:.1f}" for name in names]
+    return " / ".join(values) + " ms"
