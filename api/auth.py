@@ -6,100 +6,38 @@ The database holds only SHA-256 of session and token secrets; 256 random bits ne
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import time
-from dataclasses import dataclass
-from datetime import datetime
-from enum import IntEnum
 
-import asyncpg
 from prometheus_client import Counter
 
+from api.accounts import SECRET_BYTES, TOKEN_PREFIX, create_token, hash_of, set_password
 from api.audit import audit
 from api.database import ReadPool, WritePool
-from api.passwords import check_new_password, hash_password, new_password, password_matches
+from api.passwords import check_new_password, password_matches
+from api.roles import CredentialsError, ForbiddenError, Principal, Role, ThrottledError, UnauthenticatedError
 from api.throttle import LoginThrottle
-from metering.errors import ConflictError, NotFoundError, RequestError
+from metering.errors import RequestError
 
-TOKEN_PREFIX = "nbw_"  # noqa: S105 - the public mark of a token, not one
-SECRET_BYTES = 32
+__all__ = [
+    "MAX_CREDENTIAL_CHARACTERS",
+    "TOKEN_PREFIX",
+    "Auth",
+    "CredentialsError",
+    "ForbiddenError",
+    "Principal",
+    "Role",
+    "ThrottledError",
+    "UnauthenticatedError",
+    "create_token",
+]
+
 MAX_CREDENTIAL_CHARACTERS = 128
 MAX_SESSIONS_PER_LOGIN = 50
-FIRST_LOGIN = "admin"
 TOUCH_AFTER_S = 60.0
 
 LOGINS = Counter("nbwater_api_logins_total", "Login attempts by result", ["result"])
-
-
-class Role(IntEnum):
-    """Each may do all that those below it may. Stored by lower-case name."""
-
-    VIEWER = 1
-    OPERATOR = 2
-    ENGINEER = 3
-    ADMINISTRATOR = 4
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
-
-    @classmethod
-    def of(cls, label: str) -> Role:
-        """Raises RequestError for an unknown role."""
-        try:
-            return cls[label.upper()]
-        except KeyError as error:
-            raise RequestError(f"a role is one of {', '.join(role.label for role in cls)}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """`via`: 'session' (a person's browser; cross-site checks apply) or 'token'."""
-
-    login: str
-    role: Role
-    via: str
-    must_change: bool = False
-    """Has a one-time password and may do nothing but change it."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserRow:
-    login: str
-    role: str
-    must_change: bool
-    enabled: bool
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    name: str
-    login: str
-    role: str
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-
-class CredentialsError(RequestError):
-    """Login and password do not belong together. Says no more, whatever was wrong."""
-
-    label = "credentials"
-    http = 401
-
-
-class ThrottledError(RequestError):
-    """Too many failures; `retry_after_s` says when to try again."""
-
-    label = "throttled"
-    http = 429
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"too many failed logins: try again in {retry_after_s:.0f} s")
-        self.retry_after_s = retry_after_s
 
 
 _PERSON = """
@@ -113,10 +51,6 @@ SELECT t.token_hash AS secret_hash, u.login, t.role, u.role AS user_role, false 
 FROM api_tokens t JOIN users u ON u.login = t.login
 WHERE t.token_hash = $1 AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.enabled
 """
-
-
-def hash_of(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
 
 class Auth:
@@ -213,73 +147,3 @@ class Auth:
         if hmac.compare_digest(current.encode("utf-8", "replace"), new.encode("utf-8", "replace")):
             raise RequestError("the new password must differ from the current one")
         await set_password(self._write, login, new, actor=login, must_change=False)
-
-
-async def set_password(pool: WritePool, login: str, password: str, *, actor: str, must_change: bool) -> None:
-    """Sets it and ends the user's sessions. Raises NotFoundError, or RequestError for one that is too weak."""
-    check_new_password(password)
-    hashed = await hash_password(password)
-    async with pool.transaction() as connection:
-        updated = await connection.fetchval(
-            "UPDATE users SET password_hash = $2, must_change = $3 WHERE login = $1 RETURNING login",
-            login, hashed, must_change,
-        )  # fmt: skip
-        if updated is None:
-            raise NotFoundError(f"there is no user {login}")
-        await connection.execute("DELETE FROM sessions WHERE login = $1", login)
-        await audit(connection, actor, "user.password", login, {"must_change": must_change})
-
-
-async def ensure_first_administrator(pool: WritePool, injected: str) -> str | None:
-    """Makes the first administrator when there is no user at all; returns the password to show once, if it was made up.
-
-    `injected` (may be empty) is a password the deployer chose: it is not shown and need not be changed.
-    """
-    if injected:
-        check_new_password(injected)
-    made_up = "" if injected else new_password()
-    hashed = await hash_password(injected or made_up)
-    async with pool.transaction() as connection:
-        created = await connection.fetchval(
-            "INSERT INTO users (login, password_hash, role, must_change) SELECT $1, $2, 'administrator', $3"
-            " WHERE NOT EXISTS (SELECT FROM users) ON CONFLICT DO NOTHING RETURNING login",
-            FIRST_LOGIN, hashed, not injected,
-        )  # fmt: skip
-        if created is not None:
-            await audit(connection, "platform", "user.create", FIRST_LOGIN, {"role": "administrator"})
-    return made_up or None if created is not None else None
-
-
-async def create_user(pool: WritePool, login: str, role: Role, password: str, *, actor: str) -> None:
-    """The password is a one-time one. Raises ConflictError when the login is taken."""
-    check_new_password(password)
-    hashed = await hash_password(password)
-    try:
-        async with pool.transaction() as connection:
-            await connection.execute(
-                "INSERT INTO users (login, password_hash, role, must_change) VALUES ($1, $2, $3, true)",
-                login, hashed, role.label,
-            )  # fmt: skip
-            await audit(connection, actor, "user.create", login, {"role": role.label})
-    except asyncpg.UniqueViolationError as error:
-        raise ConflictError(f"the login {login} is taken") from error
-
-
-async def create_token(
-    pool: WritePool, name: str, login: str, role: Role, *, expires_at: datetime | None = None, actor: str
-) -> str:
-    """The token itself, which is never to be had again. Raises ConflictError when the name is taken, NotFoundError
-    when there is no such user."""
-    token = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    try:
-        async with pool.transaction() as connection:
-            await connection.execute(
-                "INSERT INTO api_tokens (token_hash, name, login, role, expires_at) VALUES ($1, $2, $3, $4, $5)",
-                hash_of(token), name, login, role.label, expires_at,
-            )  # fmt: skip
-            await audit(connection, actor, "token.create", name, {"login": login, "role": role.label})
-    except asyncpg.UniqueViolationError as error:
-        raise ConflictError(f"there is a token {name} already") from error
-    except asyncpg.ForeignKeyViolationError as error:
-        raise NotFoundError(f"there is no user {login}") from error
-    return token

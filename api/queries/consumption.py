@@ -7,13 +7,18 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from api.database import ReadPool
 from api.queries.accounting import midnight
+from metering.consumption import HOUR_S, MARGIN, Intervals, Limits, hours, reasons, validated
 from metering.errors import RequestError
 from metering.model import MeterId, Quality
 
 MAX_HOUR_DAYS = 62
 MAX_DAYS = 3_700
+READINGS_BESIDE = 4 * MARGIN
+"""Loaded on either side of the period: enough when each of MARGIN instants has readings of several kinds."""
 
 
 class Granularity(StrEnum):
@@ -33,7 +38,7 @@ class ConsumptionRow:
     end: datetime
     volume_ml: int | None
     excluded_ml: int
-    """Index steps in it that are not water; always 0 for hours."""
+    """Index steps in it that are not water."""
     quality: Quality | None
     """The weakest of what it is made of; None when nothing is known."""
     reasons: tuple[str, ...]
@@ -50,10 +55,33 @@ class _Day:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Register:
+    q3_l_h: int
+    register_max_ml: int
+    pulse_ml: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    ts: datetime
+    index_ml: int
+
+
 _DAYS = """
 SELECT day, consumption_ml, excluded_ml, quality, reasons, complete FROM settled_days
 WHERE meter_id = $1 AND day >= $2 AND day <= $3
 ORDER BY day
+"""
+
+_REGISTER = "SELECT q3_l_h, register_max_ml, pulse_ml FROM meters WHERE meter_id = $1"
+
+_READINGS = """
+(SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts < $2 ORDER BY ts DESC LIMIT $4)
+UNION ALL
+(SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $2 AND ts < $3)
+UNION ALL
+(SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $3 ORDER BY ts LIMIT $4)
 """
 
 _WEAKNESS = (Quality.MEASURED, Quality.EDITED, Quality.INTERPOLATED, Quality.ESTIMATED)
@@ -110,4 +138,32 @@ def _month(first: date, rows: list[_Day], zone: ZoneInfo) -> ConsumptionRow:
 
 
 async def _hours(pool: ReadPool, meter_id: MeterId, first: date, last: date, zone: ZoneInfo) -> list[ConsumptionRow]:
-    return []
+    since, until = midnight(first, zone), midnight(last + timedelta(days=1), zone)
+    register = await pool.fetch_one(_Register, _REGISTER, meter_id)
+    if register is None:
+        return []
+    found = await pool.fetch(_Reading, _READINGS, meter_id, since, until, READINGS_BESIDE)
+    curve = validated(
+        np.array([int(reading.ts.timestamp()) for reading in found], np.int64),
+        np.array([reading.index_ml for reading in found], np.int64),
+        Limits.of(register.q3_l_h, register.register_max_ml, register.pulse_ml),
+    )
+    from_s, to_s = int(since.timestamp()), int(until.timestamp())
+    known = hours(curve, zone, from_s, to_s)
+    at = {int(start_s): position for position, start_s in enumerate(known.start_s)}
+    return [_hour(known, at.get(start_s), start_s, zone) for start_s in range(from_s, to_s, HOUR_S)]
+
+
+def _hour(known: Intervals, at: int | None, start_s: int, zone: ZoneInfo) -> ConsumptionRow:
+    start, end = datetime.fromtimestamp(start_s, zone), datetime.fromtimestamp(start_s + HOUR_S, zone)
+    if at is None:
+        return ConsumptionRow(start, end, None, 0, None, (), False)
+    return ConsumptionRow(
+        start,
+        end,
+        int(known.consumption_ml[at]),
+        int(known.excluded_ml[at]),
+        known.quality(at),
+        tuple(reasons(int(known.flags[at]))),
+        bool(known.complete[at]),
+    )

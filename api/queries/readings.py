@@ -7,7 +7,10 @@ from datetime import datetime
 
 from api.database import ReadPool
 from api.queries.paging import Page, check_limit, decode_cursor, page
+from metering.errors import RequestError
 from metering.model import MeterId
+
+MAX_READINGS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,14 @@ async def list_readings(
     after, kind = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
     rows = await pool.fetch(ReadingRow, _READINGS, meter_id, since, until, after, small(kind), check_limit(limit) + 1)
     return page(rows, limit, lambda row: [row.ts, row.kind])
+
+
+async def readings_between(pool: ReadPool, meter_id: MeterId, since: datetime, until: datetime) -> list[ReadingRow]:
+    """All readings with since <= ts < until. Raises RequestError when they are more than MAX_READINGS."""
+    rows = await pool.fetch(ReadingRow, _READINGS, meter_id, since, until, None, 0, MAX_READINGS + 1)
+    if len(rows) > MAX_READINGS:
+        raise RequestError(f"the period holds more than {MAX_READINGS} readings: ask for a shorter one")
+    return rows
 
 
 async def list_conflicts(

@@ -1,0 +1,217 @@
+"""The api as a program: settings, pools, stream, application, server. Ready says so in one JSON line on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import nats.errors
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from api import pages
+from api.accounts import FIRST_LOGIN, ensure_first_administrator
+from api.app import create_app
+from api.auth import Auth
+from api.context import PageContext, utc_now
+from api.database import ReadPool, WritePool, check_schema, open_read_pool, open_write_pool
+from api.live import LiveFigures
+from api.stream import InFlightReader
+from metering.errors import RequestError, SettingsError, StartError
+from metering.settings import ApiSettings, DatabaseSettings, IngestSettings, NatsSettings, UtilitySettings, load
+from metering.stream_connection import connect
+from metering.telemetry import configure_logging
+
+log = structlog.get_logger()
+
+DRAIN_S = 5
+STREAM_RETRY_S = 2.0
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; returns the exit code."""
+    try:
+        configure_logging("api")
+        asyncio.run(_run())
+    except (StartError, SettingsError) as error:
+        print(f"nbwater api: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run() -> None:
+    settings, database = load(ApiSettings), load(DatabaseSettings)
+    _check_exposure(settings)
+    url = database.url.get_secret_value()
+    if not url:
+        raise StartError("no database: set NBWATER_DATABASE_URL, or use `nbwater up` for an embedded one")
+    with contextlib.closing(_listen(settings)) as listener:
+        async with _pools(url) as (read, write):
+            await check_schema(read)
+            await _first_administrator(write, settings)
+            context = build_context(read, write, settings)
+            app = create_app(context)
+            pages.mount(app, context)
+            await _serve(app, context, settings, listener)
+
+
+@contextlib.asynccontextmanager
+async def _pools(url: str) -> AsyncIterator[tuple[ReadPool, WritePool]]:
+    read = await open_read_pool(url)
+    try:
+        write = await open_write_pool(url)
+        try:
+            yield read, write
+        finally:
+            await write.close()
+    finally:
+        await read.close()
+
+
+def build_context(read: ReadPool, write: WritePool, settings: ApiSettings) -> PageContext:
+    """Everything routes and pages use. Its stream is not connected yet."""
+    utility = load(UtilitySettings)
+    silence_after = timedelta(hours=load(IngestSettings).silence_after_h)
+    return PageContext(
+        read=read,
+        write=write,
+        settings=settings,
+        utility=utility,
+        zone=utility.zone,
+        silence_after=silence_after,
+        auth=Auth(read, write, settings.session_h * 3600),
+        stream=InFlightReader(read, load(NatsSettings).partitions),
+        live=LiveFigures(read, zone=utility.zone, silence_after=silence_after, now=utc_now),
+        session_secret=settings.session_secret.get_secret_value() or secrets.token_urlsafe(32),
+    )
+
+
+async def _first_administrator(write: WritePool, settings: ApiSettings) -> None:
+    """The made-up password goes to stdout once and nowhere else: never into a log."""
+    try:
+        made_up = await ensure_first_administrator(write, settings.first_password.get_secret_value())
+    except RequestError as error:
+        raise StartError(f"NBWATER_API_FIRST_PASSWORD: {error}") from error
+    if made_up is not None:
+        _say({"first_password": made_up, "login": FIRST_LOGIN})
+
+
+def _check_exposure(settings: ApiSettings) -> None:
+    """Raises StartError where passwords would cross a network in the clear."""
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise StartError("api.tls_certificate and api.tls_key belong together: set both or none")
+    if settings.tls_certificate or settings.behind_tls_proxy or _is_loopback(settings.host):
+        return
+    raise StartError(
+        f"api.host {settings.host} is not loopback: set api.tls_certificate and api.tls_key, or api.behind_tls_proxy"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(settings: ApiSettings) -> socket.socket:
+    """The bound socket; so a taken port is known before anything else is done."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are ours: the program drains and returns its exit code."""
+
+    def __init__(self, config: uvicorn.Config, ready: dict[str, object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _say(self._ready)
+
+
+async def _serve(app: FastAPI, context: PageContext, settings: ApiSettings, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=settings.behind_tls_proxy,
+        ssl_certfile=settings.tls_certificate or None,
+        ssl_keyfile=settings.tls_key or None,
+        timeout_graceful_shutdown=DRAIN_S,
+        h11_max_incomplete_event_size=64 * 1024,
+        ws_max_size=1024 * 1024,
+    )
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        raise StartError(f"TLS certificate or key cannot be used: {error}") from error
+    server = _Server(config, {"ready": "api", "port": port, "metrics_port": port})
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    async with asyncio.TaskGroup() as tasks:
+        stream = tasks.create_task(_keep_stream(context.stream), name="stream")
+        try:
+            await server.serve([listener])
+        finally:
+            stream.cancel()
+    if not server.started:
+        raise StartError("the web server did not start; its log says why")
+    log.info("api_stopped")
+
+
+async def _keep_stream(reader: InFlightReader) -> None:
+    """Connects as soon as NATS is there, and stays connected; pages work without it meanwhile."""
+    url = load(NatsSettings).url.get_secret_value()
+    if not url:
+        log.warning("stream_not_configured")
+        return
+    while reader.client is None:
+        try:
+            reader.client = await connect(url, "api")
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            log.warning("stream_away", error=type(error).__name__)
+            await asyncio.sleep(STREAM_RETRY_S)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await reader.client.close()
+
+
+def _say(line: dict[str, object]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

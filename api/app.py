@@ -1,0 +1,56 @@
+"""The web application: guard, REST routes, errors. Pages are mounted by whoever composes the program."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from api import problems
+from api.context import PageContext
+from api.guard import Guard
+from api.metrics import Measured
+from api.routes import accounting, alerts, health, meters, people, session
+from api.routes.asking import give
+
+API = "/api/v1"
+
+_DESCRIPTION = """\
+Reads meters, readings, consumption, alerts and the accounting of reports; takes what people decide about alerts.
+
+Send a token as `Authorization: Bearer nbw_…`. Lists are read page by page: pass `next_cursor` of one answer as `cursor`
+of the next request. Volumes are whole millilitres, instants are UTC with offset, days are days of the utility's time
+zone. Errors are `application/problem+json` with a stable `code`.
+"""
+
+_TAGS = [
+    {"name": "meters", "description": "Meters, their readings, consumption and reports"},
+    {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
+    {"name": "accounting", "description": "What became of every report; dead letters; figures of the first page"},
+    {"name": "session", "description": "Logging in and out"},
+    {"name": "people", "description": "Users and API tokens (administrators)"},
+    {"name": "health", "description": "For whoever runs the program"},
+]
+
+
+def create_app(context: PageContext) -> FastAPI:
+    """The application without pages; `api.pages.mount` adds those."""
+    app = FastAPI(
+        title="nbwater",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # FastAPI's page loads its scripts from the internet
+        redoc_url=None,
+        responses={
+            code: {"model": problems.Problem, "description": "Problem"} for code in (400, 401, 403, 404, 409, 422, 503)
+        },
+    )
+    give(app, context)
+    problems.install(app)
+    for rest in (meters.router, alerts.router, accounting.router, session.rest, people.router):
+        app.include_router(rest, prefix=API)
+    app.include_router(session.forms)
+    app.include_router(health.router)
+    app.add_middleware(Guard, auth=context.auth, settings=context.settings)
+    app.add_middleware(Measured)
+    return app
