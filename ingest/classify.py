@@ -1,0 +1,311 @@
+"""Pure steps from stream messages to readings of known meters; whatever cannot take a step becomes a `Refused`.
+
+``Message`` → ``Report`` → ``Decoded`` → ``Placed``. One bad report never costs another anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import cast
+
+from metering import envelope
+from metering.envelope import Report
+from metering.errors import DecodeError, EnvelopeError
+from metering.model import Authentication, DecodedReport, Door, ReadingKind
+
+from .decoders import decode
+from .identity import identity_of
+from .installations import Device, Installation, Installations, names_same_meter
+
+UNKNOWN_DOOR = cast(Door, "unknown")
+"""The door of a stream message that is no envelope: nobody can say how it came in."""
+
+EARLIEST_S = 1_262_304_000
+"""2010-01-01 UTC: clocks that were never set start at 1970 or 2000."""
+AHEAD_S = 86_400
+EARLIEST_RECEIVED_US = 1_577_836_800_000_000
+"""2020-01-01 UTC. A gateway whose clock says less has none; the stream's own time is used."""
+INT64_MAX = 2**63 - 1
+MAX_NAME_CHARACTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One stream message. `stored_at_us` is when the stream took it."""
+
+    sequence: int
+    stored_at_us: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Retransmissions that a gateway answered from memory."""
+
+    door: str
+    at_us: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """`first_s` and `last_s` are the least and the greatest time of a reading; None when none has a time."""
+
+    report: Report
+    decoder: str
+    content: DecodedReport
+    first_s: int | None
+    last_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A report for the dead letters. `device` where the registry knows it."""
+
+    report: Report
+    reason: str
+    message: str
+    device: Device | None = None
+    decoder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Readings of one meter, at least one; `first_s` and `last_s` are the least and the greatest of `ts_s`."""
+
+    meter_id: int
+    ts_s: Sequence[int]
+    index_ml: Sequence[int]
+    first_s: int
+    last_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A report of a known device whose every kept reading belongs to a meter. `rejected` counts the others;
+    `reason` is that of the first of them."""
+
+    report: Report
+    decoder: str
+    content: DecodedReport
+    device: Device
+    meter_id: int
+    identity: int
+    kind: ReadingKind
+    segments: tuple[Segment, ...]
+    rejected: int = 0
+    reason: str | None = None
+
+    @property
+    def readings(self) -> int:
+        """Readings in the report, the rejected ones included."""
+        return self.rejected + sum(len(segment.ts_s) for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that can be known of some messages without the database."""
+
+    decoded: list[Decoded]
+    refused: list[Refused]
+    repeats: list[Repeats]
+
+    @property
+    def reports(self) -> int:
+        return len(self.decoded) + len(self.refused)
+
+    @property
+    def devices(self) -> set[str]:
+        """Names of all devices that speak here."""
+        return {d.report.device for d in self.decoded} | {r.report.device for r in self.refused}
+
+
+def prepare(messages: Iterable[Message]) -> Prepared:
+    """Open the envelopes and decode the reports."""
+    reports, refused, repeats = open_envelopes(messages)
+    decoded: list[Decoded] = []
+    for report in reports:
+        step = decode_report(report)
+        if isinstance(step, Decoded):
+            decoded.append(step)
+        else:
+            refused.append(step)
+    return Prepared(decoded, refused, repeats)
+
+
+def open_envelopes(messages: Iterable[Message]) -> tuple[list[Report], list[Refused], list[Repeats]]:
+    """All reports; messages that are no envelope; repeats. A report id that comes twice is one report and a repeat."""
+    reports: dict[bytes, Report] = {}
+    refused: list[Refused] = []
+    repeats: list[Repeats] = []
+    for message in messages:
+        try:
+            batch = envelope.decode(message.body)
+        except EnvelopeError as error:
+            refused.append(Refused(_whole_message(message), "envelope", str(error)))
+            continue
+        repeats += _repeats(batch.repeats, message.stored_at_us)
+        for raw in batch.reports:
+            report = _storable(raw, message.stored_at_us)
+            if report.report_id in reports:
+                repeats.append(Repeats(report.door, report.received_at_us, 1))
+            reports.setdefault(report.report_id, report)
+    return list(reports.values()), refused, repeats
+
+
+def _whole_message(message: Message) -> Report:
+    """A report that stands for a message nobody can open; its id is the same at each delivery."""
+    tail = blake2b(b"%d\0" % message.sequence + message.body, digest_size=10).digest()
+    report_id = (message.stored_at_us // 1000).to_bytes(6, "big") + tail
+    return Report(
+        report_id, message.stored_at_us, UNKNOWN_DOOR, Authentication.CLAIMED, "", 0, message.body, "stream"
+    )  # fmt: skip
+
+
+def _repeats(counts: dict[str, int], at_us: int) -> Iterable[Repeats]:
+    for door, count in counts.items():
+        if isinstance(door, str) and isinstance(count, int) and 0 < count <= INT64_MAX:
+            yield Repeats(_text(door)[:32], at_us, count)
+
+
+def _storable(report: Report, stored_at_us: int) -> Report:
+    """The report with nothing in it that a database column cannot hold."""
+    received_at_us = report.received_at_us
+    if not EARLIEST_RECEIVED_US <= received_at_us <= stored_at_us + AHEAD_S * 1_000_000:
+        received_at_us = stored_at_us
+    content_format = report.content_format if 0 <= report.content_format < 65_536 else -1
+    return report._replace(
+        received_at_us=received_at_us,
+        content_format=content_format,
+        device=_text(report.device),
+        source=_text(report.source),
+    )
+
+
+def _text(value: str) -> str:
+    """PostgreSQL's text has no NUL."""
+    return value.replace("\0", "\ufffd")[:MAX_NAME_CHARACTERS]
+
+
+def decode_report(report: Report) -> Decoded | Refused:
+    """What the report says, or why nobody can tell."""
+    try:
+        decoder, content = decode(report.content_format, report.payload, report.received_at_us // 1_000_000)
+    except DecodeError as error:
+        return Refused(report, error.reason, str(error))
+    except Exception as error:  # a decoder's defect must cost this report only, which can be replayed when it is mended
+        return Refused(report, "decoder_error", f"{type(error).__name__}: {error}")
+    if fault := _unusable(content):
+        return Refused(report, "decoder_error", fault, decoder=decoder)
+    if not content.ts_s:
+        return Decoded(report, decoder, content, None, None)
+    return Decoded(report, decoder, content, min(content.ts_s), max(content.ts_s))
+
+
+def _unusable(content: DecodedReport) -> str | None:
+    """What in a decoder's result breaks its contract, or goes beyond what the database can hold."""
+    if len(content.ts_s) != len(content.index_ml):
+        return f"{len(content.ts_s)} times for {len(content.index_ml)} indices"
+    for numbers in (content.ts_s, content.index_ml):
+        if numbers and max(max(numbers), -min(numbers)) > INT64_MAX:
+            return "a number beyond 64 bits"
+        if not all(type(number) is int for number in numbers):
+            return "a time or index that is no integer"
+    return None
+
+
+def place(prepared: Prepared, known: Installations, mismatch_refuses: bool) -> tuple[list[Placed], list[Refused]]:
+    """Give each report its device and each reading its meter. `known` must have been asked for `prepared.devices`."""
+    placed: list[Placed] = []
+    refused = [_with_device(r, known.get(r.report.device)) for r in prepared.refused]
+    for decoded in prepared.decoded:
+        step = place_report(decoded, known.get(decoded.report.device), mismatch_refuses)
+        if isinstance(step, Placed):
+            placed.append(step)
+        else:
+            refused.append(step)
+    return placed, refused
+
+
+def _with_device(refused: Refused, device: Device | None) -> Refused:
+    return Refused(refused.report, refused.reason, refused.message, device, refused.decoder)
+
+
+def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool) -> Placed | Refused:
+    report, content = decoded.report, decoded.content
+    if device is None:
+        return Refused(
+            report, "unknown_device", f"no device {report.device!r} in the registry", decoder=decoded.decoder
+        )
+    received_s = report.received_at_us // 1_000_000
+    installed = device.at(received_s if decoded.last_s is None else min(decoded.last_s, received_s))
+    if mismatch_refuses and installed and not _is_meter(content.meter_address, installed):
+        message = f"the frame names meter {content.meter_address}, installed is {installed.serial}"
+        return Refused(report, "meter_mismatch", message, device, decoded.decoder)
+    segments, rejected, reason = _segments(decoded, device, installed, received_s)
+    if reason is not None and not segments:
+        return Refused(report, reason, _REJECTED[reason], device, decoded.decoder)
+    meter = installed or device.at(received_s)
+    meter_id = segments[-1].meter_id if segments else meter.meter_id if meter else None
+    if meter_id is None:
+        return Refused(report, "not_installed", _REJECTED["not_installed"], device, decoded.decoder)
+    kind = content.kind if content.ts_s else ReadingKind.EVENT
+    identity = identity_of(device.name, report, content)
+    return Placed(report, decoded.decoder, content, device, meter_id, identity, kind, segments, rejected, reason)
+
+
+def _is_meter(address: str | None, installed: Installation) -> bool:
+    return address is None or names_same_meter(address, installed.serial)
+
+
+_REJECTED = {
+    "implausible_time": "no reading has a time from 2010 to a day after receipt",
+    "index_out_of_register": "no reading has an index that the meter's register can show",
+    "not_installed": "no meter was installed on the device at that time",
+}
+
+
+def _segments(
+    decoded: Decoded, device: Device, installed: Installation | None, received_s: int
+) -> tuple[tuple[Segment, ...], int, str | None]:
+    """Readings by meter, how many were rejected, and the reason of the first of those."""
+    content, first_s, last_s = decoded.content, decoded.first_s, decoded.last_s
+    ts_s, index_ml = content.ts_s, content.index_ml
+    if first_s is None or last_s is None:
+        if content.untimed_index_ml is None:
+            return (), 0, None
+        ts_s, index_ml, first_s, last_s = [received_s], [content.untimed_index_ml], received_s, received_s
+    if (
+        installed is not None
+        and first_s >= max(EARLIEST_S, installed.from_s)
+        and last_s <= received_s + AHEAD_S
+        and last_s < installed.to_s
+        and min(index_ml) >= 0
+        and max(index_ml) <= installed.register_max_ml
+    ):
+        return (Segment(installed.meter_id, ts_s, index_ml, first_s, last_s),), 0, None
+    return _each_reading(ts_s, index_ml, device, received_s)
+
+
+def _each_reading(
+    ts_s: Sequence[int], index_ml: Sequence[int], device: Device, received_s: int
+) -> tuple[tuple[Segment, ...], int, str | None]:
+    by_meter: dict[int, tuple[list[int], list[int]]] = {}
+    reasons: list[str] = []
+    for ts, index in zip(ts_s, index_ml, strict=True):
+        if not EARLIEST_S <= ts <= received_s + AHEAD_S:
+            reasons.append("implausible_time")
+        elif (installed := device.at(ts)) is None:
+            reasons.append("not_installed")
+        elif not 0 <= index <= installed.register_max_ml:
+            reasons.append("index_out_of_register")
+        else:
+            times, indices = by_meter.setdefault(installed.meter_id, ([], []))
+            times.append(ts)
+            indices.append(index)
+    segments = tuple(
+        Segment(meter_id, times, indices, min(times), max(times)) for meter_id, (times, indices) in by_meter.items()
+    )
+    return segments, len(reasons), reasons[0] if reasons else None

@@ -1,0 +1,123 @@
+"""The readings of a batch as columns, and which of them are new, repeated or in conflict. Pure, numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from .classify import Placed
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+MAX_MARKED_METERS = 1 << 24
+UNKNOWN_TS = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingTable:
+    """Readings sorted by meter, time and kind; of one key the first that arrived comes first.
+
+    `report` is the position of the reading's report in the batch; `leader` marks the first row of each key, `group`
+    numbers the keys. `ts_s` are Unix seconds.
+    """
+
+    report: Int64s
+    meter_id: Int64s
+    ts_s: Int64s
+    kind: npt.NDArray[np.int16]
+    index_ml: Int64s
+    leader: Bools
+    group: Int64s
+
+    def __len__(self) -> int:
+        return len(self.meter_id)
+
+
+def tabulate(placed: Sequence[Placed]) -> ReadingTable:
+    """The readings of these reports."""
+    segments = [(position, p.kind, segment) for position, p in enumerate(placed) for segment in p.segments]
+    lengths = np.fromiter((len(s.ts_s) for _, _, s in segments), np.int64, len(segments))
+    total = int(lengths.sum())
+    report = np.repeat(np.fromiter((position for position, _, _ in segments), np.int64, len(segments)), lengths)
+    kind = np.repeat(np.fromiter((k for _, k, _ in segments), np.int16, len(segments)), lengths)
+    meter_id = np.repeat(np.fromiter((s.meter_id for _, _, s in segments), np.int64, len(segments)), lengths)
+    ts_s = np.fromiter(chain.from_iterable(s.ts_s for _, _, s in segments), np.int64, total)
+    index_ml = np.fromiter(chain.from_iterable(s.index_ml for _, _, s in segments), np.int64, total)
+    order = np.lexsort((kind, ts_s, meter_id))
+    report, meter_id, ts_s, kind, index_ml = report[order], meter_id[order], ts_s[order], kind[order], index_ml[order]
+    leader = np.ones(total, np.bool_)
+    if total > 1:
+        leader[1:] = (
+            (meter_id[1:] != meter_id[:-1]) | (ts_s[1:] != ts_s[:-1]) | (kind[1:] != kind[:-1])
+        )  # fmt: skip
+    return ReadingTable(report, meter_id, ts_s, kind, index_ml, leader, np.cumsum(leader) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of each reading, row by row of a `ReadingTable`."""
+
+    stored: Bools
+    conflicting: Bools
+    reference_ml: Int64s
+    """The index that the key has in the database now."""
+
+
+def judge(table: ReadingTable, leaders: Int64s, existing: Bools, existing_ml: Int64s) -> Verdict:
+    """`leaders` are the rows of `table.leader`; `existing` says which of their keys the database had, with what index.
+
+    The value that was there first stays: the database's, else the first that arrived.
+    """
+    reference = np.where(existing, existing_ml, table.index_ml[leaders])[table.group]
+    stored = table.leader & ~existing[table.group]
+    return Verdict(stored, table.index_ml != reference, reference)
+
+
+class HighWaterMarks:
+    """The newest stored time of each meter, so that later readings are known to be new without asking.
+
+    True only while nobody else writes: to be forgotten when the lease is lost and when the database contradicts.
+    """
+
+    def __init__(self, limit: int = MAX_MARKED_METERS) -> None:
+        self._limit = limit
+        self._newest_s = np.full(1024, UNKNOWN_TS, np.int64)
+
+    def clear(self) -> None:
+        self._newest_s.fill(UNKNOWN_TS)
+
+    def unknown(self, meter_id: Int64s) -> Int64s:
+        """The distinct meters among these without a mark; those beyond the limit never get one."""
+        distinct = np.unique(meter_id)
+        distinct = distinct[(distinct >= 0) & (distinct < self._limit)]
+        self._reach(distinct)
+        return distinct[self._newest_s[distinct] == UNKNOWN_TS]
+
+    def certainly_new(self, meter_id: Int64s, ts_s: Int64s) -> Bools:
+        """Which readings come after everything stored of their meter."""
+        marked = (meter_id >= 0) & (meter_id < len(self._newest_s))
+        newest_s = self._newest_s[np.where(marked, meter_id, 0)]
+        return marked & (ts_s > newest_s)
+
+    def raise_to(self, meter_id: Int64s, ts_s: Int64s) -> None:
+        """These readings are stored; meters without a mark stay without."""
+        marked = (meter_id >= 0) & (meter_id < len(self._newest_s))
+        meters, times = meter_id[marked], ts_s[marked]
+        known = self._newest_s[meters] != UNKNOWN_TS
+        np.maximum.at(self._newest_s, meters[known], times[known])
+
+    def set(self, meter_id: Int64s, ts_s: Int64s) -> None:
+        """What the database says of meters that `unknown` named."""
+        self._newest_s[meter_id] = ts_s
+
+    def _reach(self, meter_id: Int64s) -> None:
+        if len(meter_id) and meter_id[-1] >= len(self._newest_s):
+            size = min(self._limit, max(int(meter_id[-1]) + 1, 2 * len(self._newest_s)))
+            grown = np.full(size, UNKNOWN_TS, np.int64)
+            grown[: len(self._newest_s)] = self._newest_s
+            self._newest_s = grown
