@@ -22,6 +22,7 @@ from .accounting import Tally
 from .classify import Decoded, Placed, Prepared, Refused, Repeats, place
 from .identity import RepeatMemory
 from .installations import Installations
+from .leaks.alarms import AlarmEvent, record_alarms
 from .readings import Bools, HighWaterMarks, Int64s, ReadingTable, Verdict, judge, tabulate
 from .report_rows import (
     DEAD_LETTER_COLUMNS,
@@ -60,12 +61,15 @@ class Pipeline:
         self._settings, self._zone, self._use_copy = settings, zone, use_copy
         self._repeats = RepeatMemory()
         self._marks = HighWaterMarks()
+        self._alarmed: set[int] | None = None
+        """Meters that have an alarm alert which is not over; None: to be read. At most the meters of the city."""
         self.installations = Installations()
 
     def forget(self) -> None:
         """Others may have written: trust nothing but the database."""
         self._repeats.clear()
         self._marks.clear()
+        self._alarmed = None
         self.installations.clear()
 
     async def take(self, connection: Any, prepared: Prepared, careful: bool = False) -> Taken:
@@ -96,6 +100,8 @@ class Pipeline:
         for end in taken.kept:
             report = end.placed.report
             self._repeats.add(end.placed.device.name, end.placed.identity, report.received_at_us)
+        if self._alarmed is not None:
+            self._alarmed |= {end.placed.meter_id for end in taken.kept if end.placed.content.state.alarms}
         stored = taken.verdict.stored
         self._marks.raise_to(taken.table.meter_id[stored], taken.table.ts_s[stored])
         metrics.KNOWN_DEVICES.set(len(self.installations))
@@ -163,6 +169,24 @@ class Pipeline:
         await writer.insert_conflicts(connection, table, verdict, reports)
         await writer.insert_spans(connection, table, verdict.stored)
         await writer.upsert_latest(connection, latest_rows(ended))
+        await self._record_alarms(connection, ended)
+
+    async def _record_alarms(self, connection: Any, ended: list[Ended]) -> None:
+        """Alarms of the reports, and their absence where one is thought to last."""
+        if self._alarmed is None:
+            self._alarmed = await writer.alarmed_meters(connection)
+        events = [
+            AlarmEvent(
+                end.placed.meter_id,
+                end.placed.report.report_id,
+                end.placed.report.received_at_us // 1_000_000,
+                end.placed.content.state.alarms,
+            )
+            for end in ended
+            if end.placed.content.state.alarms or end.placed.meter_id in self._alarmed
+        ]
+        if events:
+            await record_alarms(connection, events)
 
     async def _write_reports(self, connection: Any, taken: Taken, copy: bool) -> None:
         """Raw bytes are kept of every report but repeats, whose first copy has them."""

@@ -96,7 +96,8 @@ class HighWaterMarks:
         distinct = np.unique(meter_id)
         distinct = distinct[(distinct >= 0) & (distinct < self._limit)]
         self._reach(distinct)
-        return distinct[self._newest_s[distinct] == UNKNOWN_TS]
+        unmarked: Int64s = distinct[self._newest_s[distinct] == UNKNOWN_TS]
+        return unmarked
 
     def certainly_new(self, meter_id: Int64s, ts_s: Int64s) -> Bools:
         """Which readings come after everything stored of their meter."""

@@ -93,7 +93,7 @@ class Trimmer:
             ),
         )
         await self._drop_probe()
-        return int(info.delivered.stream_seq) + 1
+        return int(info.delivered.stream_seq) + 1 if info.delivered else 1
 
     async def _drop_probe(self) -> None:
         with contextlib.suppress(NotFoundError):

@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 MAX_TRANSACTION_BYTES = 1024 * 1024
 """About 10,000 daily reports: the cost of a commit is spread, and the loop is free again within a second."""
+TRANSACTION_TIMEOUT_S = 180.0
+"""A database that is silent for so long is taken for absent."""
 FOLLOW_EVERY_S = 2.0
 LIFE_EVERY_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
@@ -71,6 +73,8 @@ class Worker:
         self._stopping = asyncio.Event()
         self.consuming = False
         """Whether it holds the lease and reads the stream."""
+        self.standing_by = False
+        """Whether another worker holds the lease."""
 
     def stop(self) -> None:
         """End `run` after the transaction in hand."""
@@ -117,14 +121,16 @@ class Worker:
 
     async def _wait_for(self, lease: Lease) -> Watermark | None:
         """The watermark, once the lease is ours; None when told to stop."""
-        told = False
-        while not self._stopping.is_set():
-            if (watermark := await lease.take()) is not None:
-                return watermark
-            if not told:
-                log.info("standby", partition=self._settings.partition)
-                told = True
-            await self._pause(self._settings.lease_s / 3)
+        try:
+            while not self._stopping.is_set():
+                if (watermark := await lease.take()) is not None:
+                    return watermark
+                if not self.standing_by:
+                    log.info("standby", partition=self._settings.partition)
+                    self.standing_by = True
+                await self._pause(self._settings.lease_s / 3)
+        finally:
+            self.standing_by = False
         return None
 
     async def _open(self, lease: Lease, watermark: Watermark) -> None:
@@ -236,7 +242,7 @@ class Worker:
         async with self._pool.acquire() as connection:
             await self._follow_registry(connection)
             with metrics.TRANSACTION_SECONDS.time():
-                async with connection.transaction():
+                async with asyncio.timeout(TRANSACTION_TIMEOUT_S), connection.transaction():
                     taken = await self._pipeline.take(connection, prepared, careful)
                     await lease.advance(connection, self._watermark, after)
         return taken

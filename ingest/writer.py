@@ -89,6 +89,11 @@ _REPEATED = """
     WHERE reports.outcome IN ('stored', 'partial') AND reports.received_at BETWEEN $5 AND $6
 """
 
+_ALARMED = """
+    SELECT DISTINCT meter_id FROM alerts
+    WHERE state IN ('open', 'acknowledged') AND ended_at IS NULL AND starts_with(kind, 'meter_alarm:')
+"""
+
 
 def _columns(rows: Sequence[Row]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
@@ -204,3 +209,8 @@ async def upsert_latest(connection: Any, rows: Sequence[Row]) -> None:
     """Rows of `device_latest`, one per device; what is older than the row there changes nothing."""
     if rows:
         await connection.execute(_UPSERT_LATEST, *_columns(rows))
+
+
+async def alarmed_meters(connection: Any) -> set[int]:
+    """Meters with an alarm of their own that is not over."""
+    return {row["meter_id"] for row in await connection.fetch(_ALARMED)}
