@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from deploy.servers import connect_database
-from ingest.registry.import_meters import import_meters, parse_csv
+from ingest.registry.import_meters import LOOPBACK, MeterRow, decode_file, import_meters, parse_csv, parse_rows
+from metering.settings import UtilitySettings, load
 
-LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+async def register_file(database_url: str, data: bytes, plain_sources: Sequence[str] = LOOPBACK) -> int:
+    """How many meters of an import file were taken. Raises ImportRowsError, StartError."""
+    return await _register(database_url, parse_csv(decode_file(data), load(UtilitySettings).zone), plain_sources)
 
 
-async def register_csv(database_url: str, text: str, plain_sources: Sequence[str] = LOOPBACK) -> int:
-    """How many meters were taken. Raises ImportRowsError, StartError."""
-    rows = parse_csv(text)
+async def register_rows(database_url: str, rows: Sequence[dict[str, str]]) -> int:
+    """As `register_file`; the keys are the names of the file's header."""
+    return await _register(database_url, parse_rows(rows, load(UtilitySettings).zone), LOOPBACK)
+
+
+async def _register(database_url: str, rows: Sequence[MeterRow], plain_sources: Sequence[str]) -> int:
     connection = await connect_database(database_url)
     try:
         return await import_meters(connection, rows, plain_sources)
     finally:
         await connection.close()
-
-
-async def register_rows(database_url: str, rows: Sequence[dict[str, str]]) -> int:
-    """As `register_csv`; the keys are the names of the file's header."""
-    if not rows:
-        return 0
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return await register_csv(database_url, text.getvalue())

@@ -12,7 +12,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.auth import FIRST_LOGIN, ensure_first_administrator
+from api.accounts import FIRST_LOGIN, ensure_first_administrator
 from api.database import open_write_pool
 from deploy import instance, ports, programs, servers
 from deploy.accounts import Accounts, load_or_create
@@ -193,10 +193,11 @@ class Platform:
     ) -> None:
         said = {name: child.said for name, child in self._children.items()}
         page_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        scheme = "https" if load(ApiSettings).tls_certificate else "http"
         running = Instance(
             pid=os.getpid(),
             coap_port=int(said["gateway"]["port"]),
-            api_url=f"http://{page_host}:{said['api']['port']}",
+            api_url=f"{scheme}://{page_host}:{said['api']['port']}",
             database_url=database.urls["owner"],
             nats_url=stream.urls[ADMIN],
             nats_monitor_url=stream.monitor_url,

@@ -10,7 +10,8 @@ import click
 
 from deploy import instance
 from deploy.commands.options import data_option
-from deploy.registration import LOOPBACK, register_csv
+from deploy.registration import register_file
+from ingest.registry.import_meters import LOOPBACK
 from metering.errors import RequestError
 
 
@@ -49,8 +50,8 @@ def import_(file: Path, plain_coap: tuple[str, ...], data: Path) -> None:
     longitude, installed_at, critical, plain_sources. A meter that is known already is changed to what the file says.
     """
     try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{file} cannot be read as UTF-8 text: {error}") from error
-    count = asyncio.run(register_csv(instance.database_url(data), text, plain_coap))
+        content = file.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{file} cannot be read: {error.strerror or error}") from error
+    count = asyncio.run(register_file(instance.database_url(data), content, plain_coap))
     click.echo(f"{count} meters imported; gateways know them within seconds")

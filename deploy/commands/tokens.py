@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from api.auth import FIRST_LOGIN, Role, create_token
+from api.accounts import FIRST_LOGIN, create_token
+from api.auth import Role
 from api.database import open_write_pool
 from deploy import instance
 from deploy.commands.options import data_option
