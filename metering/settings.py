@@ -90,6 +90,7 @@ class GatewaySettings(Section):
     model_config = SettingsConfigDict(env_prefix="NBWATER_GATEWAY_", extra="forbid", frozen=True)
     host: str = Field("::", description="Address of the CoAP port; :: is all addresses, IPv4 included")
     port: int = Field(5683, ge=0, le=65535, description="UDP port of CoAP; 0 takes a free one")
+    reuse_port: bool = Field(False, description="Gateways share the port (SO_REUSEPORT)")
     batch_ms: float = Field(4.0, gt=0, le=1000, description="How long reports are collected before they are published")
     publish_timeout_s: float = Field(5.0, gt=0, description="After this without PubAck the meter gets 5.03")
     max_inflight_batches: int = Field(8, ge=1, le=256, description="Batches published and not yet acknowledged")

@@ -1,0 +1,180 @@
+"""The gateway's composition root: settings in, sockets and connections out, a clean drain at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+import nats.errors
+import structlog
+import uvloop
+from prometheus_client import REGISTRY
+
+from gateway.batcher import Batcher
+from gateway.coap.aiocoap_lane import AiocoapLane
+from gateway.coap.fast_lane import FastLane, Limits
+from gateway.coap.port import bind
+from gateway.custody import StreamCustody
+from gateway.devices import Devices
+from gateway.intake import Intake
+from gateway.link import StreamLink
+from gateway.metrics import Counters, GatewayCollector, Gauges
+from gateway.publisher import Publisher
+from gateway.refusals import RefusalLimiter
+from gateway.registry_mirror import RegistryMirror
+from gateway.repeats import RepeatMemory
+from metering.errors import NbwaterError, SettingsError
+from metering.settings import GatewaySettings, NatsSettings, load
+from metering.streams import verify
+from metering.telemetry import TelemetryServer, configure_logging
+
+DRAIN_SPARE_S = 2.0
+"""Beyond the publish deadline, for answers to get out."""
+
+VERIFY_PAUSE_S = 1.0
+_log = structlog.get_logger()
+
+
+class Gateway:
+    """All parts of one process. Made inside the running loop; `bind` has happened when the constructor returns."""
+
+    def __init__(self, settings: GatewaySettings, stream: NatsSettings) -> None:
+        self._settings, self._stream = settings, stream
+        self._socket = bind(settings.host, settings.port, settings.reuse_port)
+        self._stop = asyncio.Event()
+        self._verified = False
+        self.counters = Counters(REGISTRY)
+        self.link = StreamLink()
+        self.devices = Devices()
+        self.mirror = RegistryMirror(self.link, self.devices)
+        self.memory = RepeatMemory()
+        self.limiter = RefusalLimiter(settings.refusals_per_second)
+        self.custody = StreamCustody(
+            Publisher(self.link, settings.publish_timeout_s),
+            Batcher(settings.batch_ms / 1000),
+            self.memory,
+            self.counters,
+            stream.partitions,
+            settings.max_pending_reports,
+            settings.max_inflight_batches,
+            time.monotonic,
+        )
+        intake = Intake(self.devices, self.custody)
+        limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
+        self.fast = FastLane(self._socket, intake, self.limiter, self.counters, limits, time.monotonic)
+        self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
+        self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
+        REGISTRY.register(GatewayCollector(self.counters, self._gauges()))
+
+    def is_ready(self) -> bool:
+        """Whether a known meter's report would be taken into custody now."""
+        return self._verified and self.devices.ready and self.link.connected.is_set()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises StartError when it cannot."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        metrics_port = await self.telemetry.start()
+        await self.slow.start()
+        # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
+        self.fast.start(self.slow)
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(self._serve(metrics_port), name="gateway")
+            await self._stop.wait()
+            await self._drain()
+            serving.cancel()
+        await self.link.close()
+        self._socket.close()
+
+    async def _serve(self, metrics_port: int) -> None:
+        await self.link.connect(self._stream.url.get_secret_value())
+        await self._verify()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.mirror.run(), name="registry mirror")
+            group.create_task(self.custody.run(), name="custody")
+            port = self._socket.getsockname()[1]
+            print(json.dumps({"ready": "gateway", "port": port, "metrics_port": metrics_port}), flush=True)
+            _log.info("gateway serves", port=port, metrics_port=metrics_port)
+
+    async def _verify(self) -> None:
+        """Raises StreamContractError when the stream could forget; waits while nobody can say."""
+        while True:
+            try:
+                await verify(self.link.js, self._stream.monitor_url or None)
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                _log.warning("the stream cannot be checked yet, trying again", error=repr(error))
+                await asyncio.sleep(VERIFY_PAUSE_S)
+            else:
+                self._verified = True
+                return
+
+    async def _drain(self) -> None:
+        """Read no more, answer what was read."""
+        self.fast.stop_reading()
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_s + DRAIN_SPARE_S):
+                await self.custody.drained()
+        except TimeoutError:
+            _log.warning("stopping with reports that have no answer", reports=self.custody.pending)
+        await self.slow.stop()
+        await self.telemetry.stop()
+
+    def _gauges(self) -> Gauges:
+        return {
+            "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
+            "inflight_batches": ("Batches without PubAck", lambda: self.custody.inflight),
+            "registry_devices": ("Devices known", lambda: len(self.devices)),
+            "registry_ready": ("1 once the registry is loaded", lambda: self.devices.ready),
+            "registry_feed_position": ("Last registry change applied", lambda: self.mirror.position),
+            "registry_feed_lag_messages": ("Registry changes not applied yet", lambda: self.mirror.lag),
+            "registry_rejected_changes": ("Registry changes that could not be read", lambda: self.mirror.rejected),
+            "registry_snapshots_loaded": ("Registry snapshots loaded", lambda: self.mirror.snapshots),
+            "refusal_prefixes": ("Source prefixes in the refusal table", lambda: len(self.limiter)),
+            "repeat_memory_evictions": ("Repeats forgotten early", lambda: self.memory.evictions),
+            "slow_lane_messages": ("Requests aiocoap remembers", lambda: self.slow.messages),
+            "nats_connected": ("1 while NATS is there", self.link.connected.is_set),
+            "nats_reconnects": ("Reconnections to NATS", lambda: self.link.reconnects),
+        }
+
+
+async def serve(settings: GatewaySettings, stream: NatsSettings) -> None:
+    await Gateway(settings, stream).run()
+
+
+def main() -> int:
+    """Exit code: 0 after a drain, 1 when the gateway cannot start or serve."""
+    configure_logging("gateway")
+    try:
+        settings, stream = load(GatewaySettings), load(NatsSettings)
+        if not stream.url.get_secret_value():
+            raise SettingsError("nats.url is empty: set NBWATER_NATS_URL or start the gateway with `nbwater up`")
+        uvloop.run(serve(settings, stream))
+    except NbwaterError as error:
+        return _failed([error])
+    except BaseExceptionGroup as group:
+        ours, foreign = group.split(NbwaterError)
+        if foreign is not None or ours is None:
+            raise
+        return _failed(_leaves(ours))
+    return 0
+
+
+def _failed(errors: Iterable[BaseException]) -> int:
+    for error in errors:
+        print(f"gateway: {error}", file=sys.stderr)
+    return 1
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""The slow lane: aiocoap, fed from the fast lane's socket, for everything that needs more than one datagram.
+
+aiocoap keeps a timer and an entry per message for 247 s and has no bound of its own; `has_room` is that bound, and
+the fast lane asks it, and the limit of the source's prefix, before aiocoap sees a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiocoap
+from aiocoap import error as aiocoap_error
+from aiocoap import resource
+from aiocoap.interfaces import EndpointAddress
+from aiocoap.messagemanager import MessageManager
+from aiocoap.numbers import constants
+from aiocoap.transports.generic_udp import GenericMessageInterface
+from aiocoap.util import hostportjoin
+
+from gateway.coap.port import Hosts
+from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
+from gateway.intake import Intake
+from metering.errors import AdmissionError, CustodyError, NbwaterError
+from metering.model import Door
+
+MAX_MESSAGES = 8192
+"""Requests of the last 247 s that aiocoap remembers (at ~5 kB): 33 a second on average."""
+
+WELL_KNOWN_CORE = (b".well-known", b"core")
+CORE_LINKS = b'</r>;rt="nbwater.report";ct="42 50 60"'
+"""Short enough for AMPLIFICATION; the devices' own paths below /r are nobody else's business."""
+
+Send = Callable[[bytes, Any], None]
+
+
+class PeerAddress(EndpointAddress):  # type: ignore[misc]  # aiocoap has no types
+    """A peer of the shared socket. Equal addresses are one peer, however many datagrams made them."""
+
+    scheme = "coap"
+    is_multicast = False
+    is_multicast_locally = False
+    maximum_block_size_exp = constants.MAX_REGULAR_BLOCK_SIZE_EXP
+
+    def __init__(self, peer: tuple[Any, ...], request_bytes: int, send: Send, verified: bool) -> None:
+        self.peer, self._request_bytes, self._send, self._verified = peer, request_bytes, send, verified
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PeerAddress) and self.peer == other.peer
+
+    def __hash__(self) -> int:
+        return hash(self.peer)
+
+    def __repr__(self) -> str:
+        return f"<peer {self.hostinfo}>"
+
+    def send(self, datagram: bytes) -> None:
+        """Nothing that grows beyond AMPLIFICATION goes to a peer that may be forged."""
+        if self._verified or len(datagram) <= AMPLIFICATION * self._request_bytes:
+            self._send(datagram, self.peer)
+
+    @property
+    def hostinfo(self) -> str:
+        return str(hostportjoin(self.peer[0], self.peer[1]))
+
+    @property
+    def hostinfo_local(self) -> str:
+        return "localhost"  # which of this machine's addresses was used is not known, and nobody is told
+
+    @property
+    def uri_base(self) -> str:
+        return f"coap://{self.hostinfo}"
+
+    @property
+    def uri_base_local(self) -> str:
+        return f"coap://{self.hostinfo_local}"
+
+    @property
+    def blockwise_key(self) -> tuple[Any, ...]:
+        return self.peer
+
+
+class _Pool:
+    """What GenericMessageInterface wants of a pool of sockets: ours has one, and it belongs to the fast lane."""
+
+    async def shutdown(self) -> None:
+        return None
+
+    async def connect(self, address: tuple[str, int]) -> PeerAddress:
+        raise aiocoap_error.NetworkError(f"the gateway opens no exchange with {address}")
+
+
+class SharedSocketInterface(GenericMessageInterface):  # type: ignore[misc]  # aiocoap has no types
+    """aiocoap's view of the fast lane's socket."""
+
+    def __init__(self, manager: MessageManager, log: Any, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(manager, log, loop)
+        self._pool = _Pool()
+        self.manager = manager
+
+    async def recognize_remote(self, remote: object) -> bool:
+        return isinstance(remote, PeerAddress)
+
+
+class CoreResource(resource.Resource):  # type: ignore[misc]  # aiocoap has no types
+    """/.well-known/core (RFC 6690)."""
+
+    async def render_get(self, request: aiocoap.Message) -> aiocoap.Message:
+        accepted = request.opt.accept
+        if accepted is not None and accepted != aiocoap.numbers.ContentFormat.LINKFORMAT:
+            return aiocoap.Message(code=aiocoap.NOT_ACCEPTABLE)
+        return aiocoap.Message(payload=CORE_LINKS, content_format=aiocoap.numbers.ContentFormat.LINKFORMAT)
+
+
+class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[misc]  # aiocoap has no types
+    """POST /r/{device} of several blocks. The fast lane has checked path, method, format and size of each."""
+
+    def __init__(self, intake: Intake, retry_after_s: int) -> None:
+        super().__init__()
+        self._intake, self._retry_after_s = intake, retry_after_s
+        self._hosts = Hosts()
+
+    async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[CustodyError | None] = loop.create_future()
+
+        def settle(failure: CustodyError | None) -> None:
+            if not done.done():
+                done.set_result(failure)
+
+        address, shown = self._hosts.read(request.remote.peer[0])
+        try:
+            self._intake.take(
+                Door.COAP,
+                request.opt.uri_path[-1],
+                address,
+                f"{shown}:{request.remote.peer[1]}",
+                int(request.opt.content_format),
+                request.payload,
+                settle,
+            )
+        except (AdmissionError, CustodyError) as error:
+            return self._refusal(error)
+        failure = await done
+        return aiocoap.Message(code=aiocoap.CHANGED) if failure is None else self._refusal(failure)
+
+    def _refusal(self, error: NbwaterError) -> aiocoap.Message:
+        code = aiocoap.numbers.codes.Code(int(error.coap[0]) << 5 | int(error.coap[2:]))
+        max_age = self._retry_after_s if code == aiocoap.SERVICE_UNAVAILABLE else None
+        return aiocoap.Message(code=code, max_age=max_age)
+
+
+class AiocoapLane:
+    """See `gateway.coap.fast_lane.SlowLane`."""
+
+    def __init__(self, intake: Intake, retry_after_s: int, send: Send, max_messages: int = MAX_MESSAGES) -> None:
+        self._send, self._max_messages = send, max_messages
+        self._site = resource.Site()
+        self._site.add_resource([part.decode() for part in WELL_KNOWN_CORE], CoreResource())
+        self._site.add_resource([REPORT_PATH.decode()], ReportResource(intake, retry_after_s))
+        self._context: aiocoap.Context | None = None
+        self._interface: SharedSocketInterface | None = None
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        context = aiocoap.Context(loop=loop, serversite=self._site, loggername="aiocoap")
+
+        async def interface(manager: MessageManager) -> SharedSocketInterface:
+            self._interface = SharedSocketInterface(manager, context.log, loop)
+            return self._interface
+
+        await context._append_tokenmanaged_messagemanaged_transport(interface)
+        self._context = context
+
+    async def stop(self) -> None:
+        if self._context is not None:
+            await self._context.shutdown()
+            self._context = self._interface = None
+
+    @property
+    def messages(self) -> int:
+        """Requests aiocoap remembers now."""
+        return 0 if self._interface is None else len(self._interface.manager._recent_messages)
+
+    def serves(self, path: list[bytes]) -> bool:
+        return tuple(path) == WELL_KNOWN_CORE
+
+    def has_room(self) -> bool:
+        return self._interface is not None and self.messages < self._max_messages
+
+    def receive(self, datagram: bytes, peer: tuple[Any, ...], verified: bool) -> None:
+        if self._interface is not None:
+            self._interface._received_datagram(PeerAddress(peer, len(datagram), self._send, verified), datagram)

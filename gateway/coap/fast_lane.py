@@ -1,0 +1,246 @@
+"""The CoAP port: reads every datagram, answers reports of one datagram itself and gives the rest to the slow lane.
+
+Shortcoming: on a machine with several addresses an answer leaves from the one that routing picks; where that matters,
+bind `host` to the address meters are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from gateway.coap import message as coap
+from gateway.coap.message import Malformed, Message, Request
+from gateway.coap.port import Hosts
+from gateway.coap.refusal import Refusal, answer_message, is_report_path, refusal_of, too_large
+from gateway.intake import Intake
+from gateway.metrics import Counters
+from gateway.refusals import RefusalLimiter
+from metering.errors import AdmissionError, CustodyError
+from metering.model import Door
+
+DATAGRAMS_PER_TURN = 256
+"""Read before the event loop may do something else."""
+
+MAX_OPTION_BYTES = 512
+"""Room for header, token and options above the payload; a datagram that needs more is cut and gets 4.13."""
+
+BLOCK_BYTES = 1024
+_ACK_BITS = coap.VERSION << 6 | coap.ACK << 4
+_NON_BITS = coap.VERSION << 6 | coap.NON << 4
+_log = structlog.get_logger()
+
+Peer = tuple[Any, ...]
+"""A socket address as `recvfrom` returns it."""
+
+
+class Exchange(NamedTuple):
+    """What is needed to answer a request. `echo`: message ID and token as they came. `address`: 128 bits."""
+
+    type: int
+    echo: bytes
+    peer: Peer
+    address: int
+    bytes: int
+
+
+class SlowLane(Protocol):
+    """Takes the requests that need state of their own."""
+
+    def serves(self, path: list[bytes]) -> bool: ...
+
+    def has_room(self) -> bool: ...
+
+    def receive(self, datagram: bytes, peer: Peer, verified: bool) -> None: ...
+
+
+class Limits(NamedTuple):
+    max_payload_bytes: int
+    retry_after_s: int
+
+
+class FastLane:
+    """Owns the socket. `start` hooks it into the running loop; nothing here awaits."""
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        intake: Intake,
+        limiter: RefusalLimiter,
+        counters: Counters,
+        limits: Limits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._socket, self._intake, self._limiter, self._counters = bound, intake, limiter, counters
+        self._limits, self._clock = limits, clock
+        self._slow: SlowLane | None = None
+        self._hosts = Hosts()
+        self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
+        self._message_id = random.getrandbits(16)  # section 4.4 wants variety
+        self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
+
+    def start(self, slow: SlowLane | None = None) -> None:
+        self._slow = slow
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
+
+    def stop_reading(self) -> None:
+        """Answers can still be sent."""
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+
+    def send(self, datagram: bytes, peer: Peer) -> None:
+        """Send or lose: a full socket buffer is the network's loss, and the peer will retransmit."""
+        try:
+            self._socket.sendto(datagram, peer)
+        except OSError:
+            self._counters.send_failures += 1
+
+    def _read(self) -> None:
+        receive, buffer_bytes, now = self._socket.recvfrom, self._buffer_bytes, self._clock()
+        for _ in range(DATAGRAMS_PER_TURN):
+            try:
+                datagram, peer = receive(buffer_bytes)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._counters.ignored["socket"] += 1
+                continue
+            self._counters.datagrams += 1
+            try:
+                self._datagram(datagram, peer, now)
+            except Exception:
+                # A defect met by one datagram must not close the port for all others.
+                self._counters.ignored["defect"] += 1
+                _log.exception("a datagram met a defect", datagram=datagram[:64].hex())
+
+    def _datagram(self, datagram: bytes, peer: Peer, now: float) -> None:
+        parsed = coap.parse(datagram)
+        if parsed is None:
+            self._counters.ignored["not_coap"] += 1
+            return
+        address, shown = self._hosts.read(peer[0])
+        if parsed.__class__ is Malformed:
+            self._reject(parsed, address, peer, f"malformed_{parsed.reason}", now)
+            return
+        assert isinstance(parsed, Message)  # noqa: S101 - the third outcome, for the type checker
+        if parsed.type > coap.NON or not 0 < parsed.code < 32:
+            self._no_request(parsed, address, peer, datagram, now)
+            return
+        exchange = Exchange(parsed.type, datagram[2 : 4 + len(parsed.token)], peer, address, len(datagram))
+        self._request(parsed, exchange, shown, datagram, now)
+
+    def _no_request(self, message: Message, address: int, peer: Peer, datagram: bytes, now: float) -> None:
+        """RFC 7252 section 4.3: a ping (an empty CON) and a CON nobody waits for get a reset, all else silence."""
+        if message.type == coap.CON:
+            self._reject(message, address, peer, "ping" if message.code == coap.EMPTY else "no_request", now)
+        elif message.type in (coap.ACK, coap.RST) and self._slow is not None and self._slow.has_room():
+            self._slow.receive(datagram, peer, verified=False)
+        else:
+            self._counters.ignored["no_request"] += 1
+
+    def _reject(self, message: Message | Malformed, address: int, peer: Peer, reason: str, now: float) -> None:
+        """Section 4.2: what cannot be processed is reset when it is confirmable and ignored otherwise."""
+        self._counters.ignored[reason] += 1
+        if message.type != coap.CON:
+            return
+        if self._limiter.allow(address, now):
+            self._counters.answers["RST"] += 1
+            self.send(bytes((coap.VERSION << 6 | coap.RST << 4, 0)) + message.message_id.to_bytes(2, "big"), peer)
+        else:
+            self._counters.silenced += 1
+
+    def _request(self, message: Message, exchange: Exchange, shown: str, datagram: bytes, now: float) -> None:
+        request = coap.read_request(message.options)
+        refusal = refusal_of(message, request, self._limits.max_payload_bytes)
+        if refusal is None and len(datagram) == self._buffer_bytes:
+            refusal = too_large(self._limits.max_payload_bytes)
+        if refusal is not None:
+            self._refuse(exchange, refusal, now)
+        elif is_report_path(request.path) and request.block1 is None:
+            self._report(message, request, exchange, shown, now)
+        else:
+            self._pass_on(request, exchange, datagram, now)
+
+    def _report(self, message: Message, request: Request, exchange: Exchange, shown: str, now: float) -> None:
+        """The hot path: a report in one datagram."""
+        try:
+            self._intake.take(
+                Door.COAP,
+                request.path[1].decode("utf-8", "replace"),
+                exchange.address,
+                f"{shown}:{exchange.peer[1]}",
+                request.content_format or 0,
+                message.payload,
+                partial(self._settled, exchange),
+            )
+        except AdmissionError as error:
+            self._refuse(exchange, self._refusal(error, error.reason), now)
+        except CustodyError as error:
+            self._settled(exchange, error)
+
+    def _settled(self, exchange: Exchange, failure: CustodyError | None) -> None:
+        """Answer a sender that was authenticated; it is told of back pressure without a limit."""
+        if failure is not None:
+            self._counters.refused[failure.label] += 1
+            self._answer(exchange, self._refusal(failure, failure.label))
+            return
+        self._counters.answers["2.04"] += 1
+        echo = exchange.echo
+        if exchange.type == coap.CON:
+            # Section 5.2.1: the answer rides on the acknowledgement and repeats its message ID and token.
+            self.send(bytes((_ACK_BITS | len(echo) - 2, coap.CHANGED)) + echo, exchange.peer)
+        else:
+            head = bytes((_NON_BITS | len(echo) - 2, coap.CHANGED)) + self._next_message_id().to_bytes(2, "big")
+            self.send(head + echo[2:], exchange.peer)
+
+    def _pass_on(self, request: Request, exchange: Exchange, datagram: bytes, now: float) -> None:
+        """Give a request to the slow lane, unless it serves no such path, the sender had its share, or it is full."""
+        slow = self._slow
+        if slow is None or not (is_report_path(request.path) or slow.serves(request.path)):
+            self._refuse(exchange, Refusal(coap.NOT_FOUND, "path"), now)
+            return
+        if is_report_path(request.path):
+            try:
+                self._intake.admit(request.path[1].decode("utf-8", "replace"), exchange.address)
+            except AdmissionError as error:
+                self._refuse(exchange, self._refusal(error, error.reason), now)
+                return
+        elif not self._limiter.allow(exchange.address, now):
+            self._counters.silenced += 1
+            return
+        if slow.has_room():
+            self._counters.slow_lane += 1
+            slow.receive(datagram, exchange.peer, verified=is_report_path(request.path))
+        else:
+            self._refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "slow_lane_full", self._max_age), now)
+
+    def _refusal(self, error: AdmissionError | CustodyError, reason: str) -> Refusal:
+        code = coap.code_of(error.coap)
+        return Refusal(code, reason, self._max_age if code == coap.SERVICE_UNAVAILABLE else None)
+
+    def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+        """Refuse a sender nobody vouches for, within the share of its source prefix."""
+        self._counters.refused[refusal.reason] += 1
+        if refusal.code == coap.BAD_OPTION and exchange.type == coap.NON:
+            return  # section 5.4.1: an unknown critical option in a NON "MUST cause the message to be rejected"
+        if self._limiter.allow(exchange.address, now):
+            self._answer(exchange, refusal)
+        else:
+            self._counters.silenced += 1
+
+    def _answer(self, exchange: Exchange, refusal: Refusal) -> None:
+        if exchange.type == coap.CON:
+            kind, message_id = coap.ACK, int.from_bytes(exchange.echo[:2], "big")
+        else:
+            kind, message_id = coap.NON, self._next_message_id()
+        self._counters.answers[coap.code_name(refusal.code)] += 1
+        self.send(answer_message(refusal, kind, message_id, exchange.echo[2:], exchange.bytes), exchange.peer)
+
+    def _next_message_id(self) -> int:
+        self._message_id = (self._message_id + 1) & 0xFFFF
+        return self._message_id

@@ -1,0 +1,73 @@
+"""The UDP socket of the CoAP port, and addresses as the rest of the gateway wants them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from metering.errors import StartError
+
+RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
+"""Asked of the kernel, which may give less (net.core.rmem_max): what arrives while the process is busy waits there."""
+
+MAX_CACHED_HOSTS = 65_536
+_IPV4_MAPPED = 0xFFFF << 32
+_MAPPED_PREFIX = "::ffff:"
+
+
+def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
+    """A non-blocking socket; `::` takes IPv4 too. Raises StartError when the port is taken or the address unknown.
+
+    Without `reuse_port` the kernel refuses a port that anyone else has, another gateway included.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise StartError(f"CoAP address {host}: {error.strerror or error}") from error
+    try:
+        return _bound(family, address, reuse_port)
+    except OSError as error:
+        if host == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            return bind("0.0.0.0", port, reuse_port)  # a machine without IPv6
+        taken = "is taken by another program" if error.errno == errno.EADDRINUSE else error.strerror
+        raise StartError(f"CoAP port udp/{port} on {host}: {taken}") from error
+
+
+def _bound(family: int, address: tuple[object, ...], reuse_port: bool) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Hosts:
+    """Host strings of received datagrams as (128 bits with IPv4 mapped, text to show), remembered up to a bound."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def read(self, host: str) -> tuple[int, str]:
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= MAX_CACHED_HOSTS:
+                self._known.clear()
+            known = self._known[host] = _read(host)
+        return known
+
+
+def _read(host: str) -> tuple[int, str]:
+    if host.startswith(_MAPPED_PREFIX) and "." in host:
+        host = host.removeprefix(_MAPPED_PREFIX)
+    if ":" in host:
+        address = host.partition("%")[0]
+        return int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big"), f"[{host}]"
+    return _IPV4_MAPPED | int.from_bytes(socket.inet_pton(socket.AF_INET, host), "big"), host

@@ -1,0 +1,165 @@
+"""Holds reports from their arrival until the stream has them on disk (DESIGN section 3).
+
+A repeat of a report that still waits joins it; a repeat of one that was answered with success is answered at once.
+Only success is remembered: a report that was refused may come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from gateway.batcher import Batch, Batcher
+from gateway.intake import Settle
+from gateway.metrics import Counters
+from gateway.repeats import RepeatMemory
+from metering.clock import now_us
+from metering.envelope import Report, mint_report_id, partition
+from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError
+from metering.model import Authentication, Door
+
+MAX_JOINED = 8
+"""Repeats that wait with one report; CoAP's MAX_RETRANSMIT is 4. Further ones get no answer of their own."""
+
+Key = tuple[str, int, bytes]
+_log = structlog.get_logger()
+
+
+class BatchPublisher(Protocol):
+    async def publish(self, partition: int, reports: list[Report], repeats: dict[str, int]) -> None:
+        """Returns when the batch is on disk; raises CustodyError otherwise."""
+        ...
+
+
+class StreamCustody:
+    """`run` pumps batches to the publisher, at most `max_inflight_batches` at once; while all are busy the open batch
+    grows, so that load makes batches larger and not more numerous."""
+
+    def __init__(
+        self,
+        publisher: BatchPublisher,
+        batcher: Batcher,
+        memory: RepeatMemory,
+        counters: Counters,
+        partitions: int,
+        max_pending_reports: int,
+        max_inflight_batches: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._publisher, self._batcher, self._memory, self._counters = publisher, batcher, memory, counters
+        self._partitions, self._max_pending = partitions, max_pending_reports
+        self._clock = clock
+        self._pending: dict[Key, list[Settle]] = {}
+        self._repeats: dict[str, int] = {}
+        self._slots = asyncio.Semaphore(max_inflight_batches)
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.inflight = 0
+
+    @property
+    def pending(self) -> int:
+        """Reports that have no answer yet."""
+        return len(self._pending)
+
+    def take(
+        self,
+        door: Door,
+        authentication: Authentication,
+        device: str,
+        content_format: int,
+        payload: bytes,
+        source: str,
+        settle: Settle,
+    ) -> None:
+        """See `gateway.intake.Custody`."""
+        key = (device, content_format, payload)
+        waiting = self._pending.get(key)
+        now = self._clock()
+        if waiting is not None or self._memory.recalls(key, now):
+            self._repeat(door, waiting, settle)
+            return
+        if len(self._pending) >= self._max_pending:
+            raise CustodyBusyError("too many reports wait for custody")
+        received_at_us = now_us()
+        report_id = mint_report_id(received_at_us)
+        report = Report(
+            report_id, received_at_us, door, authentication, device, content_format, payload, source
+        )  # fmt: skip
+        self._pending[key] = [settle]
+        self._idle.clear()
+        if self._batcher.add(partition(device, self._partitions), report, now):
+            self._wake.set()
+
+    def _repeat(self, door: Door, waiting: list[Settle] | None, settle: Settle) -> None:
+        self._repeats[door.value] = self._repeats.get(door.value, 0) + 1
+        self._counters.repeats[door.value] += 1
+        if waiting is None:
+            settle(None)
+        elif len(waiting) <= MAX_JOINED:
+            waiting.append(settle)
+
+    async def run(self) -> None:
+        """Publish what is due, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._until_due()
+                await self._slots.acquire()
+                batch = self._batcher.due(self._clock())
+                if batch is None:
+                    self._slots.release()
+                else:
+                    self.inflight += 1
+                    group.create_task(self._publish(batch), name="publish batch")
+
+    async def _until_due(self) -> None:
+        while True:
+            self._wake.clear()
+            due_at = self._batcher.due_at()
+            delay = None if due_at is None else due_at - self._clock()
+            if delay is not None and delay <= 0:
+                return
+            try:
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+
+    async def drained(self) -> None:
+        """Returns when every report taken has its answer."""
+        await self._idle.wait()
+
+    async def _publish(self, batch: Batch) -> None:
+        repeats, self._repeats = self._repeats, {}
+        failure: CustodyError | None = None
+        started = self._clock()
+        try:
+            await self._publisher.publish(batch.partition, batch.reports, repeats)
+        except CustodyError as error:
+            failure = error
+        except asyncio.CancelledError:
+            self._settle(batch, CustodyUnknownError("the gateway stops"))
+            raise
+        except Exception as error:
+            _log.exception("a batch could not be published", reports=len(batch.reports))
+            failure = CustodyUnknownError(repr(error))
+        finally:
+            self.inflight -= 1
+            self._slots.release()
+        self._counters.batch(len(batch.reports), batch.bytes, self._clock() - started, failure)
+        self._settle(batch, failure)
+
+    def _settle(self, batch: Batch, failure: CustodyError | None) -> None:
+        """Tell every sender, joined repeats included, and remember what is on disk."""
+        now = self._clock()
+        for report in batch.reports:
+            key = (report.device, report.content_format, report.payload)
+            if failure is None:
+                self._memory.remember(key, now)
+            for settle in self._pending.pop(key, ()):
+                settle(failure)
+        if not self._pending:
+            self._idle.set()

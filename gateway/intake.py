@@ -1,0 +1,84 @@
+"""What happens to a report, whatever the door: identify → authenticate → custody → answer (DESIGN section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.devices import Devices, Policy
+from metering.errors import CustodyError, RegistryNotLoadedError, UnauthorisedError
+from metering.model import Authentication, Door
+
+Settle = Callable[[CustodyError | None], None]
+"""Told once how custody of a report ended: None when it is on disk."""
+
+
+class Custody(Protocol):
+    """Takes a report and tells `settle` once how it ended; at once when it already knows."""
+
+    def take(
+        self,
+        door: Door,
+        authentication: Authentication,
+        device: str,
+        content_format: int,
+        payload: bytes,
+        source: str,
+        settle: Settle,
+    ) -> None:
+        """Raises CustodyBusyError, and then never calls `settle`."""
+        ...
+
+
+class Intake:
+    """The verbs. A door calls `take` with what it got and answers when `settle` is called or an error is raised.
+
+    A door that authenticates its senders passes what vouches for them as `vouched`; the plain doors pass None and the
+    sender's address decides.
+    """
+
+    def __init__(self, devices: Devices, custody: Custody) -> None:
+        self._devices, self._custody = devices, custody
+
+    def take(
+        self,
+        door: Door,
+        name: str,
+        address: int,
+        source: str,
+        content_format: int,
+        payload: bytes,
+        settle: Settle,
+        vouched: Authentication | None = None,
+    ) -> None:
+        """Take one report of the device that calls itself `name`, sent from `address` (128 bits; IPv4 mapped).
+
+        Raises RegistryNotLoadedError, UnauthorisedError, CustodyBusyError; `settle` is not called then.
+        """
+        device, policy = self._identify(name)
+        authentication = self._authenticate(policy, address, vouched)
+        self._custody.take(door, authentication, device, content_format, payload, source, settle)
+
+    def admit(self, name: str, address: int, vouched: Authentication | None = None) -> str:
+        """The canonical name of a sender that may speak, before its report is complete. Raises as `take` does."""
+        device, policy = self._identify(name)
+        self._authenticate(policy, address, vouched)
+        return device
+
+    def _identify(self, name: str) -> tuple[str, Policy]:
+        if not self._devices.ready:
+            raise RegistryNotLoadedError("registry_not_loaded")
+        found = self._devices.find(name)
+        if found is None:
+            raise UnauthorisedError("unknown_device")
+        return found
+
+    def _authenticate(self, policy: Policy, address: int, vouched: Authentication | None) -> Authentication:
+        """DESIGN section 5.3: plain senders are bound to their network, and a device with a key must use it."""
+        if vouched is not None:
+            return vouched
+        if policy.has_key:
+            raise UnauthorisedError("key_not_used")
+        if not policy.admits(address):
+            raise UnauthorisedError("source_network")
+        return Authentication.CLAIMED

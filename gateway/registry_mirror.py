@@ -1,0 +1,187 @@
+"""Keeps `Devices` equal to the registry: snapshot, then feed, then snapshot again when the feed has a gap.
+
+Nothing here ever makes the gateway forget what it knows: while NATS is away it serves with what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+from collections.abc import Iterator
+
+import cbor2
+import nats.errors
+import structlog
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, ObjectInfo
+from nats.js.errors import ObjectNotFoundError
+
+from gateway.devices import Devices
+from gateway.link import StreamLink
+from metering.errors import EnvelopeError
+from metering.registry import FEED_POSITION_HEADER, SNAPSHOT_OBJECT, RegistryEntry, decode_entries
+from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET
+
+RETRY_PAUSE_S = 1.0
+SNAPSHOT_TIMEOUT_S = 120.0
+FEED_WAIT_S = 5.0
+"""An idle feed is compared with its stream this often, which finds a lost consumer and a stream made anew."""
+
+FEED_MESSAGES = 256
+CONSUMER_LIFE_S = 60.0
+ENTRIES_PER_TURN = 2000
+"""Entries applied before the event loop may answer meters."""
+
+_OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
+_log = structlog.get_logger()
+
+
+class _GapError(Exception):
+    """The feed does not continue where the mirror stands: only a snapshot helps."""
+
+
+class RegistryMirror:
+    """`run` is the task; `position` is the last message of the feed that `devices` contain."""
+
+    def __init__(self, link: StreamLink, devices: Devices) -> None:
+        self._link, self._devices = link, devices
+        self.position = 0
+        self.lag = 0
+        """Messages of the feed not applied yet, as last seen."""
+        self.snapshots = 0
+        self.rejected = 0
+        """Feed messages that were no registry entries."""
+
+    async def run(self) -> None:
+        """Mirror until cancelled."""
+        loaded = False
+        while True:
+            await self._link.connected.wait()
+            try:
+                if not loaded:
+                    await self._load_snapshot()
+                    loaded = True
+                await self._follow_feed()
+            except _GapError as gap:
+                _log.warning("the registry feed has a gap, loading the snapshot", position=self.position, gap=str(gap))
+                loaded = False
+            except ObjectNotFoundError:
+                _log.info("no registry snapshot yet, waiting for ingest to write one")
+            except (nats.errors.Error, OSError, TimeoutError, EnvelopeError) as error:
+                _log.warning("the registry cannot be read, trying again", error=repr(error))
+            await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _load_snapshot(self) -> None:
+        async with asyncio.timeout(SNAPSHOT_TIMEOUT_S):
+            objects = await self._link.js.object_store(SNAPSHOT_BUCKET)
+            info = await objects.get_info(SNAPSHOT_OBJECT)
+            body = await self._read_object(info)
+        position = _feed_position(info)
+        seen: set[str] = set()
+        for count, entry in enumerate(_entries(body), 1):
+            self._devices.apply(entry)
+            seen.add(entry.device)
+            if count % ENTRIES_PER_TURN == 0:
+                await asyncio.sleep(0)
+        self._devices.keep_only(seen)
+        self.position = position
+        self.snapshots += 1
+        _log.info("registry snapshot loaded", devices=len(self._devices), position=position)
+
+    async def _read_object(self, info: ObjectInfo) -> bytes:
+        """The object's bytes. nats-py's own `get` looks the stream up by subject, for which a gateway has no right."""
+        body, digest = io.BytesIO(), hashlib.sha256()
+        if info.size:
+            chunks = await self._link.js.subscribe(
+                f"$O.{SNAPSHOT_BUCKET}.C.{info.nuid}", stream=_OBJECTS_STREAM, ordered_consumer=True
+            )
+            try:
+                for _ in range(info.chunks or 0):
+                    chunk = await chunks.next_msg(timeout=FEED_WAIT_S)
+                    body.write(chunk.data)
+                    digest.update(chunk.data)
+            finally:
+                await chunks.unsubscribe()
+        expected = base64.urlsafe_b64decode((info.digest or "").partition("=")[2])
+        if digest.digest() != expected:
+            raise EnvelopeError("the registry snapshot does not match its digest")
+        return body.getvalue()
+
+    async def _follow_feed(self) -> None:
+        """Apply changes in order. Raises _GapError; nats errors when the consumer or the server went away."""
+        await self._check_stream()
+        feed = await self._link.js.pull_subscribe(
+            REGISTRY_SUBJECT,
+            stream=REGISTRY_STREAM,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=self.position + 1,
+                ack_policy=AckPolicy.NONE,
+                inactive_threshold=CONSUMER_LIFE_S,
+                mem_storage=True,
+            ),
+        )
+        try:
+            while True:
+                self._devices.ready = self._devices.ready or self.lag == 0
+                try:
+                    messages = await feed.fetch(FEED_MESSAGES, timeout=FEED_WAIT_S)
+                except TimeoutError:
+                    await self._check_stream()
+                    await feed.consumer_info()  # a server that restarted has forgotten the consumer
+                    continue
+                for message in messages:
+                    self._apply(message.metadata.sequence.stream, message.data)
+                self.lag = messages[-1].metadata.num_pending if messages else self.lag
+        finally:
+            if self._link.connected.is_set():
+                await feed.unsubscribe()
+
+    async def _check_stream(self) -> None:
+        state = (await self._link.js.stream_info(REGISTRY_STREAM)).state
+        if state.last_seq < self.position:
+            raise _GapError(f"the stream ends at {state.last_seq}")
+        if state.first_seq > self.position + 1 and state.last_seq > self.position:
+            raise _GapError(f"the stream begins at {state.first_seq}")
+        self.lag = state.last_seq - self.position
+
+    def _apply(self, sequence: int, body: bytes) -> None:
+        if sequence <= self.position:
+            return
+        if sequence != self.position + 1:
+            raise _GapError(f"message {sequence} came after {self.position}")
+        try:
+            for entry in decode_entries(body):
+                self._devices.apply(entry)
+        except EnvelopeError as error:
+            self.rejected += 1
+            _log.error("a registry change cannot be read and is skipped", sequence=sequence, error=str(error))
+        self.position = sequence
+
+
+def _feed_position(info: ObjectInfo) -> int:
+    try:
+        return int((info.headers or {})[FEED_POSITION_HEADER])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EnvelopeError(f"the registry snapshot names no feed position: {error!r}") from error
+
+
+def _entries(body: bytes) -> Iterator[RegistryEntry]:
+    """`decode_entries` one by one: a million at once would take as much memory as the mirror itself."""
+    stream = io.BytesIO(body)
+    for _ in range(_array_length(stream)):
+        try:
+            device, names, plain_sources, flags = cbor2.load(stream)
+            yield RegistryEntry(str(device), tuple(names), tuple(plain_sources), int(flags))
+        except (cbor2.CBORDecodeError, TypeError, ValueError) as error:
+            raise EnvelopeError(f"not a registry entry: {error}") from error
+
+
+def _array_length(stream: io.BytesIO) -> int:
+    """Entries of a CBOR array of definite length: major type 4, count in 0 to 8 bytes (RFC 8949 section 3)."""
+    head = stream.read(1)
+    if not head or head[0] >> 5 != 4 or head[0] & 31 > 27:
+        raise EnvelopeError("the registry snapshot is no array")
+    short = head[0] & 31
+    return short if short < 24 else int.from_bytes(stream.read(1 << short - 24), "big")
