@@ -27,10 +27,9 @@ Changed = Callable[[], Awaitable[None]]
 
 def brief(visit: Visit, alert: AlertRow) -> None:
     """One line: what, where, since when, how much."""
-    with box(f"nb-alert {_severity(alert)}"):
-        with box("nb-alert-head"):
-            _heading(visit, alert)
-            Words(visit.say.ago(alert.raised_at, visit.context.now()), "nb-muted nb-small", "span")
+    with box(f"nb-alert {_severity(alert)}"), box("nb-alert-head"):
+        _heading(visit, alert)
+        Words(visit.say.ago(alert.raised_at, visit.context.now()), "nb-muted nb-small", "span")
 
 
 def full(visit: Visit, alert: AlertRow, changed: Changed, with_meter: bool = True) -> None:

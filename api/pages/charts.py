@@ -128,7 +128,7 @@ def _frame(labels: Sequence[str], unit: str, look: Look) -> Options:
         "animation": False,
         "textStyle": {"fontFamily": FONT, "fontSize": 12},
         "aria": {"enabled": True, "label": {"description": look.title}, "decal": {"show": True}},
-        "grid": {"left": 8, "right": 16, "top": 34, "bottom": 4, "containLabel": True},
+        "grid": {"left": 8, "right": 30, "top": 34, "bottom": 4, "containLabel": True},
         "legend": {"show": False, "right": 8, "top": 0, "itemWidth": 14, "itemHeight": 9, "textStyle": {"color": ink}},
         "tooltip": {"trigger": "axis", "confine": True},
         "xAxis": {

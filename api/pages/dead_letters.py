@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nicegui import ui
-
 from api.pages import parts
 from api.pages.listing import Listing
 from api.pages.parts import Words, box, place

@@ -16,10 +16,12 @@ from api.pages.live import SharedAnswers
 from api.pages.parts import Words, attributes, box, link
 from api.pages.preferences import is_dark, language_of
 from api.pages.visit import Visit
-from api.pages.wording import Language, Wording, count
+from api.pages.wording import Language, Wording
 
 Build = Callable[[Visit], Awaitable[None]]
 RESPONSE_TIMEOUT_S = 30.0
+DRAWER = "width=208 breakpoint=900 show-if-above no-swipe-open"
+"""On narrow screens the menu lies over the page and is closed at first."""
 
 
 class Place(NamedTuple):
@@ -39,7 +41,7 @@ PLACES = (
 
 
 def register(context: PageContext, answers: SharedAnswers, path: str, place: Place, build: Build) -> None:
-    """Serves `build` at `path`, inside the frame. The guard of the application has let only people with a session by."""
+    """Serves `build` at `path`, inside the frame. The guard of the application lets only people with a session by."""
 
     @ui.page(path, response_timeout=RESPONSE_TIMEOUT_S)
     async def shown(request: Request) -> None:
@@ -70,7 +72,7 @@ def _framed(visit: Visit, place: Place) -> Iterator[None]:
     ui.add_body_html(f'<script defer src="{theme.path_of("live.js")}"></script>')
     ui.colors(primary="#5ab4d6" if visit.dark else "#0b6a8f", negative="#c2410c", positive="#00694c")
     title(visit, visit.say(place.title_key))
-    drawer = ui.left_drawer(value=None, fixed=True).props("width=208 breakpoint=900 no-swipe-open").classes("nb-drawer")
+    drawer = ui.left_drawer(value=False, fixed=True).props(DRAWER).classes("nb-drawer")
     with ui.header(wrap=False).classes("nb-header"):
         _header(visit, drawer)
     with drawer:
@@ -120,7 +122,7 @@ def _menu(visit: Visit, here: Place) -> None:
             with box("nb-here" if place is here else "", "a", href=place.path, **current):
                 ui.icon(place.icon)
                 Words(say(place.title_key), tag="span")
-        with box("", "a", href="/api/docs"):
+        with box("", "a", href="/api/v1/openapi.json"):
             ui.icon("code")
             Words(say("frame.api"), tag="span")
     with box("nb-who"):

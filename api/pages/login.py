@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from html import escape
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from api.context import PageContext
-from api.pages.preferences import is_dark, language_of, local_target
 from api.pages import theme
+from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
@@ -19,7 +20,7 @@ _DOCUMENT = """<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · {utility}</title><link rel="stylesheet" href="{stylesheet}"><link rel="icon" href="data:,"></head>
 <body class="{body}"><main class="nb-login"><div class="nb-login-top"><h1>{utility}</h1>
-<a href="/preferences/language/{other}" lang="{other}" aria-label="{language_label}">{language}</a></div>
+<a href="{switch}" lang="{other}" aria-label="{language_label}">{language}</a></div>
 <div class="nb-muted">{product}</div>{error}{form}</main></body></html>
 """
 
@@ -61,10 +62,13 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     say = _wording(context, request)
     chinese = say.language is Language.ZH
     error = request.query_params.get("error", "")
-    said = f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}"))}</div>' if error in errors else ""
+    said = (
+        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}"))}</div>' if error in errors else ""
+    )
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",
-        other="en" if chinese else "zh",
+        other="en" if chinese else "zh-CN",
+        switch=escape(_switch(request, Language.EN if chinese else Language.ZH), quote=True),
         title=escape(say(f"{page}.title")),
         utility=escape(context.utility.name_zh if chinese else context.utility.name_en),
         stylesheet=theme.path_of("theme.css"),
@@ -75,7 +79,15 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
         error=said,
         form=form,
     )
-    return HTMLResponse(body, headers={"Cache-Control": "no-store"})
+    answer = HTMLResponse(body, headers={"Cache-Control": "no-store"})
+    if request.query_params.get("language"):
+        remember(answer, request, LANGUAGE_COOKIE, say.language)
+    return answer
+
+
+def _switch(request: Request, language: Language) -> str:
+    """This very form in another language: strangers reach no other address."""
+    return f"{request.url.path}?{urlencode({**request.query_params, 'language': str(language)})}"
 
 
 def _field(name: str, field: str, kind: str, complete: str, extra: str = "") -> str:
@@ -83,4 +95,6 @@ def _field(name: str, field: str, kind: str, complete: str, extra: str = "") -> 
 
 
 def _wording(context: PageContext, request: Request) -> Wording:
-    return Wording(language_of(request, context.settings.language), context.zone)
+    asked = request.query_params.get("language", "")
+    language = Language(asked) if asked in set(Language) else language_of(request, context.settings.language)
+    return Wording(language, context.zone)

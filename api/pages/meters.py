@@ -92,11 +92,16 @@ async def _load(visit: Visit, listing: Listing) -> Page[MeterRow]:
 
 def _table(visit: Visit) -> Table:
     columns = [
-        {"name": name, "label": visit.say(f"meters.{name}"), "field": name, "align": "right" if name in RIGHT else "left"}
+        {
+            "name": name,
+            "label": visit.say(f"meters.{name}"),
+            "field": name,
+            "align": "right" if name in RIGHT else "left",
+        }
         for name in COLUMNS
     ]
     table = ui.table(rows=[], columns=columns, row_key="serial").classes("nb-table")
-    table.props('flat dense :grid="$q.screen.lt.md"')
+    table.props('flat dense :grid="Quasar.Screen.lt.md"')
     table.add_slot("body-cell-serial", _SERIAL)
     table.add_slot("body-cell-state", _TAG % ("state", "state"))
     table.add_slot("body-cell-address", _WIDE)

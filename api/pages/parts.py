@@ -120,12 +120,16 @@ def hexadecimal(payload_hex: str) -> None:
 
 def icon_button(icon: str, label: str, on_click: Any) -> Element:
     """A button that shows only a picture; its label is what a screen reader says."""
-    return attributes(ui.button(icon=icon, on_click=on_click, color=None).props("flat dense round"), {"aria-label": label})
+    return attributes(
+        ui.button(icon=icon, on_click=on_click, color=None).props("flat dense round"), {"aria-label": label}
+    )
 
 
 def button(text: str, on_click: Any, primary: bool = False) -> Element:
-    return ui.button(text, on_click=on_click, color=None).props("no-caps unelevated dense").classes(
-        "nb-button nb-primary" if primary else "nb-button"
+    return (
+        ui.button(text, on_click=on_click, color=None)
+        .props("no-caps unelevated dense")
+        .classes("nb-button nb-primary" if primary else "nb-button")
     )
 
 
@@ -143,7 +147,7 @@ def facts_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]
 
 
 @contextmanager
-def disclosure(classes: str, key: Hashable, opened: set[Hashable]) -> Iterator[tuple[Element, Element]]:
+def disclosure(classes: str, key: Hashable, opened: set[Any]) -> Iterator[tuple[Element, Element]]:
     """A line that opens, by the browser's own <details>. `opened` remembers which ones the reader has open, so that
     they stay so when the list is drawn again. Draw into the line and the body it hands out.
     """

@@ -22,12 +22,12 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/preferences/language/{language}")
 async def choose_language(language: Language, request: Request) -> Response:
-    return _remember(request, LANGUAGE_COOKIE, language)
+    return _back(request, LANGUAGE_COOKIE, language)
 
 
 @router.get("/preferences/theme/{theme}")
 async def choose_theme(theme: str, request: Request) -> Response:
-    return _remember(request, THEME_COOKIE, "dark" if theme == "dark" else "light")
+    return _back(request, THEME_COOKIE, "dark" if theme == "dark" else "light")
 
 
 def language_of(request: Request, default: str) -> Language:
@@ -47,13 +47,16 @@ def local_target(target: str | None) -> str:
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def _remember(request: Request, cookie: str, value: str) -> Response:
+def remember(answer: Response, request: Request, cookie: str, value: str) -> None:
+    secure = request.url.scheme == "https"
+    answer.set_cookie(cookie, value, max_age=KEEP_S, httponly=True, samesite="lax", secure=secure)
+
+
+def _back(request: Request, cookie: str, value: str) -> Response:
     came_from = urlsplit(request.headers.get("referer", ""))
     target = f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path
     if came_from.netloc != request.headers.get("host") or target.startswith("/preferences"):
         target = "/"
     answer = RedirectResponse(local_target(target), status_code=303)
-    answer.set_cookie(
-        cookie, value, max_age=KEEP_S, httponly=True, samesite="lax", secure=request.url.scheme == "https"
-    )
+    remember(answer, request, cookie, value)
     return answer

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from fastapi import Request
 from nicegui import Client, ui
+from nicegui.element import Element
 
-from api.auth import Principal
+from api.auth import Principal, Role
 from api.context import PageContext
+from api.guard import COOKIE
 from api.pages import parts
 from api.pages.live import Answer, SharedAnswers
 from api.pages.wording import Wording
@@ -38,8 +40,13 @@ class Visit:
         value = self.request.query_params.get(name, "")
         return value if allowed is None or value in allowed else ""
 
+    async def still(self, role: Role) -> Principal | None:
+        """Who looks, asked again, for the page may be older than the session; None unless they still have the role."""
+        principal = await self.context.auth.session_of(self.request.cookies.get(COOKIE, ""))
+        return principal if principal is not None and principal.role >= role else None
 
-class LiveView:
+
+class LiveView(Generic[T]):
     """A part of a page that draws an answer, and draws it again when it has changed.
 
     `key` and `load` may change between two looks (a filter does that); `look` takes the present ones.
@@ -55,7 +62,7 @@ class LiveView:
     ) -> None:
         self._visit, self._key, self._load, self._draw, self._interval_s = visit, key, load, draw, interval_s
         self._drawn: Answer[T] | None = None
-        self._banner = parts.Words("", "nb-banner")
+        self._banner: parts.Words = parts.Words("", "nb-banner")
         parts.attributes(self._banner, {"role": "alert"})
         self._banner.set_visibility(False)
 
@@ -80,7 +87,7 @@ class LiveView:
         visit.client.run_javascript(f"window.nbwaterFresh?.({visit.answers.age_s(answer):.1f})")
 
 
-def redrawn(container: ui.element) -> AbstractContextManager[object]:
+def redrawn(container: Element) -> AbstractContextManager[Any]:
     """An empty container to draw into."""
     container.clear()
     return container

@@ -47,4 +47,8 @@ ALERTS: dict[str, Text] = {
     "alerts.severity.info": Text("提示", "info"),
     "alerts.severity.warning": Text("警告", "warning"),
     "alerts.severity.critical": Text("紧急", "critical"),
+    "evidence.meter_alarm": Text(
+        "水表在 {time} 的上报中置位“{alarm}”标志（第 {bit} 位）。",
+        'The meter set its flag "{alarm}" (bit {bit}) in its report of {time}.',
+    ),
 }

@@ -21,11 +21,11 @@ FRAME: dict[str, Text] = {
     "frame.to_light": Text("切换为浅色界面", "Switch to the light theme"),
     "frame.live": Text("实时", "Live"),
     "frame.live_label": Text("数据更新状态", "State of the data"),
-    "frame.live_age": Text("{age} 前更新", "updated {age} ago"),
+    "frame.live_age": Text("{age}前更新", "updated {age} ago"),
     "frame.live_now": Text("刚刚更新", "updated just now"),
-    "frame.live_stale": Text("数据已 {age} 未更新", "no update for {age}"),
-    "frame.seconds_short": Text("秒", "s"),
-    "frame.minutes_short": Text("分钟", "min"),
+    "frame.live_stale": Text("数据已{age}未更新", "no update for {age}"),
+    "frame.seconds_short": Text(" 秒", " s"),
+    "frame.minutes_short": Text(" 分钟", " min"),
     "frame.signed_in": Text("{login}（{role}）", "{login} ({role})"),
     "frame.role.administrator": Text("管理员", "administrator"),
     "frame.role.engineer": Text("工程师", "engineer"),
@@ -66,6 +66,10 @@ FRAME: dict[str, Text] = {
     "password.new": Text("新密码", "New password"),
     "password.submit": Text("保存新密码", "Save the new password"),
     "password.error.credentials": Text("当前密码不正确。", "The present password is wrong."),
-    "password.error.weak": Text("新密码太短或太常见，请换一个更长的。", "The new password is too weak. Choose a longer one."),
-    "password.error.unavailable": Text("数据库暂时不可用，请稍后再试。", "The database is away. Try again in a moment."),
+    "password.error.weak": Text(
+        "新密码太短或太常见，请换一个更长的。", "The new password is too weak. Choose a longer one."
+    ),
+    "password.error.unavailable": Text(
+        "数据库暂时不可用，请稍后再试。", "The database is away. Try again in a moment."
+    ),
 }

@@ -50,7 +50,9 @@ OVERVIEW: dict[str, Text] = {
         "There are no meters yet. Import them with: nbwater meters import FILE.csv, or simulate a town with: "
         "nbwater simulate town",
     ),
-    "overview.no_rate": Text("正在统计上报速率，几秒后显示。", "The rate is being measured; it shows in a few seconds."),
+    "overview.no_rate": Text(
+        "正在统计上报速率，几秒后显示。", "The rate is being measured; it shows in a few seconds."
+    ),
     "overview.whole_days": Text("已完整结算", "settled in full"),
     "overview.running_days": Text("部分水表未完整", "some meters not complete yet"),
     "overview.recounted": Text("逐条复核 {count}", "recounted {count}"),

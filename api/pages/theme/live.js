@@ -7,7 +7,7 @@
     const age = Math.floor((performance.now() - freshAt) / 1000);
     const words = badge.dataset;
     const stale = age > 30;
-    const amount = age < 60 ? `${age} ${words.seconds}` : `${Math.floor(age / 60)} ${words.minutes}`;
+    const amount = age < 60 ? `${age}${words.seconds}` : `${Math.floor(age / 60)}${words.minutes}`;
     const text = stale ? words.stale.replace("{age}", amount) : age < 2 ? words.now : words.age.replace("{age}", amount);
     badge.classList.toggle("nb-stale", stale);
     const label = badge.querySelector(".nb-live-words");

@@ -1,0 +1,139 @@
+"""One meter: what it is, what it shows now, how much water went through, what its device said last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from nicegui import ui
+
+from api.pages import alert_list, meter_charts, meter_report, parts
+from api.pages.frame import title
+from api.pages.meter_facts import device_state, identity
+from api.pages.meters import STATE_TONES
+from api.pages.parts import Words, box, card, figure, place
+from api.pages.visit import LiveView, Visit, redrawn
+from api.pages.wording import index_m3, volume
+from api.queries.alerts import AlertFilter, AlertRow, list_alerts
+from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.meters import MeterDetail, get_meter
+from api.queries.reports import ReportRow, list_reports
+from metering.errors import NotFoundError
+
+NOW_S = 5.0
+REPORTS_S = 5.0
+ALERTS_S = 10.0
+REPORTS = 20
+ALERTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    detail: MeterDetail
+    today: ConsumptionRow | None
+
+
+async def build(visit: Visit) -> None:
+    say = visit.say
+    serial = str(visit.request.path_params["serial"])
+    title(visit, say("meter.title", serial=serial))
+    try:
+        now = (await visit.answers.get(("meter", serial), NOW_S, lambda: _load(visit, serial))).value
+    except NotFoundError:
+        _unknown(visit, serial)
+        return
+    parts.link(f"← {say('meter.to_list')}", "/meters", "nb-small")
+    head, figures = place("nb-head"), place("nb-figures nb-four")
+    await meter_charts.build(visit, now.detail.meter.meter_id, serial)
+    with box("nb-halves"):
+        with card(say("meter.installation")):
+            facts = place()
+        with card(say("meter.device_state")):
+            state = place()
+    with card(say("meter.alerts")):
+        alerts = place()
+    with card(say("meter.reports")):
+        reports = place()
+
+    def draw_now(found: _Now) -> None:
+        with redrawn(head):
+            _head(visit, found.detail)
+        with redrawn(figures):
+            _figures(visit, found)
+        with redrawn(facts):
+            identity(visit, found.detail)
+        with redrawn(state):
+            device_state(visit, found.detail)
+
+    meter_id = now.detail.meter.meter_id
+    await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
+    await _alerts(visit, serial, alerts)
+    opened: set[str] = set()
+
+    async def load_reports() -> list[ReportRow]:
+        return (await list_reports(visit.context.read, meter_id, limit=REPORTS)).items
+
+    def draw_reports(found: list[ReportRow]) -> None:
+        with redrawn(reports):
+            if not found:
+                parts.empty(say("meter.no_reports"))
+            for report in found:
+                meter_report.draw(visit, report, opened)
+
+    await LiveView(visit, lambda: ("reports", meter_id), load_reports, draw_reports, REPORTS_S).start()
+
+
+async def _load(visit: Visit, serial: str) -> _Now:
+    context = visit.context
+    now = context.now()
+    detail = await get_meter(context.read, serial, now=now, silence_after=context.silence_after)
+    today = now.astimezone(context.zone).date()
+    days = await list_consumption(
+        context.read, detail.meter.meter_id, Granularity.DAY, today - timedelta(days=1), today, context.zone
+    )
+    return _Now(detail, next((day for day in days if day.start.astimezone(context.zone).date() == today), None))
+
+
+async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
+    async def load() -> list[AlertRow]:
+        return (await list_alerts(visit.context.read, AlertFilter(serial=serial), limit=ALERTS)).items
+
+    def draw(found: list[AlertRow]) -> None:
+        with redrawn(container):
+            if not found:
+                parts.empty(visit.say("meter.no_alerts"))
+            for alert in found:
+                alert_list.full(visit, alert, view.look, with_meter=False)
+
+    view = LiveView(visit, lambda: ("alerts of", serial), load, draw, ALERTS_S)
+    await view.start()
+
+
+def _head(visit: Visit, detail: MeterDetail) -> None:
+    say, meter = visit.say, detail.meter
+    Words(say("meter.title", serial=meter.serial), tag="h1")
+    parts.tag(say(f"meters.state.{meter.state}"), STATE_TONES[meter.state])
+    if meter.critical:
+        parts.tag(say("meter.critical"), "fair")
+    if meter.address:
+        Words(meter.address, "nb-muted", "span")
+
+
+def _figures(visit: Visit, found: _Now) -> None:
+    say, meter = visit.say, found.detail.meter
+    read = say("meter.index_at", time=say.instant(meter.last_ts)) if meter.last_ts else say("meter.no_index")
+    figure(say("meter.index_now"), index_m3(meter.last_index_ml), detail=read)
+    figure(say("meter.today"), volume(found.today.volume_ml if found.today else None))
+    last = say.ago(meter.last_report_at, visit.context.now()) if meter.last_report_at else say("meters.never")
+    figure(say("meter.last_report"), last, detail=say.instant(meter.last_report_at, seconds=True))
+    figure(say("overview.open_alerts"), str(meter.open_alerts))
+
+
+def _unknown(visit: Visit, serial: str) -> None:
+    say = visit.say
+    visit.client.status_code = 404
+    with box("nb-card"):
+        parts.empty(say("meter.unknown", serial=serial))
+        parts.empty(say("meter.unknown_hint"))
+        with box("nb-empty"):
+            parts.link(say("meter.to_list"), "/meters", "nb-button")

@@ -1,0 +1,154 @@
+"""A small town in the database, as ingest would have left it: sixty meters, a fortnight of days, some trouble."""
+
+from __future__ import annotations
+
+import json
+
+import asyncpg
+
+from api.passwords import hash_password
+
+PASSWORD = "Bohai-Sea-2026!"
+FIRST_SERIAL = "21060100000001"
+LEAKING_SERIAL = "21060100000007"
+TAMPERED_SERIAL = "21060100000012"
+HOSTILE_TEXT = "<img src=x onerror=alert(1)>{{ 7*7 }}"
+DEAD_PAYLOAD = "6810aa5512345678deadbeef"
+PAYLOAD = (
+    "ac0001011912670281841a6955b900190e101a0001e240970c00000003182d1850160a050007181e0c0400091829183c1821120602030304"
+    "190e1c0539043e06182d07010818b609000a000b1a69570a7f"
+)
+
+_WHERE = """
+INSERT INTO zones (code, name, kind) VALUES ('LG', '龙港区', 'city');
+INSERT INTO zones (parent_id, code, name)
+    SELECT zone_id, d.code, d.name FROM zones z, (VALUES ('LG-01', '滨海路分区'), ('LG-02', '望海寺分区')) AS d (code, name)
+    WHERE z.code = 'LG';
+INSERT INTO service_points (zone_id, address, latitude, longitude, customer, critical)
+    SELECT (SELECT zone_id FROM zones WHERE code = CASE WHEN n % 2 = 0 THEN 'LG-01' ELSE 'LG-02' END),
+        '滨海路 ' || (n / 6 + 1) || ' 号 ' || (n % 6 + 1) || ' 单元 ' || (n * 7 % 18 + 101) || ' 室',
+        40.71 + n * 0.0004, 120.84 + n * 0.0006, '', n = 12
+    FROM generate_series(1, 60) n;
+INSERT INTO meters (serial, maker, model, dn_mm, q3_l_h)
+    SELECT '2106010000' || lpad(n::text, 4, '0'), '宁波水表', 'LXSZ-NB', CASE WHEN n % 10 = 0 THEN 40 ELSE 15 END,
+        CASE WHEN n % 10 = 0 THEN 16000 ELSE 2500 END
+    FROM generate_series(1, 60) n;
+INSERT INTO devices (device, imei, plain_sources, firmware)
+    SELECT '8611070312' || lpad(n::text, 5, '0'), '8611070312' || lpad(n::text, 5, '0'), '{127.0.0.0/8}', 'v2.4.1'
+    FROM generate_series(1, 60) n;
+INSERT INTO installations (service_point_id, meter_id, device_id, valid_from, start_index_ml)
+    SELECT n, n, n, now() - INTERVAL '400 days', 0 FROM generate_series(1, 60) n;
+"""
+
+_WATER = """
+CREATE TEMP TABLE hours AS
+    SELECT n AS meter_id, t AS ts,
+        ((CASE WHEN n = 7 THEN 26000 ELSE 0 END) + (abs(hashint4((n * 1000 + h)::int)) % 100) * CASE
+            WHEN extract(hour FROM t AT TIME ZONE 'Asia/Shanghai') BETWEEN 6 AND 8 THEN 550
+            WHEN extract(hour FROM t AT TIME ZONE 'Asia/Shanghai') BETWEEN 18 AND 21 THEN 680
+            WHEN extract(hour FROM t AT TIME ZONE 'Asia/Shanghai') BETWEEN 9 AND 17 THEN 160
+            ELSE (CASE WHEN abs(hashint4((n * 777 + h)::int)) % 5 = 0 THEN 20 ELSE 0 END) END
+        )::bigint * CASE WHEN n % 10 = 0 THEN 6 ELSE 1 END AS step_ml
+    FROM generate_series(1, 58) n,
+        LATERAL (SELECT h, date_trunc('hour', now()) - h * INTERVAL '1 hour' AS t FROM generate_series(0, 24 * 40) h) g
+    WHERE NOT (n = 5 AND h BETWEEN 60 AND 95);
+INSERT INTO readings (meter_id, ts, kind, index_ml)
+    SELECT meter_id, ts, 0, 150000000 + meter_id * 7654321 + sum(step_ml) OVER (PARTITION BY meter_id ORDER BY ts)
+    FROM hours;
+INSERT INTO settled_days (meter_id, day, start_index_ml, end_index_ml, consumption_ml, quality, complete, readings)
+    SELECT meter_id, day, min(index_ml), max(index_ml), max(index_ml) - min(index_ml),
+        CASE WHEN count(*) < 20 AND day < (now() AT TIME ZONE 'Asia/Shanghai')::date THEN 'interpolated'
+            ELSE 'measured' END,
+        day < (now() AT TIME ZONE 'Asia/Shanghai')::date, count(*)
+    FROM (SELECT meter_id, (ts AT TIME ZONE 'Asia/Shanghai')::date AS day, index_ml FROM readings) r
+    GROUP BY meter_id, day;
+"""
+
+_REPORTS = """
+INSERT INTO reports (received_at, report_id, device, device_id, meter_id, door, authentication, source, content_format,
+        payload_bytes, decoder, outcome, identity, device_seq, first_ts, last_ts, readings, readings_stored, battery_mv,
+        rsrp_ddbm, snr_ddb, ecl, cell_id, temperature_dc, valve, alarms, device_time, extra)
+    SELECT at, gen_random_uuid(), d.device, d.device_id, d.device_id, 'coap', 'claimed', '127.0.0.1:49152', 60,
+        octet_length(decode($1, 'hex')), 'nbwater-cbor', 'stored', d.device_id * 100 + k, 4711 - k,
+        at - INTERVAL '24 hours', at - INTERVAL '1 hour', 24, 24, 3620 - (d.device_id * 11 % 400)::int,
+        -950 - (d.device_id * 53 % 400)::int, 90 - (d.device_id * 17 % 180)::int, (d.device_id % 7 = 0)::int, 21860417,
+        182, 0, CASE WHEN d.device_id = 12 THEN 8 ELSE 0 END, at - INTERVAL '2 seconds',
+        CASE WHEN d.device_id = 1 THEN jsonb_build_object('note', $2::text) END
+    FROM devices d, generate_series(0, 6) k,
+        LATERAL (SELECT now() - k * INTERVAL '1 day' - d.device_id * INTERVAL '61 seconds' AS at) g
+    WHERE d.device_id <= 58
+"""
+
+_AFTER_REPORTS = """
+INSERT INTO raw_reports (received_at, report_id, payload)
+    SELECT received_at, report_id, decode($1, 'hex') FROM reports
+"""
+
+_LATEST = """
+UPDATE reports SET received_at = received_at - INTERVAL '4 days' WHERE device_id = 9;
+INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts, last_index_ml, battery_mv,
+        rsrp_ddbm, snr_ddb, ecl, cell_id, temperature_dc, valve, alarms)
+    SELECT DISTINCT ON (r.device_id) r.device_id, r.meter_id, r.received_at, r.report_id, l.ts, l.index_ml, r.battery_mv,
+        r.rsrp_ddbm, r.snr_ddb, r.ecl, r.cell_id, r.temperature_dc, r.valve, r.alarms
+    FROM reports r JOIN (SELECT DISTINCT ON (meter_id) meter_id, ts, index_ml FROM readings ORDER BY meter_id, ts DESC) l
+        USING (meter_id)
+    ORDER BY r.device_id, r.received_at DESC;
+INSERT INTO accounting (door, day, received, stored, partial, duplicate, dead_lettered, repeats)
+    SELECT door, (received_at AT TIME ZONE 'Asia/Shanghai')::date, count(*), count(*), 0, 0, 0, count(*) / 20
+    FROM reports GROUP BY 1, 2;
+"""
+
+
+async def seed(database_url: str) -> None:
+    """Fills an empty, migrated database, and makes a user per role, all with `PASSWORD`."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(_WHERE)
+        await connection.execute(_WATER)
+        await connection.execute(_REPORTS, PAYLOAD, HOSTILE_TEXT)
+        await connection.execute(_AFTER_REPORTS, PAYLOAD)
+        await connection.execute(_LATEST)
+        await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
+        await _alerts(connection)
+        await _dead_letters(connection)
+        await _people(connection)
+    finally:
+        await connection.close()
+
+
+async def _people(connection: asyncpg.Connection) -> None:
+    password = await hash_password(PASSWORD)
+    for role in ("administrator", "operator", "viewer"):
+        await connection.execute(
+            "INSERT INTO users (login, password_hash, role) VALUES ($1, $2, $3)", f"test-{role}", password, role
+        )
+
+
+async def _alerts(connection: asyncpg.Connection) -> None:
+    found = [
+        (7, "continuous_flow", "critical", 31, 26_000, 806_000, {}),
+        (9, "silent", "warning", 96, None, None, {}),
+        (12, "meter_alarm:magnetic_tamper", "warning", 5, None, None, {
+            "alarm": "magnetic_tamper", "bit": 3, "report_id": "00000000-0000-7000-8000-000000000000",
+            "reported_at": "2026-01-01T23:59:59+00:00",
+        }),
+    ]  # fmt: skip
+    for meter_id, kind, severity, hours, rate, loss, evidence in found:
+        await connection.execute(
+            "INSERT INTO alerts (kind, severity, meter_id, service_point_id, started_at, raised_at, last_seen_at,"
+            " rate_ml_h, loss_ml, evidence) VALUES ($1, $2, $3, $3, now() - $4 * INTERVAL '1 hour',"
+            " now() - INTERVAL '1 hour', now() - INTERVAL '10 minutes', $5, $6, $7::jsonb)",
+            kind, severity, meter_id, hours, rate, loss, json.dumps(evidence),
+        )  # fmt: skip
+
+
+async def _dead_letters(connection: asyncpg.Connection) -> None:
+    for number, (reason, message) in enumerate(
+        (("unknown_device", "no device is called 861107031299999"), ("checksum", f"sum is 5a, not 3c {HOSTILE_TEXT}"))
+    ):
+        await connection.execute(
+            "INSERT INTO dead_letters (report_id, received_at, device, door, authentication, source, content_format,"
+            " payload, reason, message) VALUES (gen_random_uuid(), now() - $1 * INTERVAL '7 minutes',"
+            " '861107031299999', 'coap', 'claimed', '127.0.0.1:50001', 42, decode($2, 'hex'), $3, $4)",
+            number + 1, DEAD_PAYLOAD, reason, message,
+        )  # fmt: skip
