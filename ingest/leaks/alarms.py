@@ -66,7 +66,7 @@ def _findings(meter_events: Sequence[AlarmEvent]) -> list[alerts.Finding]:
         since_s, seen_s = first.received_at_s, last.received_at_s
         findings.append(
             alerts.Finding(
-                last.meter_id, _kind(alarm), _severity(alarm), since_s, since_s, seen_s, None, None, evidence
+                last.meter_id, _kind(alarm), _severity(alarm), since_s, seen_s, since_s, seen_s, None, evidence
             )
         )
     return findings

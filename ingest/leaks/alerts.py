@@ -2,7 +2,7 @@
 
 One alert per meter and kind is active (open or acknowledged). An ended one stays with people until they close it. A
 closed one is followed by a new one only on new evidence: after `resolved`, evidence that lies wholly after what the
-closed one had seen; after `dismissed` (a person said this is none), a fault that began after it. All times are those
+closed one had seen; after `dismissed` (a person said this is none), a fault that began after that one had ended. All times are those
 of the data, so that replayed history gives the alerts it would have given then, and running twice changes nothing.
 """
 
@@ -30,10 +30,12 @@ class Finding(NamedTuple):
     """When the fault began, as far as is known."""
     evidence_from_s: int
     """Begin of the evidence that this finding needs."""
+    raised_at_s: int
+    """When the evidence was first enough."""
     seen_at_s: int
-    """The newest evidence; also when the platform could first know."""
+    """The newest evidence."""
     rate_ml_h: int | None
-    loss_ml: int | None
+    """What is being lost; the loss so far is this rate since the fault began."""
     evidence: dict[str, Any]
 
 
@@ -48,24 +50,29 @@ class Ended(NamedTuple):
 _FOUND = """
 WITH found AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                         $6::timestamptz[], $7::bigint[], $8::bigint[], $9::text[])
-        AS f (meter_id, kind, severity, started_at, evidence_from, seen_at, rate_ml_h, loss_ml, evidence)
+                         $6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::text[])
+        AS f (meter_id, kind, severity, started_at, evidence_from, raised_at, seen_at, rate_ml_h, evidence)
 )"""
 
-_UPDATE = f"""{_FOUND}
+_UPDATE = f"""{_FOUND}, current AS (
+    SELECT a.alert_id, f.*,
+           CASE WHEN a.ended_at IS NULL THEN LEAST(a.started_at, f.started_at) ELSE f.started_at END AS began
+    FROM found f
+    JOIN alerts a ON a.meter_id = f.meter_id AND a.kind = f.kind AND a.state IN ('open', 'acknowledged')
+    WHERE f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)
+)
 UPDATE alerts a
-SET severity = f.severity, last_seen_at = f.seen_at, rate_ml_h = f.rate_ml_h, loss_ml = f.loss_ml,
-    evidence = f.evidence::jsonb, ended_at = NULL, started_at = LEAST(a.started_at, f.started_at)
-FROM found f
-WHERE a.meter_id = f.meter_id AND a.kind = f.kind AND a.state IN ('open', 'acknowledged')
-  AND f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)"""  # noqa: S608 - joins two constants
+SET severity = c.severity, started_at = c.began, last_seen_at = c.seen_at, ended_at = NULL, rate_ml_h = c.rate_ml_h,
+    loss_ml = (c.rate_ml_h * extract(epoch FROM c.seen_at - c.began) / 3600)::bigint, evidence = c.evidence::jsonb
+FROM current c
+WHERE a.alert_id = c.alert_id"""  # noqa: S608 - joins two constants
 
 _RAISE = f"""{_FOUND},
 raised AS (
     INSERT INTO alerts (kind, severity, meter_id, service_point_id, started_at, raised_at, last_seen_at, rate_ml_h,
                         loss_ml, evidence)
-    SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at, f.seen_at, f.seen_at, f.rate_ml_h,
-           f.loss_ml, f.evidence::jsonb
+    SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at, f.raised_at, f.seen_at,
+           f.rate_ml_h, (f.rate_ml_h * extract(epoch FROM f.seen_at - f.started_at) / 3600)::bigint, f.evidence::jsonb
     FROM found f
     LEFT JOIN LATERAL (
         SELECT service_point_id FROM installations
@@ -75,7 +82,8 @@ raised AS (
     WHERE NOT EXISTS (
         SELECT FROM alerts a WHERE a.meter_id = f.meter_id AND a.kind = f.kind AND (
             a.state IN ('open', 'acknowledged')
-            OR a.last_seen_at >= CASE a.state WHEN 'dismissed' THEN f.started_at ELSE f.evidence_from END
+            OR (a.state = 'resolved' AND a.last_seen_at >= f.evidence_from)
+            OR (a.state = 'dismissed' AND (a.ended_at IS NULL OR a.ended_at > f.started_at))
         )
     )
     ON CONFLICT DO NOTHING
@@ -88,7 +96,7 @@ SELECT kind, count(*) AS alerts FROM raised GROUP BY kind"""  # noqa: S608 - joi
 _END = """
 UPDATE alerts a SET ended_at = e.ended_at
 FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS e (meter_id, kind, ended_at)
-WHERE a.meter_id = e.meter_id AND a.kind = e.kind AND a.state IN ('open', 'acknowledged')
+WHERE a.meter_id = e.meter_id AND a.kind = e.kind AND a.state <> 'resolved'
   AND a.ended_at IS NULL AND e.ended_at >= a.last_seen_at"""
 
 
@@ -98,7 +106,7 @@ async def raise_or_update(connection: asyncpg.Connection, findings: Sequence[Fin
         return
     columns = list(zip(*findings, strict=True))
     arguments = [
-        *columns[:3], *(list(map(instant, column)) for column in columns[3:6]), *columns[6:8],
+        *columns[:3], *(list(map(instant, column)) for column in columns[3:7]), columns[7],
         [json.dumps(evidence) for evidence in columns[8]],
     ]  # fmt: skip
     await connection.execute(_UPDATE, *arguments)
@@ -107,7 +115,7 @@ async def raise_or_update(connection: asyncpg.Connection, findings: Sequence[Fin
 
 
 async def end(connection: asyncpg.Connection, ended: Sequence[Ended]) -> None:
-    """Notes where the evidence of active alerts is gone; at most one per meter and kind."""
+    """Notes where the evidence of alerts is gone, dismissed ones too; at most one per meter and kind."""
     if ended:
         meters, kinds, times = zip(*ended, strict=True)
         await connection.execute(_END, meters, kinds, list(map(instant, times)))

@@ -1,0 +1,142 @@
+"""The classic leak rule, pure: flow in every one of the last 24 hours.
+
+It is what meter makers build in (Sensus iPERL, ZENNER, Hydrus, EyeOnWater: any flow in each of 24 hours; Badger BEACON:
+a gallon; Kamstrup: 0.5 % of Q3). An hour counts as flow from a threshold on that depends on the meter's size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from metering.consumption import EXCLUDED, HOUR_S, Bools, Curve, Ints, between
+
+WINDOW_H = 24
+MIN_MEASURED_H = 22
+"""Of the 24 hours so many must be measured: a lost reading neither raises nor cancels."""
+
+THRESHOLD_ML_H: tuple[tuple[int, int], ...] = (
+    (15, 1_000), (20, 1_600), (25, 2_500), (32, 4_000), (40, 6_400), (50, 10_000), (65, 16_000), (80, 25_000),
+    (100, 40_000), (150, 100_000), (200, 160_000), (300, 400_000),
+)  # fmt: skip
+"""Least hourly flow that counts, from a nominal diameter (mm) on: 0.04 % of that size's usual Q3.
+
+For DN15 that is one litre, one count of a household register: any flow at all. Behind a larger meter live more
+people, whose small flows never rest; in proportion to Q3 an alert means the same everywhere.
+"""
+
+URGENT_Q3_SHARE = 0.05
+"""From this share of Q3 on (125 L/h at DN15) a continuous flow is critical: a burst pipe, no dripping tap."""
+
+UNKNOWN, NO_FLOW, FLOW = -1, 0, 1
+
+
+def threshold_ml_h(dn_mm: int, pulse_ml: int) -> int:
+    """Least hourly flow that counts for a meter; never less than one count of its register."""
+    fitting = [threshold for diameter, threshold in THRESHOLD_ML_H if diameter <= dn_mm]
+    return max(fitting[-1] if fitting else THRESHOLD_ML_H[0][1], pulse_ml)
+
+
+class Hours(NamedTuple):
+    """Hours of several meters, in order of meter and time, aligned to each meter's own hourly readings."""
+
+    meter: Ints
+    segment: Ints
+    end_s: Ints
+    flow_ml: Ints
+    state: Ints
+    """UNKNOWN, NO_FLOW or FLOW."""
+
+
+class ContinuousFlow(NamedTuple):
+    """A run of hours without a rest, seen last at `seen_at_s`."""
+
+    meter: int
+    started_at_s: int
+    """Begin of the run, or of the readings that were looked at."""
+    raised_at_s: int
+    """When the rule held first: the time of the last reading it needed."""
+    seen_at_s: int
+    rate_ml_h: int
+    """Least hourly flow of the last 24 hours: what flows when nobody uses water."""
+    hourly_ml: list[int | None]
+    """The 24 hours up to `seen_at_s`; None where no reading tells."""
+    ended_at_s: int | None
+    """End of the first hour without flow after `seen_at_s`; None while it lasts."""
+
+
+def hours(curve: Curve, threshold_ml: Ints) -> Hours:
+    """The whole hours of each segment of the curve; `threshold_ml` per meter.
+
+    Where readings are missing an hour is UNKNOWN, unless the register stood still over it.
+    """
+    segments, first = np.unique(curve.segment, return_index=True)
+    if not len(segments):
+        none = np.zeros(0, np.int64)
+        return Hours(none, none, none, none, none)
+    last = np.append(first[1:], len(curve.ts_s)) - 1
+    phase = curve.ts_s[last] % HOUR_S
+    hourly = np.flatnonzero((np.diff(curve.ts_s) == HOUR_S) & (curve.segment[1:] == curve.segment[:-1]))
+    of, at = np.unique(np.searchsorted(segments, curve.segment[hourly]), return_index=True)
+    phase[of] = curve.ts_s[hourly[at]] % HOUR_S
+    end = curve.ts_s[last] - (curve.ts_s[last] - phase) % HOUR_S
+    counts = np.maximum((end - curve.ts_s[first]) // HOUR_S, 0)
+    segment, end_s = np.repeat(segments, counts), np.repeat(end - counts * HOUR_S, counts)
+    end_s += HOUR_S * (np.arange(len(end_s)) - np.repeat(np.cumsum(counts) - counts, counts) + 1)
+    meter = np.repeat(curve.meter[first], counts)
+    found = between(curve, segment, end_s - HOUR_S, end_s)
+    flow = found.consumption_ml
+    state = np.where(flow >= threshold_ml[meter], FLOW, NO_FLOW)
+    state[found.interpolated & (flow > 0)] = UNKNOWN
+    state[(found.flags & EXCLUDED) != 0] = UNKNOWN
+    return Hours(meter, segment, end_s, flow, state)
+
+
+def continuous_flow(of: Hours) -> list[ContinuousFlow]:
+    """The latest continuous flow of each segment in which there is one."""
+    if len(of.end_s) < WINDOW_H:
+        return []
+    begin, holds = _runs(of)
+    at = np.flatnonzero(holds)
+    if not len(at):
+        return []
+    last_of_segment = np.append(np.flatnonzero(np.diff(of.segment[at])), len(at) - 1)
+    return [_described(of, int(begin[last]), int(last), holds) for last in at[last_of_segment]]
+
+
+def _runs(of: Hours) -> tuple[Ints, Bools]:
+    """For each hour: where its run without NO_FLOW begins, and whether the rule holds at its end."""
+    position = np.arange(len(of.end_s))
+    new = np.ones(len(position), np.bool_)
+    new[1:] = of.segment[1:] != of.segment[:-1]
+    begin = np.maximum.accumulate(np.where(of.state == NO_FLOW, position + 1, np.where(new, position, 0)))
+    measured = np.append(0, np.cumsum(of.state == FLOW))
+    window = np.maximum(position + 1 - WINDOW_H, 0)
+    enough = measured[position + 1] - measured[window] >= MIN_MEASURED_H
+    return begin, (position + 1 - begin >= WINDOW_H) & enough & (of.state == FLOW)
+
+
+def _described(of: Hours, begin: int, last: int, holds: Bools) -> ContinuousFlow:
+    while begin < last and of.state[begin] == UNKNOWN:
+        begin += 1
+    states = of.state[last + 1 - WINDOW_H : last + 1]
+    flows = of.flow_ml[last + 1 - WINDOW_H : last + 1]
+    hourly = [int(flow) if state == FLOW else None for flow, state in zip(flows, states, strict=True)]
+    return ContinuousFlow(
+        meter=int(of.meter[last]),
+        started_at_s=int(of.end_s[begin]) - HOUR_S,
+        raised_at_s=int(of.end_s[begin + int(np.argmax(holds[begin : last + 1]))]),
+        seen_at_s=int(of.end_s[last]),
+        rate_ml_h=int(flows[states == FLOW].min()),
+        hourly_ml=hourly,
+        ended_at_s=first_without_flow(of, int(of.segment[last]), int(of.end_s[last])),
+    )
+
+
+def first_without_flow(of: Hours, segment: int, after_s: int) -> int | None:
+    """End of the first hour without flow that begins at `after_s` or later."""
+    low, high = np.searchsorted(of.segment, [segment, segment + 1])
+    low += np.searchsorted(of.end_s[low:high], after_s + HOUR_S)
+    still = np.flatnonzero(of.state[low:high] == NO_FLOW)
+    return int(of.end_s[low + still[0]]) if len(still) else None
