@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +21,10 @@ from metering.model import ContentFormat
 from simulators.admission import TargetError, reach
 from simulators.coap import NB_IOT, Timers
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
+from simulators.recording import Recorded
+from simulators.replay import ReplayOptions, run_replay
 from simulators.target import Target
+from simulators.town import Show, Town, TownCounts, TownOptions
 
 NOT_RECONCILED = 2
 T = TypeVar("T")
@@ -101,6 +106,84 @@ def load(
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(text + "\n")
+    if not result.ok:
+        raise click.exceptions.Exit(NOT_RECONCILED)
+
+
+@simulate.command()
+@click.option("--meters", type=click.IntRange(1, 100_000), default=300, show_default=True)
+@click.option("--days", type=click.IntRange(0, 730), default=14, show_default=True, help="History to play in first.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed is the same town.")
+@click.option("--report-every", "report_every_s", type=click.FloatRange(1), default=120.0, show_default=True,
+              help="s between two reports of a meter once the town is live; real meters: 86400.")  # fmt: skip
+@click.option("--speed", type=click.FloatRange(0), default=0.0, show_default=True,
+              help="Play history this much faster than it happened; 0: as fast as it is taken.")  # fmt: skip
+@click.option("--duration", "duration_s", type=click.FloatRange(0), help="s to live on; default: until Ctrl-C.")
+@click.pass_obj
+def town(
+    target: Target,
+    meters: int,
+    days: int,
+    seed: int,
+    report_every_s: float,
+    speed: float,
+    duration_s: float | None,
+) -> None:
+    """A simulated Huludao: registers its meters, plays their history in, then goes on in real time.
+
+    Prints one JSON object of counts on stdout at the end.
+    """
+    options = TownOptions(meters, days, seed, report_every_s, speed, duration_s)
+    with console.status("town") as status:
+
+        def show(counts: TownCounts) -> None:
+            of = f" of {counts.history}" if counts.phase == "history" else ""
+            status.update(f"{counts.phase}: {counts.sent}{of} sent, {counts.answered} answered, "
+                          f"{counts.refused} refused, {counts.unknown} unknown")  # fmt: skip
+
+        counts = run(target, _live_town(target, options, show))
+    click.echo(json.dumps(counts.as_dict()))
+
+
+async def _live_town(target: Target, options: TownOptions, show: Show) -> TownCounts:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await Town(target, options, stop, show).run()
+
+
+@simulate.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "format_name", type=click.Choice([*Recorded]), default="cbor", show_default=True)
+@click.option("--timezone", default="Asia/Shanghai", show_default=True,
+              help="Time zone of the file's times, which know no summer time.")  # fmt: skip
+@click.option("--check/--no-check", default=False, help="Recompute everything from the file and compare.")
+@click.option("--max-wait", "max_wait_s", type=float, default=600.0, show_default=True, help="s for ingest to settle.")
+@click.option("--summary", "summary_path", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write the result and the serial of each meter_id here (JSON).")  # fmt: skip
+@click.pass_obj
+def replay(
+    target: Target,
+    file: Path,
+    format_name: str,
+    timezone: str,
+    check: bool,
+    max_wait_s: float,
+    summary_path: Path | None,
+) -> None:
+    """Play recorded readings (meter_id,ts,index_l) as daily reports, registering the meters first.
+
+    Prints one JSON object on stdout. Exit code 2: the check found a difference.
+    """
+    if check and not target.database_url:
+        raise click.UsageError("no database to check: give NBWATER_DATABASE_URL, or leave --check out")
+    options = ReplayOptions(file, Recorded(format_name), timezone, check, max_wait_s)
+    with console.status("replay") as status:
+        result = run(target, run_replay(target, options, status.update))
+    click.echo(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+    if summary_path is not None:
+        document = {**result.as_dict(), "serials": result.serials}
+        summary_path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     if not result.ok:
         raise click.exceptions.Exit(NOT_RECONCILED)
 

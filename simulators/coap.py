@@ -138,6 +138,7 @@ class Sender:
         self._wheel: dict[int, list[Exchange]] = {}
         self._swept_tick = 0
         self._sweep: asyncio.TimerHandle | None = None
+        self._room: tuple[int, asyncio.Future[None]] | None = None
         self._address: tuple[socket.AddressFamily, tuple[object, ...]] | None = None
 
     async def __aenter__(self) -> Self:
@@ -165,6 +166,12 @@ class Sender:
     @property
     def inflight(self) -> int:
         return len(self._open)
+
+    async def room(self, limit: int) -> None:
+        """Wait until fewer than `limit` exchanges are open. One waits at a time."""
+        if len(self._open) >= limit:
+            self._room = limit, self._loop.create_future()
+            await self._room[1]
 
     def submit(
         self,
@@ -355,6 +362,10 @@ class Sender:
         exchange.fate, exchange.code = fate, code
         self._forget(exchange)
         exchange.on_end(exchange)
+        if self._room is not None and len(self._open) < self._room[0]:
+            waiter, self._room = self._room[1], None
+            if not waiter.done():
+                waiter.set_result(None)
 
     # time
 

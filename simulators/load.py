@@ -5,6 +5,7 @@ database. What a slow server delays is therefore seen as latency, not as a lower
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,8 @@ class LoadRun:
             await asyncio.sleep(0 if next_due <= time.monotonic() else min(0.2, max(0.0005, next_due - now)))
         self.ended = time.monotonic()
         while sender.inflight:
-            await asyncio.sleep(0.05)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(sender.room(1), 0.2)
             if progress is not None:
                 progress(self)
 
@@ -225,9 +227,9 @@ async def run_load(
     planned = plan(
         options.reports_per_second, options.duration_s, options.meters, options.readings, time.time(), offset_s
     )
-    announce(f"registering {planned.meters} meters")
-    installed_at = datetime.fromtimestamp(planned.first_s - 86_400, UTC).isoformat()
-    await target.register([_import_row(meter, installed_at) for meter in range(planned.meters)])
+    if target.database_url:
+        announce(f"registering {planned.meters} meters")
+        await target.register([_import_row(meter) for meter in range(planned.meters)])
     run = LoadRun(planned, options)
     ports = ports_for(options.reports_per_second, planned.meters)
     async with Sender(target.coap_host, target.coap_port, ports=ports, timers=options.timers) as sender:
@@ -249,8 +251,8 @@ def _grid(planned: Plan) -> Grid:
     return Grid(modulus_s, planned.first_s % modulus_s)
 
 
-def _import_row(meter: int, installed_at: str) -> dict[str, str]:
+def _import_row(meter: int) -> dict[str, str]:
     return {
         "serial": serial(meter), "maker": "nbwater", "model": "load generator", "dn_mm": "15", "q3_m3h": "2.5",
-        "zone": "load", "address": f"load generator {meter}", "installed_at": installed_at,
+        "zone": "load", "address": f"load generator {meter}",
     }  # fmt: skip

@@ -1,0 +1,152 @@
+"""One simulated meter: what it is, and what it says at an instant. Pure: the same arguments give the same report, so
+a town that plays its history twice sends identical reports, which the platform must recognise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from metering.alarms import Alarm
+from metering.model import ContentFormat, Valve
+from simulators import payloads
+from simulators.households import EPOCH_S, HOUR_S, Household, LeakKind
+from simulators.radio import Conditions, Radio
+
+DAY_S = 86_400
+YEAR_S = 365 * DAY_S
+NEW_BATTERY_MV, BATTERY_MV_PER_YEAR, LOW_BATTERY_MV = 3_650, 22, 3_200
+GARBLED_SHARE = 0.004
+MODEM_MARKER = b'+QLWEVTIND: 0\r\n+NNMI: "CONNECT"\r\n'
+
+
+class Wire(StrEnum):
+    """The payload format a meter speaks."""
+
+    CBOR = "cbor"
+    JSON = "json"
+    VENDOR = "cjt188_vendor"
+    STANDARD = "cjt188_901f"
+
+
+CONTENT_FORMATS = {
+    Wire.CBOR: ContentFormat.CBOR,
+    Wire.JSON: ContentFormat.JSON,
+    Wire.VENDOR: ContentFormat.OCTET_STREAM,
+    Wire.STANDARD: ContentFormat.OCTET_STREAM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the registry knows of a meter."""
+
+    serial: str
+    imei: str
+    maker: str
+    model: str
+    dn_mm: int
+    q3_m3h: str
+    zone: str
+    address: str
+    latitude: float
+    longitude: float
+
+    def import_row(self) -> dict[str, str]:
+        row = {name: str(getattr(self, name)) for name in self.__slots__}
+        return {name: value for name, value in row.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """A payload on its way: `conditions` say how the radio treats it. `garbled`: it cannot be decoded."""
+
+    content_format: ContentFormat
+    payload: bytes
+    conditions: Conditions
+    garbled: bool
+
+
+@dataclass(frozen=True)
+class Meter:
+    seed: int
+    number: int
+    label: Label
+    wire: Wire
+    household: Household
+    radio: Radio
+    report_second: int
+    """Second of the local day at which the daily report is due."""
+    silent: bool
+    """It stopped reporting some days ago."""
+    worn_battery: bool
+    tampered: bool
+
+    @property
+    def name(self) -> str:
+        """What it calls itself in the path of its reports."""
+        return self.label.imei or self.label.serial
+
+    def daily(self, due_s: int) -> Transmission:
+        """The report of the 24 full hours before `due_s`."""
+        last_hour_s = due_s // HOUR_S * HOUR_S
+        return self._transmission(due_s, [last_hour_s - hours * HOUR_S for hours in range(23, -1, -1)])
+
+    def since(self, before_s: int, due_s: int) -> Transmission:
+        """A report of the full hours after `before_s`, a week at most, and of the instant `due_s` itself."""
+        first_hour_s = (max(before_s, due_s - 7 * DAY_S) // HOUR_S + 1) * HOUR_S
+        return self._transmission(due_s, [*range(first_hour_s, due_s, HOUR_S), due_s])
+
+    def _transmission(self, due_s: int, instants_s: list[int]) -> Transmission:
+        draw = np.random.default_rng((self.seed, self.number, due_s))
+        conditions = self.radio.conditions(draw)
+        readings = [(ts, self.household.index_l(ts)) for ts in instants_s]
+        payload = self._encode(due_s, readings, conditions)
+        garbled = bool(draw.random() < GARBLED_SHARE)
+        if garbled:
+            payload = MODEM_MARKER if draw.random() < 0.3 else garble(payload)
+        return Transmission(CONTENT_FORMATS[self.wire], payload, conditions, garbled)
+
+    def _encode(self, due_s: int, readings: list[tuple[int, int]], conditions: Conditions) -> bytes:
+        battery_mv = self._battery_mv(due_s)
+        ts_s, litres = readings[-1]
+        if self.wire is Wire.VENDOR:
+            csq = int(np.clip((conditions.rsrp_ddbm + 1_400) // 25, 1, 31))
+            return payloads.encode_vendor_daily(self.label.serial, ts_s, litres, battery_mv, csq)
+        if self.wire is Wire.STANDARD:
+            return payloads.encode_901f(self.label.serial, ts_s, litres, battery_low=self.worn_battery)
+        state = {
+            "battery_mv": battery_mv, "rsrp_ddbm": conditions.rsrp_ddbm, "snr_ddb": conditions.snr_ddb,
+            "ecl": conditions.ecl, "temperature_dc": self._temperature_dc(due_s), "valve": int(Valve.OPEN),
+            "alarms": self._alarms(due_s), "sent_at": due_s, "cell_id": self.radio.cell_id,
+        }  # fmt: skip
+        report = payloads.Report(due_s - EPOCH_S, readings, state)
+        return payloads.encode_cbor(report) if self.wire is Wire.CBOR else payloads.encode_json(report)
+
+    def _battery_mv(self, due_s: int) -> int:
+        worn = 520 if self.worn_battery else 0
+        age_mv = BATTERY_MV_PER_YEAR * (due_s - EPOCH_S) // YEAR_S
+        return int(NEW_BATTERY_MV - self.number % 40 - worn - age_mv)
+
+    def _temperature_dc(self, due_s: int) -> int:
+        """In its pit: Huludao's ground water through the year, a little of the day's course."""
+        year = np.cos(2 * np.pi * ((due_s - EPOCH_S) / YEAR_S - 0.56))
+        return int(110 + 75 * year + self.number % 20)
+
+    def _alarms(self, due_s: int) -> int:
+        alarms = Alarm(0)
+        leak = self.household.leak
+        if leak and leak.active(due_s) and self.number % 2:
+            alarms |= Alarm.BURST if leak.kind is LeakKind.BURST else Alarm.LEAK
+        if self.worn_battery:
+            alarms |= Alarm.BATTERY_LOW
+        if self.tampered:
+            alarms |= Alarm.MAGNETIC_TAMPER
+        return int(alarms)
+
+
+def garble(payload: bytes) -> bytes:
+    """As a modem that loses its power while sending leaves it: the last third is missing."""
+    return payload[: max(1, len(payload) * 2 // 3)]

@@ -1,0 +1,195 @@
+"""Plays a town: days of history first, faster than real time, then its life as it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from simulators import message
+from simulators.admission import admit
+from simulators.coap import Exchange, Fate, Sender, Timers
+from simulators.households import DAY_S, EPOCH_S, UTC_OFFSET_S
+from simulators.meter import Meter, Transmission
+from simulators.target import Target
+from simulators.town_plan import make_meters
+
+HISTORY_INFLIGHT = 256
+PORTS_MAX = 256
+SILENT_FOR_S = 3 * DAY_S
+REPEAT_AFTER_S = 4.0
+TIMERS = Timers(unavailable_retries=20, pause_cap_s=5.0)
+SHOWN_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TownOptions:
+    meters: int
+    days: int
+    seed: int = 1
+    report_every_s: float = 120.0
+    """How often each meter reports once it is live; a town of real meters says 86400."""
+    speed: float = 0.0
+    """History plays this much faster than it happened; 0: as fast as it is taken."""
+    duration_s: float | None = None
+    """How long it lives on after the history; None: until stopped."""
+
+
+@dataclass(slots=True)
+class TownCounts:
+    phase: str = "registering"
+    sent: int = 0
+    history: int = 0
+    """Reports that the history has."""
+    answered: int = 0
+    refused: int = 0
+    unknown: int = 0
+    repeats: int = 0
+    garbled: int = 0
+    history_s: float = 0.0
+    live_reports: int = 0
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Show = Callable[[TownCounts], None]
+
+
+def due_of_day(meter: Meter, day: int) -> int:
+    """When the daily report of a local day (counted from 1970-01-01) is due."""
+    return day * DAY_S - UTC_OFFSET_S + meter.report_second
+
+
+def history(meters: Sequence[Meter], days: int, now_s: int) -> Iterator[tuple[int, Meter]]:
+    """Each meter's daily reports of the last `days` days, in the order they were due. Silent meters stopped early."""
+    today = (now_s + UTC_OFFSET_S) // DAY_S
+    for day in range(max(today - days, (EPOCH_S + UTC_OFFSET_S) // DAY_S + 1), today + 1):
+        dues = sorted(((due_of_day(meter, day), meter) for meter in meters), key=lambda pair: pair[0])
+        for due_s, meter in dues:
+            if now_s - days * DAY_S <= due_s <= now_s - (SILENT_FOR_S if meter.silent else 0):
+                yield due_s, meter
+
+
+class Town:
+    def __init__(self, target: Target, options: TownOptions, stop: asyncio.Event, show: Show) -> None:
+        self._target, self._options, self._stop, self._show = target, options, stop, show
+        self.counts = TownCounts()
+        self._meters = make_meters(options.seed, options.meters)
+        self._last_due: dict[int, int] = {}
+
+    async def run(self) -> TownCounts:
+        """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
+        self._show(self.counts)
+        if self._target.database_url:
+            await self._target.register([meter.label.import_row() for meter in self._meters])
+        ports = min(len(self._meters), PORTS_MAX)
+        async with Sender(self._target.coap_host, self._target.coap_port, ports=ports, timers=TIMERS) as sender:
+            now_s = int(time.time())
+            last = self._meters[-1]
+            first = last.since(now_s - 3_600, now_s)
+            await admit(sender, last.name, self._tail(last, first), last.number)
+            await self._play_history(sender, now_s)
+            await self._live(sender)
+        return self.counts
+
+    async def _play_history(self, sender: Sender, now_s: int) -> None:
+        """As fast as it is taken (a bounded number of open exchanges), or `speed` times real time."""
+        reports = list(history(self._meters, self._options.days, now_s))
+        self.counts.phase, self.counts.history = "history", len(reports)
+        started = shown = time.monotonic()
+        speed = self._options.speed
+        for due_s, meter in reports:
+            await self._room(sender, HISTORY_INFLIGHT)
+            if speed:
+                await self._pause(max(0.0, started + (due_s - reports[0][0]) / speed - time.monotonic()))
+            if self._stop.is_set():
+                return
+            self._send(sender, meter, meter.daily(due_s))
+            self._last_due[meter.number] = due_s
+            if time.monotonic() - shown > SHOWN_EVERY_S:
+                shown = time.monotonic()
+                self._show(self.counts)
+            if self.counts.sent % 16 == 0:
+                await asyncio.sleep(0)
+        await self._room(sender, 1)
+        self.counts.history_s = round(time.monotonic() - started, 2)
+
+    async def _live(self, sender: Sender) -> None:
+        """Each meter reports every `report_every_s`, dispersed; the first time with all hours since its last report."""
+        self.counts.phase = "live"
+        every_s = self._options.report_every_s
+        started = shown = time.monotonic()
+        talking = [meter for meter in self._meters if not meter.silent]
+        queue = [(started + every_s * place / len(talking), meter.number) for place, meter in enumerate(talking)]
+        heapq.heapify(queue)
+        while queue and not self._stop.is_set():
+            if self._options.duration_s is not None and time.monotonic() - started >= self._options.duration_s:
+                return
+            due, number = queue[0]
+            now = time.monotonic()
+            if now - shown > SHOWN_EVERY_S:
+                shown = now
+                self._show(self.counts)
+            if due > now:
+                await self._pause(min(due - now, SHOWN_EVERY_S))
+                continue
+            heapq.heapreplace(queue, (max(due + every_s, now), number))
+            self._report_now(sender, self._meters[number])
+
+    async def _room(self, sender: Sender, limit: int) -> None:
+        """Until fewer than `limit` exchanges are open, or the town is stopped."""
+        if sender.inflight < limit:
+            return
+        waits = [asyncio.ensure_future(sender.room(limit)), asyncio.ensure_future(self._stop.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _report_now(self, sender: Sender, meter: Meter) -> None:
+        now_s = int(time.time())
+        before_s = self._last_due.get(meter.number, now_s - DAY_S)
+        self._last_due[meter.number] = now_s
+        transmission = meter.since(before_s, now_s)
+        self.counts.live_reports += 1
+        asyncio.get_running_loop().call_later(transmission.conditions.delay_s, self._send, sender, meter, transmission)
+
+    def _send(self, sender: Sender, meter: Meter, transmission: Transmission) -> None:
+        if self._stop.is_set():
+            return
+        tail = self._tail(meter, transmission)
+        self.counts.sent += 1
+        self.counts.garbled += transmission.garbled
+        sender.submit(tail, self._ended, lane=meter.number)
+        if transmission.conditions.repeated:
+            self.counts.repeats += 1
+            loop = asyncio.get_running_loop()
+            loop.call_later(REPEAT_AFTER_S, self._send_again, sender, tail, meter.number)
+
+    def _send_again(self, sender: Sender, tail: bytes, lane: int) -> None:
+        if not self._stop.is_set():
+            sender.submit(tail, lambda _: None, lane=lane)
+
+    def _tail(self, meter: Meter, transmission: Transmission) -> bytes:
+        return message.request_tail(("r", meter.name), transmission.content_format, transmission.payload)
+
+    def _ended(self, exchange: Exchange) -> None:
+        if exchange.fate is Fate.ANSWERED:
+            self.counts.answered += 1
+            return
+        if exchange.fate is Fate.REFUSED:
+            self.counts.refused += 1
+        else:
+            self.counts.unknown += 1
+        code = message.code_text(exchange.code) if exchange.code else "no answer"
+        self.counts.codes[code] = self.counts.codes.get(code, 0) + 1
