@@ -1,0 +1,52 @@
+"""`nbwater dead-letters`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from api.database import open_read_pool
+from api.queries.dead_letters import DeadLetterRow, count_reasons, list_dead_letters
+from deploy import instance
+from deploy.commands.options import data_option
+
+MAX_SHOWN = 500
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Reports that could not be taken."""
+
+
+@dead_letters.command("list")
+@click.option("--reason", help="Only those with this reason.")
+@click.option("--device", help="Only those of this device.")
+@click.option("--all", "replayed_too", is_flag=True, help="Also those replayed already.")
+@click.option("--limit", type=click.IntRange(1, MAX_SHOWN), default=50, show_default=True)
+@data_option()
+def list_(reason: str | None, device: str | None, replayed_too: bool, limit: int, data: Path) -> None:
+    """Show what waits, newest first, with its bytes."""
+    asyncio.run(_list(instance.database_url(data), reason, device, None if replayed_too else True, limit))
+
+
+async def _list(url: str, reason: str | None, device: str | None, waiting: bool | None, limit: int) -> None:
+    pool = await open_read_pool(url, size=1)
+    try:
+        found = await list_dead_letters(pool, waiting=waiting, reason=reason, device=device, limit=limit)
+        reasons = await count_reasons(pool)
+    finally:
+        await pool.close()
+    for letter in found.items:
+        click.echo(_described(letter))
+    total = sum(reason.waiting for reason in reasons)
+    click.echo(f"{total} waiting" + "".join(f"; {reason.waiting} {reason.reason}" for reason in reasons), err=True)
+
+
+def _described(letter: DeadLetterRow) -> str:
+    replayed = f"  replayed {letter.replayed_at:%Y-%m-%d %H:%M}" if letter.replayed_at else ""
+    return (
+        f"{letter.dead_letter_id}  {letter.received_at:%Y-%m-%dT%H:%M:%SZ}  {letter.device}  "
+        f"format {letter.content_format}  {letter.reason}: {letter.message}{replayed}\n    {letter.payload_hex}"
+    )
