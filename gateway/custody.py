@@ -18,7 +18,7 @@ from gateway.metrics import Counters
 from gateway.repeats import RepeatMemory
 from metering.clock import now_us
 from metering.envelope import Report, mint_report_id, partition
-from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError
+from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError, StreamFullError
 from metering.model import Authentication, Door
 
 MAX_JOINED = 8
@@ -138,6 +138,9 @@ class StreamCustody:
         started = self._clock()
         try:
             await self._publisher.publish(batch.partition, batch.reports, repeats)
+        except StreamFullError as error:
+            failure = error
+            self._return_repeats(repeats)
         except CustodyError as error:
             failure = error
         except asyncio.CancelledError:
@@ -151,6 +154,12 @@ class StreamCustody:
             self._slots.release()
         self._counters.batch(len(batch.reports), batch.bytes, self._clock() - started, failure)
         self._settle(batch, failure)
+
+    def _return_repeats(self, repeats: dict[str, int]) -> None:
+        """The batch that would have carried them is certainly not stored. (Of one that may be they are given up:
+        counting a repeat twice would be worse than missing one.)"""
+        for door, count in repeats.items():
+            self._repeats[door] = self._repeats.get(door, 0) + count
 
     def _settle(self, batch: Batch, failure: CustodyError | None) -> None:
         """Tell every sender, joined repeats included, and remember what is on disk."""

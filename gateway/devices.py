@@ -45,10 +45,14 @@ def _network(text: str) -> tuple[int, int]:
 
 
 class Devices:
-    """Every enabled device by each of its names. `ready` is false until the first snapshot and feed are in."""
+    """Every enabled device by each of its names.
+
+    `ready`: the first snapshot and its feed are in. `complete`: nothing newer is known to be missing; while it is
+    false a device that is not here may well exist.
+    """
 
     def __init__(self) -> None:
-        self.ready = False
+        self.ready = self.complete = False
         self._policies: dict[str, Policy] = {}  # by canonical name
         self._canonical: dict[str, str] = {}  # canonical name by other name
         self._others: dict[str, tuple[str, ...] | str] = {}  # other names by canonical name; mostly one

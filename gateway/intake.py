@@ -70,7 +70,7 @@ class Intake:
             raise RegistryNotLoadedError("registry_not_loaded")
         found = self._devices.find(name)
         if found is None:
-            raise UnauthorisedError("unknown_device")
+            raise UnauthorisedError("unknown_device") if self._devices.complete else RegistryNotLoadedError("gap")
         return found
 
     def _authenticate(self, policy: Policy, address: int, vouched: Authentication | None) -> Authentication:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import cbor2
 import nats.errors
 import structlog
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, ObjectInfo
 from nats.js.errors import ObjectNotFoundError
 
@@ -28,8 +29,6 @@ SNAPSHOT_TIMEOUT_S = 120.0
 FEED_WAIT_S = 5.0
 """An idle feed is compared with its stream this often, which finds a lost consumer and a stream made anew."""
 
-FEED_MESSAGES = 256
-CONSUMER_LIFE_S = 60.0
 ENTRIES_PER_TURN = 2000
 """Entries applied before the event loop may answer meters."""
 
@@ -70,6 +69,9 @@ class RegistryMirror:
                 _log.info("no registry snapshot yet, waiting for ingest to write one")
             except (nats.errors.Error, OSError, TimeoutError, EnvelopeError) as error:
                 _log.warning("the registry cannot be read, trying again", error=repr(error))
+            else:
+                continue
+            self._devices.complete = False
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _load_snapshot(self) -> None:
@@ -109,34 +111,48 @@ class RegistryMirror:
         return body.getvalue()
 
     async def _follow_feed(self) -> None:
-        """Apply changes in order. Raises _GapError; nats errors when the consumer or the server went away."""
+        """Apply changes in order until the consumer has to be made anew. Raises _GapError, and nats errors."""
         await self._check_stream()
-        feed = await self._link.js.pull_subscribe(
+        self._note_completeness()
+        feed = await self._link.js.subscribe(
             REGISTRY_SUBJECT,
             stream=REGISTRY_STREAM,
             config=ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=self.position + 1,
                 ack_policy=AckPolicy.NONE,
-                inactive_threshold=CONSUMER_LIFE_S,
                 mem_storage=True,
             ),
         )
         try:
-            while True:
-                self._devices.ready = self._devices.ready or self.lag == 0
-                try:
-                    messages = await feed.fetch(FEED_MESSAGES, timeout=FEED_WAIT_S)
-                except TimeoutError:
-                    await self._check_stream()
-                    await feed.consumer_info()  # a server that restarted has forgotten the consumer
-                    continue
-                for message in messages:
-                    self._apply(message.metadata.sequence.stream, message.data)
-                self.lag = messages[-1].metadata.num_pending if messages else self.lag
+            await self._apply_all(feed)
         finally:
             if self._link.connected.is_set():
                 await feed.unsubscribe()
+
+    async def _apply_all(self, feed: JetStreamContext.PushSubscription) -> None:
+        fresh = True
+        while True:
+            try:
+                message = await feed.next_msg(timeout=FEED_WAIT_S)
+            except TimeoutError:
+                await self._check_stream()
+                if self.lag or not self._link.connected.is_set():
+                    return  # the stream has more, yet the consumer is silent: a restarted server forgot it
+                continue
+            metadata = message.metadata
+            if metadata.sequence.stream > self.position + 1:
+                if fresh:
+                    raise _GapError(f"message {metadata.sequence.stream} came first")
+                return  # messages got lost on their way to us; the stream may still have them
+            fresh = False
+            self._apply(metadata.sequence.stream, message.data)
+            self.lag = metadata.num_pending or 0
+            self._note_completeness()
+
+    def _note_completeness(self) -> None:
+        if self.lag == 0:
+            self._devices.ready = self._devices.complete = True
 
     async def _check_stream(self) -> None:
         state = (await self._link.js.stream_info(REGISTRY_STREAM)).state
@@ -149,8 +165,6 @@ class RegistryMirror:
     def _apply(self, sequence: int, body: bytes) -> None:
         if sequence <= self.position:
             return
-        if sequence != self.position + 1:
-            raise _GapError(f"message {sequence} came after {self.position}")
         try:
             for entry in decode_entries(body):
                 self._devices.apply(entry)
@@ -170,9 +184,11 @@ def _feed_position(info: ObjectInfo) -> int:
 def _entries(body: bytes) -> Iterator[RegistryEntry]:
     """`decode_entries` one by one: a million at once would take as much memory as the mirror itself."""
     stream = io.BytesIO(body)
-    for _ in range(_array_length(stream)):
+    count = _array_length(stream)
+    decoder = cbor2.CBORDecoder(stream)
+    for _ in range(count):
         try:
-            device, names, plain_sources, flags = cbor2.load(stream)
+            device, names, plain_sources, flags = decoder.decode()
             yield RegistryEntry(str(device), tuple(names), tuple(plain_sources), int(flags))
         except (cbor2.CBORDecodeError, TypeError, ValueError) as error:
             raise EnvelopeError(f"not a registry entry: {error}") from error

@@ -189,6 +189,13 @@ class AiocoapLane:
     def has_room(self) -> bool:
         return self._interface is not None and self.messages < self._max_messages
 
+    def awaits(self, peer: tuple[Any, ...], message_id: int) -> bool:
+        """Whether a confirmable message of ours waits for its acknowledgement or reset."""
+        if self._interface is None:
+            return False
+        exchanges = self._interface.manager._active_exchanges or ()
+        return (PeerAddress(peer, 0, self._send, verified=False), message_id) in exchanges
+
     def receive(self, datagram: bytes, peer: tuple[Any, ...], verified: bool) -> None:
         if self._interface is not None:
             self._interface._received_datagram(PeerAddress(peer, len(datagram), self._send, verified), datagram)

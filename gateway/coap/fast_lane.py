@@ -57,6 +57,8 @@ class SlowLane(Protocol):
 
     def has_room(self) -> bool: ...
 
+    def awaits(self, peer: Peer, message_id: int) -> bool: ...
+
     def receive(self, datagram: bytes, peer: Peer, verified: bool) -> None: ...
 
 
@@ -138,7 +140,7 @@ class FastLane:
         """RFC 7252 section 4.3: a ping (an empty CON) and a CON nobody waits for get a reset, all else silence."""
         if message.type == coap.CON:
             self._reject(message, address, peer, "ping" if message.code == coap.EMPTY else "no_request", now)
-        elif message.type in (coap.ACK, coap.RST) and self._slow is not None and self._slow.has_room():
+        elif message.type > coap.NON and self._slow is not None and self._slow.awaits(peer, message.message_id):
             self._slow.receive(datagram, peer, verified=False)
         else:
             self._counters.ignored["no_request"] += 1
