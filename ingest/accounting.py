@@ -58,6 +58,12 @@ class Tally:
         counts[before] -= 1
         counts[after] += 1
 
+    def withdraw(self, door: str, received_at_us: int, outcome: Outcome) -> None:
+        """What had been counted as one report was none."""
+        counts = self._at(door, received_at_us)
+        counts["received"] -= 1
+        counts[outcome] -= 1
+
     def repeats(self, repeats: Iterable[Repeats]) -> None:
         for repeat in repeats:
             self._at(repeat.door, repeat.at_us)["repeats"] += repeat.count

@@ -125,14 +125,15 @@ class Prepared:
 def prepare(messages: Iterable[Message]) -> Prepared:
     """Open the envelopes and decode the reports."""
     reports, refused, repeats = open_envelopes(messages)
-    decoded: list[Decoded] = []
-    for report in reports:
-        step = decode_report(report)
-        if isinstance(step, Decoded):
-            decoded.append(step)
-        else:
-            refused.append(step)
-    return Prepared(decoded, refused, repeats)
+    prepared = prepare_reports(reports)
+    return Prepared(prepared.decoded, refused + prepared.refused, repeats)
+
+
+def prepare_reports(reports: Iterable[Report]) -> Prepared:
+    """Decode reports that are out of their envelopes."""
+    steps = [decode_report(report) for report in reports]
+    decoded = [step for step in steps if isinstance(step, Decoded)]
+    return Prepared(decoded, [step for step in steps if isinstance(step, Refused)], [])
 
 
 def open_envelopes(messages: Iterable[Message]) -> tuple[list[Report], list[Refused], list[Repeats]]:

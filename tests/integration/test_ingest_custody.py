@@ -58,3 +58,169 @@ async def test_a_report_becomes_readings(js: JetStreamContext, pool: Any) -> Non
     )  # fmt: skip
     assert (await accounts_hold(pool))["repeats"] == 3
     assert await pool.fetchval("SELECT count(*) FROM raw_reports") == 1
+
+
+async def test_a_worker_killed_between_commit_and_acknowledgement_stores_once(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = await install(pool, "1001")
+    sequence = await publish(js, report("1001", native(1, FIRST_S, [1, 2, 3])))
+
+    async def killed(_deliveries: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("ingest.worker.acknowledge", killed)
+    first = asyncio.create_task(new_worker(pool, js).run())
+    await watermark_reaches(pool, sequence)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    monkeypatch.undo()
+
+    more = await publish(js, report("1001", native(2, FIRST_S + 3 * HOUR_S, [4])))
+    await take_all(pool, js, more)
+    assert await pool.fetchval("SELECT count(*) FROM readings WHERE meter_id = $1", meter) == 4
+    assert (await accounts_hold(pool))["received"] == 2
+
+
+async def test_a_redelivered_message_is_dropped_and_acknowledged(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await install(pool, "1001")
+    monkeypatch.setattr("ingest.consumer.ACK_WAIT_S", 0.3)
+    lost = []
+
+    async def lose_first(deliveries: Any) -> None:
+        if not lost:
+            lost.extend(deliveries)
+            return
+        for delivery in deliveries:
+            await delivery.handle.ack()
+
+    monkeypatch.setattr("ingest.worker.acknowledge", lose_first)
+    async with running(new_worker(pool, js)):
+        await watermark_reaches(pool, await publish(js, report("1001", native(1, FIRST_S, [1, 2, 3]))))
+
+        async def acknowledged() -> bool:
+            info = await js.consumer_info("UP", "ingest-0")
+            return info.num_ack_pending == 0 and info.ack_floor.stream_seq >= 1
+
+        await until(acknowledged, "the acknowledgement")
+    assert (await accounts_hold(pool))["received"] == 1
+
+
+async def test_a_database_restored_from_a_copy_catches_up(
+    js: JetStreamContext, pool: Any, postgres_server: Any, database_url: str
+) -> None:
+    await install(pool, "1001")
+    await take_all(pool, js, await publish(js, report("1001", native(1, FIRST_S, [1, 2]))))
+    name = database_url.rpartition("/")[2]
+    await pool.close()
+    async with open_pool(postgres_server.url("postgres")) as server:
+        await server.execute(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+    async with open_pool(database_url) as original:
+        last = await publish(js, report("1001", native(2, FIRST_S + 2 * HOUR_S, [3, 4])))
+        await take_all(original, js, last)
+        want = await original.fetch("SELECT * FROM readings ORDER BY ts")
+
+    async with open_pool(postgres_server.url(f"{name}_copy")) as restored:
+        assert await restored.fetchval("SELECT count(*) FROM readings") == 2
+        await take_all(restored, js, last)
+        assert await restored.fetch("SELECT * FROM readings ORDER BY ts") == want
+        assert (await accounts_hold(restored))["stored"] == 2
+    async with open_pool(postgres_server.url("postgres")) as server:
+        await server.execute(f"DROP DATABASE {name}_copy WITH (FORCE)")
+
+
+async def test_a_second_worker_stands_by_and_takes_over(js: JetStreamContext, pool: Any) -> None:
+    await install(pool, "1001")
+    first, second = new_worker(pool, js), new_worker(pool, js)
+    async with running(second):
+        first_task = asyncio.create_task(first.run())
+
+        async def shared_out() -> bool:
+            return first.consuming != second.consuming and (first.standing_by or second.standing_by)
+
+        await until(shared_out, "one working and one standing by")
+        working, waiting = (first, second) if first.consuming else (second, first)
+        working.stop()
+
+        async def taken_over() -> bool:
+            return waiting.consuming
+
+        await until(taken_over, "the take-over")
+        await watermark_reaches(pool, await publish(js, report("1001", native(1, FIRST_S, [1]))))
+        first.stop()
+        await first_task
+    assert await pool.fetchval("SELECT fence FROM watermarks") >= 2
+
+
+async def test_a_worker_that_lost_its_lease_cannot_commit(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await install(pool, "1001")
+    worker = new_worker(pool, js, lease_s=60)
+    async with running(worker):
+
+        async def consuming() -> bool:
+            return worker.consuming
+
+        await until(consuming)
+        await pool.execute("UPDATE watermarks SET fence = fence + 1, holder = 'other', lease_until = now() + '1 h'")
+        await publish(js, report("1001", native(1, FIRST_S, [1])))
+
+        async def standing_by() -> bool:
+            return worker.standing_by
+
+        await until(standing_by, "the worker to be fenced")
+        assert await pool.fetchval("SELECT count(*) FROM readings") == 0
+        await pool.execute("UPDATE watermarks SET lease_until = now()")
+        worker.stop()
+    await take_all(pool, js, 1)
+    assert (await accounts_hold(pool))["stored"] == 1
+
+
+async def test_a_stream_made_anew_is_read_from_its_beginning(js: JetStreamContext, pool: Any) -> None:
+    await install(pool, "1001")
+    worker = new_worker(pool, js)
+    async with running(worker):
+        for seq in range(3):
+            await publish(js, report("1001", native(seq, FIRST_S + seq * HOUR_S, [seq])))
+        await watermark_reaches(pool, 3)
+        await js.delete_stream("UP")
+        await ensure(js, StreamSizes(1 << 26, registry_max_bytes=1 << 26))
+        await publish(js, report("1001", native(9, FIRST_S + 9 * HOUR_S, [9])))
+
+        async def there() -> bool:
+            return await pool.fetchval("SELECT count(*) FROM readings") == 4
+
+        await until(there, "the reading of the new stream")
+    assert await pool.fetchval("SELECT sequence FROM watermarks") == 1
+    assert (await accounts_hold(pool))["stored"] == 4
+
+
+async def test_the_same_report_twice_in_the_stream_is_one(js: JetStreamContext, pool: Any) -> None:
+    await install(pool, "1001")
+    twice = report("1001", native(1, FIRST_S, [1, 2]))
+    await publish(js, twice)
+    last = await publish(js, twice)
+    await take_all(pool, js, last)
+    last = await publish(js, twice, twice)
+    await take_all(pool, js, last)
+    assert await accounts_hold(pool) == {
+        "received": 1, "stored": 1, "partial": 0, "duplicate": 0, "dead_lettered": 0, "repeats": 3,
+    }  # fmt: skip
+
+
+async def test_a_database_that_is_away_is_waited_for(js: JetStreamContext, pool: Any) -> None:
+    await install(pool, "1001")
+    async with running(new_worker(pool, js)):
+        for seq in range(20):
+            await publish(js, report("1001", native(seq, FIRST_S + seq * HOUR_S, [seq])))
+            if seq % 5 == 0:
+                await pool.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        await watermark_reaches(pool, 20)
+    assert await pool.fetchval("SELECT count(*) FROM readings") == 20
+    assert (await accounts_hold(pool))["stored"] == 20
