@@ -1,0 +1,75 @@
+"""The trimmer removes only what no restore and no worker can need."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from nats.js import JetStreamContext
+
+from ingest.retention import RetentionStage
+from ingest.trimmer import Trimmer, keep_from
+from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, open_pool, publish, report, take_all
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Any]:
+    async with open_pool(database_url) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize(
+    ("partitions", "watermarks", "points", "first_young", "first"),
+    [
+        (1, {0: 10}, [], 100, 11),
+        (1, {0: 10}, [4, 7], 100, 5),
+        (1, {0: 10}, [], 3, 3),
+        (2, {0: 10, 1: 6}, [], 100, 7),
+        (2, {0: 10}, [], 100, None),
+        (1, {}, [], 100, None),
+    ],
+)
+def test_the_slowest_decides(
+    partitions: int, watermarks: dict[int, int], points: list[int], first_young: int, first: int | None
+) -> None:
+    assert keep_from(partitions, watermarks, points, first_young) == first
+
+
+async def first_kept(js: JetStreamContext) -> int:
+    return (await js.stream_info("UP")).state.first_seq
+
+
+async def test_what_is_committed_and_old_goes(js: JetStreamContext, pool: Any) -> None:
+    await install(pool, "1001")
+    for seq in range(6):
+        last = await publish(js, report("1001", native(seq, FIRST_S + seq * HOUR_S, [seq])))
+    old_ones = Trimmer(pool, js, 1, keep_stream_h=0)
+    assert await old_ones.trim() == 1
+    await take_all(pool, js, last)
+    for _ in range(2):
+        await publish(js, report("1001", native(9, FIRST_S + 9 * HOUR_S, [9])))
+
+    assert await Trimmer(pool, js, 1, keep_stream_h=1).trim() == 1
+    assert await Trimmer(pool, js, 2, keep_stream_h=0).trim() == 1
+    await pool.execute("INSERT INTO restore_points (label, partition, sequence) VALUES ('night', 0, 3)")
+    assert await old_ones.trim() == 4
+    await pool.execute("DELETE FROM restore_points")
+    assert await old_ones.trim() == 7
+    assert await first_kept(js) == 7
+
+
+async def test_a_watermark_of_another_stream_frees_nothing(js: JetStreamContext, pool: Any) -> None:
+    await install(pool, "1001")
+    await take_all(pool, js, await publish(js, report("1001", native(1, FIRST_S, [1]))))
+    await pool.execute("UPDATE watermarks SET stream_created = '2020-01-01Z', sequence = 1000")
+    assert await Trimmer(pool, js, 1, keep_stream_h=0).trim() == 1
+
+
+async def test_old_raw_bytes_are_forgotten(pool: Any) -> None:
+    for days in (1, 399, 401, 2000):
+        await pool.execute(
+            "INSERT INTO raw_reports VALUES (now() - make_interval(days => $1), gen_random_uuid(), 'x')", days
+        )
+    assert await RetentionStage(pool, keep_raw_days=400).forget() == 2
+    assert await pool.fetchval("SELECT count(*) FROM raw_reports") == 2
