@@ -142,12 +142,9 @@ class Platform:
         host = self._options.host or api.host
         ports.require_udp(gateway.host, coap, "CoAP", "--coap-port")
         ports.require_tcp(host, page, "pages", "--http-port")
-        return host, programs.Ports(
-            coap=coap,
-            page=page,
-            gateway_metrics=ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port),
-            ingest_metrics=ports.next_free_tcp(ingest.metrics_host, ingest.metrics_port),
-        )
+        gateway_metrics = ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port)
+        ingest_metrics = ports.next_free_tcp(ingest.metrics_host, max(ingest.metrics_port, gateway_metrics + 1))
+        return host, programs.Ports(coap, page, gateway_metrics, ingest_metrics)
 
     async def _start_servers(
         self, accounts: Accounts, settings: NatsSettings
