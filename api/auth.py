@@ -89,7 +89,7 @@ class Auth:
             raise ThrottledError(wait_s)
         # Counted as failed until it succeeded: tries that run at the same time are throttled too.
         self._throttle.failed(login, address, time.monotonic())
-        known = "\0" not in login
+        known = login.isprintable()
         stored = await self._read.value("SELECT password_hash FROM users WHERE login = $1 AND enabled", login) \
             if known else None  # fmt: skip
         if not await password_matches(stored, password):

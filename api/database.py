@@ -1,6 +1,7 @@
 """The two ways into the database, as different types: a function that takes a ReadPool cannot write.
 
-Foreign exceptions end here: whatever says that the database is away or too slow becomes UnavailableError.
+Foreign exceptions end here: whatever says that the database is away or too slow becomes UnavailableError, a value it
+cannot hold (no text, out of range) becomes RequestError.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from metering.errors import SchemaError, StartError, UnavailableError
+from metering.errors import RequestError, SchemaError, StartError, UnavailableError
 from metering.schema_version import SCHEMA_VERSION
 
 STATEMENT_TIMEOUT_MS = 15_000
@@ -40,6 +41,8 @@ def _translated() -> Iterator[None]:
         yield
     except _AWAY as error:
         raise UnavailableError(f"the database is away or too slow: {type(error).__name__}") from error
+    except asyncpg.DataError as error:
+        raise RequestError("a value is not one the database can hold") from error
 
 
 class ReadPool:

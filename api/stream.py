@@ -124,9 +124,11 @@ class InFlightReader:
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, start), headers_only=True
             ),
         )
+        name = None
         try:
-            pending = (await subscription.consumer_info()).num_pending or 0
-            expected = pending + subscription.delivered
+            info = await subscription.consumer_info()
+            name = info.name
+            expected = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
             reports = batches = 0
             while batches < min(expected, bound):
                 message = await subscription.next_msg(TIMEOUT_S)
@@ -135,6 +137,8 @@ class InFlightReader:
             return reports, batches, batches < expected
         finally:
             await subscription.unsubscribe()
+            if name is not None:
+                await js.delete_consumer(UP_STREAM, name)
 
 
 def _same_life(mark: _Watermark, created: datetime | None) -> bool:

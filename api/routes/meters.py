@@ -28,7 +28,7 @@ from api.routes.asking import Context, Cursor, Days, Limit, Serial, Viewer, Want
 router = APIRouter(tags=["meters"])
 
 _CSV: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/csv": {}}, "description": "JSON, or CSV where asked for"}
+    200: {"content": {"text/csv": {}}, "description": "JSON or CSV"}
 }
 
 

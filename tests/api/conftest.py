@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import httpx
 import pytest
+from argon2 import PasswordHasher
+from fastapi import FastAPI
 
+from api.accounts import create_token, create_user, ensure_first_administrator
+from api.app import create_app
+from api.auth import Auth, Role
+from api.context import PageContext
 from api.database import ReadPool, WritePool, open_read_pool, open_write_pool
+from api.live import LiveFigures
+from api.stream import InFlightReader
+from metering.settings import ApiSettings, UtilitySettings
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)  # noon in Huludao
@@ -76,8 +86,8 @@ async def _seed(c: asyncpg.Connection) -> Seed:
         if n not in (4, 6):
             at = NOW - (timedelta(hours=30) if n == 3 else timedelta(minutes=n))
             await c.execute(
-                "INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts, last_index_ml,"
-                " battery_mv, rsrp_ddbm, alarms) VALUES ($1, $2, $3, $4, $3, $5, 3600, -1087, $6)",
+                "INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts,"
+                " last_index_ml, battery_mv, rsrp_ddbm, alarms) VALUES ($1, $2, $3, $4, $3, $5, 3600, -1087, $6)",
                 device,
                 meter,
                 at,
@@ -184,3 +194,79 @@ async def write(database_url: str) -> AsyncIterator[WritePool]:
     pool = await open_write_pool(database_url, 2)
     yield pool
     await pool.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_hashes() -> Iterator[None]:
+    """Passwords of tests guard nothing; hashing them for good would take most of the time of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.passwords._hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+PASSWORD = "first-password-of-tests"
+ORIGIN = "http://testserver"
+
+
+@pytest.fixture
+async def context(read: ReadPool, write: WritePool) -> PageContext:
+    """With an administrator `admin` whose password is PASSWORD; no stream."""
+    await ensure_first_administrator(write, PASSWORD)
+    return PageContext(
+        read=read,
+        write=write,
+        settings=ApiSettings(),
+        utility=UtilitySettings(),
+        zone=ZONE,
+        silence_after=SILENCE,
+        auth=Auth(read, write, 3600),
+        stream=InFlightReader(read, 1),
+        live=LiveFigures(read, zone=ZONE, silence_after=SILENCE, now=lambda: NOW),
+        session_secret="of-tests",
+        now=lambda: NOW,
+    )
+
+
+@pytest.fixture
+def app(context: PageContext) -> FastAPI:
+    return create_app(context)
+
+
+def client_of(app: FastAPI, **headers: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN, headers=headers)
+
+
+@pytest.fixture
+async def stranger(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app) as client:
+        yield client
+
+
+async def token_for(write: WritePool, role: Role) -> str:
+    """The token of a new user of that role."""
+    if role is not Role.ADMINISTRATOR:
+        await create_user(write, role.label, role, PASSWORD, actor="test")
+    login = "admin" if role is Role.ADMINISTRATOR else role.label
+    return await create_token(write, f"of-{role.label}", login, role, actor="test")
+
+
+async def _as(app: FastAPI, write: WritePool, role: Role) -> httpx.AsyncClient:
+    return client_of(app, Authorization=f"Bearer {await token_for(write, role)}")
+
+
+@pytest.fixture
+async def viewer(app: FastAPI, write: WritePool) -> AsyncIterator[httpx.AsyncClient]:
+    async with await _as(app, write, Role.VIEWER) as client:
+        yield client
+
+
+@pytest.fixture
+async def operator(app: FastAPI, write: WritePool) -> AsyncIterator[httpx.AsyncClient]:
+    async with await _as(app, write, Role.OPERATOR) as client:
+        yield client
+
+
+@pytest.fixture
+async def administrator(app: FastAPI, write: WritePool) -> AsyncIterator[httpx.AsyncClient]:
+    async with await _as(app, write, Role.ADMINISTRATOR) as client:
+        yield client
