@@ -2,8 +2,9 @@
 
 One alert per meter and kind is active (open or acknowledged). An ended one stays with people until they close it. A
 closed one is followed by a new one only on new evidence: after `resolved`, evidence that lies wholly after what the
-closed one had seen; after `dismissed` (a person said this is none), a fault that began after that one had ended. All times are those
-of the data, so that replayed history gives the alerts it would have given then, and running twice changes nothing.
+closed one had seen; after `dismissed` (a person said this is none), a fault that began after that one had ended. All
+times are those of the data, so that replayed history gives the alerts it would have given then, and running twice
+changes nothing.
 """
 
 from __future__ import annotations
