@@ -25,9 +25,11 @@ from metering.stream_connection import connect
 from metering.streams import verify
 from metering.telemetry import TelemetryServer, configure_logging
 
+from .leaks.stage import SilenceStage
 from .registry.publisher import RegistryPublisher
 from .retention import RetentionStage
 from .schema.migrate import check
+from .settlement import SettlementStage
 from .trimmer import Trimmer
 from .worker import Worker
 
@@ -121,6 +123,8 @@ class Ingest:
         settings, zone, js = self._settings, self._utility.zone, client.jetstream()
         worker = self._worker = Worker(pool, js, settings, zone)
         stages: dict[str, Stage] = {
+            "settlement": SettlementStage(pool, settings, zone),
+            "silence": SilenceStage(pool, settings),
             "registry": RegistryPublisher(pool, js),
             "trimmer": Trimmer(pool, js, self._nats.partitions, settings.keep_stream_h),
             "retention": RetentionStage(pool, settings.keep_raw_days),
