@@ -16,8 +16,9 @@ from nats.js import JetStreamContext
 from nats.js.api import ObjectMeta
 
 from deploy.embedded.nats import NatsServer
+from metering.envelope import Report, decode
 from metering.registry import ENABLED, FEED_POSITION_HEADER, HAS_KEY, SNAPSHOT_OBJECT, RegistryEntry, encode_entries
-from metering.streams import REGISTRY_STREAM, SNAPSHOT_BUCKET
+from metering.streams import REGISTRY_STREAM, SNAPSHOT_BUCKET, UP_STREAM
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 IMEI = "861234567890123"
@@ -37,6 +38,15 @@ async def write_snapshot(js: JetStreamContext, entries: Iterable[RegistryEntry])
     objects = await js.object_store(SNAPSHOT_BUCKET)
     meta = ObjectMeta(name=SNAPSHOT_OBJECT, headers={FEED_POSITION_HEADER: str(position)})
     await objects.put(SNAPSHOT_OBJECT, encode_entries(entries), meta)
+
+
+async def stored(js: JetStreamContext) -> list[Report]:
+    """Every report in the stream, in order."""
+    state = (await js.stream_info(UP_STREAM)).state
+    if not state.messages:
+        return []
+    messages = [await js.get_msg(UP_STREAM, sequence) for sequence in range(state.first_seq, state.last_seq + 1)]
+    return [report for message in messages for report in decode(message.data or b"").reports]
 
 
 async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15) -> Any:
@@ -87,11 +97,11 @@ async def start_gateway(nats_server: NatsServer, nats_url: str) -> AsyncIterator
     """Starts `python -m gateway` with the rights of the gateway's own NATS user."""
     started: list[asyncio.subprocess.Process] = []
 
-    async def start(ready: bool = True, **settings: object) -> GatewayProcess:
+    async def start(ready: bool = True, nats: NatsServer = nats_server, **settings: object) -> GatewayProcess:
         environment = {
             **os.environ,
-            "NBWATER_NATS_URL": nats_server.url_for("gateway"),
-            "NBWATER_NATS_MONITOR_URL": nats_server.monitor_url,
+            "NBWATER_NATS_URL": nats.url_for("gateway"),
+            "NBWATER_NATS_MONITOR_URL": nats.monitor_url,
             "NBWATER_GATEWAY_PORT": "0",
             "NBWATER_GATEWAY_METRICS_PORT": "0",
             "NBWATER_GATEWAY_REFUSALS_PER_SECOND": "1000",

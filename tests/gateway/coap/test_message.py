@@ -119,7 +119,13 @@ def test_critical_options(options: list[tuple[int, bytes]], bad: int | None) -> 
 
 
 def test_uint_codes_and_limits_of_encode() -> None:
-    assert [coap.uint(value) for value in (0, 1, 255, 256, 65536)] == [b"", b"\x01", b"\xff", b"\x01\x00", b"\x01\x00\x00"]
+    assert [coap.uint(value) for value in (0, 1, 255, 256, 65536)] == [
+        b"",
+        b"\x01",
+        b"\xff",
+        b"\x01\x00",
+        b"\x01\x00\x00",
+    ]
     assert coap.code_of("4.01") == coap.UNAUTHORIZED
     assert coap.code_name(coap.REQUEST_ENTITY_TOO_LARGE) == "4.13"
     with pytest.raises(ValueError, match="token"):
