@@ -14,6 +14,8 @@ UPDATE import_rows r SET device_id = d.device_id FROM devices d WHERE d.imei = r
 UPDATE import_rows r SET device_id = d.device_id FROM devices d
 WHERE r.imei IS NULL AND r.installation_id IS NULL AND d.device = r.serial AND d.imei IS NULL;
 
+ANALYZE import_rows;
+
 UPDATE import_rows SET action = CASE
     WHEN installation_id IS NULL THEN 'install'
     WHEN imei IS NULL OR imei = old_imei THEN 'keep'

@@ -1,0 +1,179 @@
+"""An import of meters into the database: all or nothing, and the same again changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from ingest.registry import import_meters as module
+from ingest.registry.import_meters import import_meters, parse_csv, parse_rows
+from metering.errors import ImportRowsError
+
+HEADER = "serial,imei,dn_mm,zone,address,latitude,longitude,installed_at,critical"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def connection(any_database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(any_database_url)
+    yield connection
+    await connection.close()
+
+
+async def take(connection: asyncpg.Connection, *lines: str, header: str = HEADER) -> int:
+    return await import_meters(connection, parse_csv("\n".join([header, *lines])))
+
+
+async def registry(connection: asyncpg.Connection) -> list[tuple]:
+    rows = await connection.fetch(
+        """
+        SELECT m.serial, d.device, d.imei, i.valid_from, i.valid_to IS NULL AS open, i.service_point_id
+        FROM installations i JOIN meters m USING (meter_id) JOIN devices d USING (device_id)
+        ORDER BY m.serial, i.valid_from
+        """
+    )
+    return [tuple(row) for row in rows]
+
+
+async def everything(connection: asyncpg.Connection) -> list[list[tuple]]:
+    tables = ("zones", "service_points", "meters", "devices", "installations")
+    return [[tuple(row) for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY 1")] for table in tables]
+
+
+async def refusals(connection: asyncpg.Connection, *lines: str, header: str = HEADER) -> list[tuple[int, str, str]]:
+    before = await everything(connection)
+    with pytest.raises(ImportRowsError) as caught:
+        await take(connection, *lines, header=header)
+    assert await everything(connection) == before
+    return caught.value.rows
+
+
+async def test_new_meters(connection: asyncpg.Connection) -> None:
+    lines = (
+        "20260000000001,861234567890001,20,DMA-1,龙湾大街 1 号,40.71,120.83,2026-01-31,yes",
+        "20260000000002,,,,,,,,",
+    )
+    assert await take(connection, *lines) == 2
+    assert await registry(connection) == [
+        ("20260000000001", "861234567890001", "861234567890001", datetime(2026, 1, 30, 16, tzinfo=UTC), True, 1),
+        ("20260000000002", "20260000000002", None, EPOCH, True, 2),
+    ]
+    meters = await connection.fetch("SELECT dn_mm, q3_l_h FROM meters ORDER BY serial")
+    assert [tuple(row) for row in meters] == [(20, 4000), (15, 2500)]
+    point = await connection.fetchrow("SELECT * FROM service_points JOIN zones USING (zone_id)")
+    assert (point["code"], point["address"], point["latitude"], point["critical"]) == (
+        "DMA-1", "龙湾大街 1 号", 40.71, True,
+    )  # fmt: skip
+    assert await connection.fetchval("SELECT DISTINCT plain_sources::text FROM devices") == "{127.0.0.0/8,::1/128}"
+    assert await connection.fetchval("SELECT count(DISTINCT device) FROM outbox") == 2
+
+
+async def test_the_same_again_changes_and_announces_nothing(connection: asyncpg.Connection) -> None:
+    lines = ("1001,861234567890001,20,DMA-1,a,40,120,2026-01-31,yes", "1002,,,,,,,,")
+    await take(connection, *lines)
+    before = await everything(connection)
+    await connection.execute("DELETE FROM outbox")
+    assert await take(connection, *lines) == 2
+    assert await everything(connection) == before
+    assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_what_a_row_leaves_out_stays(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,20,DMA-1,a,40,120,2026-01-31,yes")
+    await take(connection, "1001,b,10.1.0.0/16", header="serial,address,plain_sources")
+    point = await connection.fetchrow("SELECT * FROM service_points JOIN zones USING (zone_id)")
+    assert (point["code"], point["address"], point["latitude"], point["critical"]) == ("DMA-1", "b", 40.0, True)
+    device = await connection.fetchrow("SELECT imei, plain_sources::text AS sources FROM devices")
+    assert tuple(device) == ("861234567890001", "{10.1.0.0/16}")
+
+
+async def test_another_imei_is_another_device_from_now_on(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,,,a,,,2026-01-31,")
+    line = "1001,861234567890002,,,a,,,2026-01-31,"
+    await take(connection, line)
+    before = await everything(connection)
+    await take(connection, line)
+    assert await everything(connection) == before
+    (old, new) = await registry(connection)
+    assert (old[1], old[4], new[1], new[4]) == ("861234567890001", False, "861234567890002", True)
+    assert old[5] == new[5]
+    assert await connection.fetchval(
+        "SELECT a.valid_to = b.valid_from FROM installations a, installations b "
+        "WHERE a.installation_id = 1 AND b.installation_id = 2"
+    )
+
+
+async def test_an_exchange_may_be_dated(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,,,,,,2026-01-31,")
+    await take(connection, "1001,861234567890002,,,,,,2026-03-01T08:00:00+00:00,")
+    assert (await registry(connection))[1][3] == datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+
+async def test_two_meters_may_swap_their_devices(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,,,,,,,", "1002,861234567890002,,,,,,,")
+    await take(connection, "1001,861234567890002,,,,,,,", "1002,861234567890001,,,,,,,")
+    now = {(row[0], row[2]) for row in await registry(connection) if row[4]}
+    assert now == {("1001", "861234567890002"), ("1002", "861234567890001")}
+
+
+async def test_a_device_known_by_its_serial_learns_its_imei(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,,,,,,,,")
+    await take(connection, "1001,861234567890001,,,,,,,")
+    assert await registry(connection) == [("1001", "861234567890001", "861234567890001", EPOCH, True, 1)]
+    announced = await connection.fetch("SELECT DISTINCT device FROM outbox ORDER BY 1")
+    assert [row["device"] for row in announced] == ["1001", "861234567890001"]
+
+
+async def test_installed_at_corrects_the_only_installation(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,,,,,,,,")
+    await take(connection, "1001,,,,,,,2026-01-31T00:00:00+00:00,")
+    assert [row[3] for row in await registry(connection)] == [datetime(2026, 1, 31, tzinfo=UTC)]
+
+
+async def test_a_meter_that_was_removed_comes_back_from_now_on(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,,,,,,,")
+    await connection.execute("UPDATE installations SET valid_to = now()")
+    await take(connection, "1001,861234567890001,,,,,,,")
+    (old, new) = await registry(connection)
+    assert (old[4], new[4], old[1] == new[1]) == (False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        ("1002,861234567890001,,,,,,,", "imei", "861234567890001 is on meter 1001"),
+        ("861234567890001,,,,,,,,", "serial", "is the name of another device"),
+        ("1002,100000000000009,,,,,,,", "imei", "is the serial of a meter"),
+        ("1002,,,,,,,2199-01-01,", "installed_at", "is in the future"),
+    ],
+)
+async def test_what_contradicts_the_database_is_refused_whole(
+    connection: asyncpg.Connection, line: str, column: str, message: str
+) -> None:
+    await take(connection, "1001,861234567890001,,,,,,,", "100000000000009,,,,,,,,")
+    rows = await refusals(connection, "1003,,,,,,,,", line)
+    assert [(number, field) for number, field, _ in rows] == [(3, column)]
+    assert message in rows[0][2]
+
+
+async def test_two_places_at_a_time_are_refused(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,,,,,,2026-01-01,")
+    await connection.execute("UPDATE installations SET valid_to = '2026-05-01Z'")
+    rows = await refusals(connection, "1002,861234567890001,,,,,,2026-04-01,")
+    assert rows == [(2, "installed_at", "overlaps an earlier installation of the meter or of its device")]
+
+
+async def test_rows_that_are_no_file_in_several_slices(
+    connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_ROWS", 1_000)
+    rows = parse_rows({"serial": f"{number:014d}", "imei": f"{number:015d}"} for number in range(1, 2_501))
+    assert await import_meters(connection, rows, ["10.0.0.0/8"]) == 2_500
+    assert await connection.fetchval("SELECT count(*) FROM installations WHERE valid_to IS NULL") == 2_500
+
+
+async def test_nothing_is_an_import_too(connection: asyncpg.Connection) -> None:
+    assert await take(connection) == 0
