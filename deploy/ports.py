@@ -21,9 +21,10 @@ def require_tcp(host: str, port: int, purpose: str, option: str) -> None:
     _require(socket.SOCK_STREAM, host, port, f"TCP port {port} ({purpose})", option)
 
 
-def next_free_tcp(host: str, port: int) -> int:
-    """`port`, or the first free one above it; 0 when none of the next 100 is."""
-    return next((candidate for candidate in _above(port) if _is_free(socket.SOCK_STREAM, host, candidate)), 0)
+def next_free_tcp(host: str, port: int, besides: int = 0) -> int:
+    """`port`, or the first free one above it that is not `besides`; 0 when none of the next 100 is, and for 0."""
+    candidates = (candidate for candidate in _above(port) if candidate != besides or candidate == 0)
+    return next((candidate for candidate in candidates if _is_free(socket.SOCK_STREAM, host, candidate)), 0)
 
 
 def next_free_udp(host: str, port: int) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -25,6 +28,9 @@ from metering.streams import StreamSizes, ensure
 
 DATABASE = "nbwater"
 CONNECT_TIMEOUT_S = 10
+CONNECT_ATTEMPTS = 2
+CONNECT_PAUSE_S = 0.3
+POOL_SIZE = 4
 NATS_STORE_HEADROOM = 2
 """The store may hold this many times the report stream's bound: the registry and its snapshots live there too."""
 
@@ -101,10 +107,24 @@ async def prepare_stream(stream: Stream, settings: NatsSettings) -> None:
 
 
 async def ensure_streams(url: str, settings: NatsSettings) -> None:
+    """As `prepare_stream`, for a server named by its address."""
+    reasons: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        reasons.append(error)
+
     try:
-        connection = await nats.connect(url.split(","), allow_reconnect=False, connect_timeout=CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            connection = await nats.connect(
+                url.split(","),
+                error_cb=note,  # otherwise the client prints tracebacks
+                allow_reconnect=False,
+                max_reconnect_attempts=CONNECT_ATTEMPTS,
+                reconnect_time_wait=CONNECT_PAUSE_S,
+            )
     except (OSError, TimeoutError, nats.errors.Error) as error:
-        raise StartError(f"NATS at {place(url)} cannot be reached: {error or type(error).__name__}") from error
+        reason = reasons[-1] if reasons else error
+        raise StartError(f"NATS at {place(url)} cannot be reached: {reason or type(reason).__name__}") from error
     try:
         await ensure(connection.jetstream(), StreamSizes(settings.up_max_bytes, replicas=settings.replicas))
     except (TimeoutError, nats.errors.Error) as error:
@@ -136,6 +156,14 @@ async def connect_database(url: str) -> asyncpg.Connection:
         return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartError(f"the database at {place(url)} cannot be reached: {error or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def database_pool(url: str) -> AsyncIterator[Any]:
+    """A few connections. Raises StartError as `connect_database`."""
+    await (await connect_database(url)).close()
+    async with asyncpg.create_pool(url, min_size=1, max_size=POOL_SIZE) as pool:
+        yield pool
 
 
 async def _create_database(server: PostgresServer) -> None:

@@ -94,9 +94,8 @@ class Platform:
         accounts = load_or_create(self._data)
 
         stream, database = await self._start_servers(accounts, settings)
-        _, applied = await asyncio.gather(
-            servers.prepare_stream(stream, settings), servers.prepare_database(database, accounts)
-        )
+        await servers.prepare_stream(stream, settings)
+        applied = await servers.prepare_database(database, accounts)
         if applied:
             self._tell(f"database migrated: {', '.join(applied)}")
         await self._first_administrator(database, accounts)
@@ -143,7 +142,7 @@ class Platform:
         ports.require_udp(gateway.host, coap, "CoAP", "--coap-port")
         ports.require_tcp(host, page, "pages", "--http-port")
         gateway_metrics = ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port)
-        ingest_metrics = ports.next_free_tcp(ingest.metrics_host, max(ingest.metrics_port, gateway_metrics + 1))
+        ingest_metrics = ports.next_free_tcp(ingest.metrics_host, ingest.metrics_port, besides=gateway_metrics)
         return host, programs.Ports(coap, page, gateway_metrics, ingest_metrics)
 
     async def _start_servers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +12,10 @@ from api.database import open_read_pool
 from api.queries.dead_letters import DeadLetterRow, count_reasons, list_dead_letters
 from deploy import instance
 from deploy.commands.options import data_option
+from deploy.servers import database_pool
+from ingest.dead_letters import Replayed
+from ingest.dead_letters import replay as replay_letters
+from metering.settings import IngestSettings, UtilitySettings, load
 
 MAX_SHOWN = 500
 
@@ -42,6 +47,26 @@ async def _list(url: str, reason: str | None, device: str | None, waiting: bool 
         click.echo(_described(letter))
     total = sum(reason.waiting for reason in reasons)
     click.echo(f"{total} waiting" + "".join(f"; {reason.waiting} {reason.reason}" for reason in reasons), err=True)
+
+
+@dead_letters.command()
+@click.argument("ids", nargs=-1, type=click.IntRange(1))
+@click.option("--reason", help="Only those with this reason.")
+@data_option()
+def replay(ids: tuple[int, ...], reason: str | None, data: Path) -> None:
+    """Run what waits through today's decoders: all, or those with a reason, or the IDS that list shows.
+
+    May run while the platform does. What still cannot be taken stays, with its new reason.
+    """
+    done = asyncio.run(_replay(instance.database_url(data), reason, ids or None))
+    click.echo(
+        f"{done.stored} stored, {done.partial} in part, {done.duplicate} duplicates, {done.dead_lettered} still wait"
+    )
+
+
+async def _replay(url: str, reason: str | None, ids: Sequence[int] | None) -> Replayed:
+    async with database_pool(url) as pool:
+        return await replay_letters(pool, load(IngestSettings), load(UtilitySettings).zone, reason, ids)
 
 
 def _described(letter: DeadLetterRow) -> str:

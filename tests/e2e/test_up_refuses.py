@@ -82,6 +82,7 @@ def test_a_stream_that_cannot_be_reached(tmp_path: Path, database_url: str) -> N
         up(tmp_path / "data", NBWATER_NATS_URL="nats://me:opensesame@127.0.0.1:1", NBWATER_DATABASE_URL=database_url)
     )
     assert "NATS at 127.0.0.1:1 cannot be reached" in line
+    assert "Connect call failed" in line
     assert "opensesame" not in line
 
 
