@@ -96,7 +96,7 @@ def _ask(visit: Visit, alert: AlertRow, action: AlertAction, changed: Changed) -
         await _move(visit, alert, action, reason.value or "", changed)
 
     with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
-        Words(f"{say(f'alerts.{action}')}：{evidence.kind_name(say, alert.kind)}", tag="h2")
+        Words(f"{say(f'alerts.{action}')} · {evidence.kind_name(say, alert.kind)}", tag="h2")
         reason = ui.textarea(label=say("alerts.reason")).props("outlined autofocus autogrow maxlength=500")
         with box("nb-actions"):
             parts.button(say(f"alerts.{action}"), act, primary=True)

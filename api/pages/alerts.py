@@ -38,7 +38,7 @@ async def build(visit: Visit) -> None:
     def draw(page: Page[AlertRow]) -> None:
         with redrawn(found):
             if not page.items:
-                parts.empty(say("alerts.none_found" if listing.asked["state"] != ALL_STATES else "alerts.empty"))
+                parts.empty(say("alerts.none_found" if listing.filtered else "alerts.empty"))
             for alert in page.items:
                 alert_list.full(visit, alert, view.look)
             listing.pager(page.next_cursor)

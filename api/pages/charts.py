@@ -64,6 +64,7 @@ def consumption(bars: Sequence[Bar], series: Sequence[Series], unit: str, ml_per
     """Stacked bars, one series per kind that occurs."""
     options = _frame([bar.label for bar in bars], unit, look)
     options["legend"]["show"] = True
+    options["grid"]["top"] = 52  # the legend above, the unit below it
     options["series"] = [
         {
             "name": kind.name,

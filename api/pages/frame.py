@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import structlog
 from fastapi import Request
 from nicegui import ui
 
@@ -17,6 +18,9 @@ from api.pages.parts import Words, attributes, box, link
 from api.pages.preferences import is_dark, language_of
 from api.pages.visit import Visit
 from api.pages.wording import Language, Wording
+from metering.errors import UnavailableError
+
+_log = structlog.get_logger()
 
 Build = Callable[[Visit], Awaitable[None]]
 RESPONSE_TIMEOUT_S = 30.0
@@ -47,7 +51,20 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
     async def shown(request: Request) -> None:
         visit = _enter(context, answers, request)
         with _framed(visit, place):
-            await build(visit)
+            try:
+                await build(visit)
+            except UnavailableError as error:
+                _log.warning("page_data_failed", path=request.url.path, error=str(error))
+                attributes(Words(visit.say("frame.data_failed_first"), "nb-banner"), {"role": "alert"})
+
+
+async def not_found(visit: Visit) -> None:
+    """For addresses that lead nowhere."""
+    visit.client.status_code = 404
+    title(visit, visit.say("frame.not_found"))
+    with box("nb-card"):
+        Words(visit.say("frame.not_found"), "nb-empty", "h1")
+        Words(visit.say("frame.not_found_hint"), "nb-empty")
 
 
 def title(visit: Visit, text: str) -> None:

@@ -21,6 +21,13 @@ HEX_CHARACTERS_PER_BYTE = 2
 GRADE_TONES: dict[Grade, Tone] = {Grade.GOOD: "good", Grade.FAIR: "fair", Grade.POOR: "poor", Grade.UNKNOWN: "quiet"}
 
 
+# A Vue template, constant: on a narrow screen a row is a card, its figures in pairs of name and value.
+_FACTS_CARD = """<div class="nb-item"><div class="nb-item-head"><b v-for="column in props.cols.slice(0, RIGHT_FROM)"
+ :key="column.name">{{ props.row[column.name] }}</b></div><dl class="nb-item-grid nb-inline">
+<template v-for="column in props.cols.slice(RIGHT_FROM)" :key="column.name"><dt>{{ column.label }}</dt>
+<dd class="nb-digits">{{ props.row[column.name] }}</dd></template></dl></div>"""
+
+
 class Words(TextElement):
     """Plain text in an element with a tag of its own."""
 
@@ -143,7 +150,9 @@ def facts_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]
         {"id": number, **{name: cell for (name, _), cell in zip(columns, row, strict=True)}}
         for number, row in enumerate(rows)
     ]
-    ui.table(rows=cells, columns=shown).props("flat dense").classes("nb-table nb-facts")
+    table = ui.table(rows=cells, columns=shown).classes("nb-table nb-facts")
+    table.props('flat dense :grid="Quasar.Screen.lt.sm"')
+    table.add_slot("item", _FACTS_CARD.replace("RIGHT_FROM", str(right_from)))
 
 
 @contextmanager

@@ -22,7 +22,8 @@ PAYLOAD = (
 _WHERE = """
 INSERT INTO zones (code, name, kind) VALUES ('LG', '龙港区', 'city');
 INSERT INTO zones (parent_id, code, name)
-    SELECT zone_id, d.code, d.name FROM zones z, (VALUES ('LG-01', '滨海路分区'), ('LG-02', '望海寺分区')) AS d (code, name)
+    SELECT zone_id, d.code, d.name
+    FROM zones z, (VALUES ('LG-01', '滨海路分区'), ('LG-02', '望海寺分区')) AS d (code, name)
     WHERE z.code = 'LG';
 INSERT INTO service_points (zone_id, address, latitude, longitude, customer, critical)
     SELECT (SELECT zone_id FROM zones WHERE code = CASE WHEN n % 2 = 0 THEN 'LG-01' ELSE 'LG-02' END),
@@ -88,10 +89,11 @@ _LATEST = """
 UPDATE reports SET received_at = received_at - INTERVAL '4 days' WHERE device_id = 9;
 INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts, last_index_ml, battery_mv,
         rsrp_ddbm, snr_ddb, ecl, cell_id, temperature_dc, valve, alarms)
-    SELECT DISTINCT ON (r.device_id) r.device_id, r.meter_id, r.received_at, r.report_id, l.ts, l.index_ml, r.battery_mv,
-        r.rsrp_ddbm, r.snr_ddb, r.ecl, r.cell_id, r.temperature_dc, r.valve, r.alarms
-    FROM reports r JOIN (SELECT DISTINCT ON (meter_id) meter_id, ts, index_ml FROM readings ORDER BY meter_id, ts DESC) l
-        USING (meter_id)
+    SELECT DISTINCT ON (r.device_id) r.device_id, r.meter_id, r.received_at, r.report_id, l.ts, l.index_ml,
+        r.battery_mv, r.rsrp_ddbm, r.snr_ddb, r.ecl, r.cell_id, r.temperature_dc, r.valve, r.alarms
+    FROM reports r JOIN (
+        SELECT DISTINCT ON (meter_id) meter_id, ts, index_ml FROM readings ORDER BY meter_id, ts DESC
+    ) l USING (meter_id)
     ORDER BY r.device_id, r.received_at DESC;
 INSERT INTO accounting (door, day, received, stored, partial, duplicate, dead_lettered, repeats)
     SELECT door, (received_at AT TIME ZONE 'Asia/Shanghai')::date, count(*), count(*), 0, 0, 0, count(*) / 20
@@ -111,12 +113,21 @@ async def seed(database_url: str) -> None:
         await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
         await _alerts(connection)
         await _dead_letters(connection)
-        await _people(connection)
+        await people(connection)
     finally:
         await connection.close()
 
 
-async def _people(connection: asyncpg.Connection) -> None:
+async def seed_people(database_url: str) -> None:
+    """Only the users, each with `PASSWORD`."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await people(connection)
+    finally:
+        await connection.close()
+
+
+async def people(connection: asyncpg.Connection) -> None:
     password = await hash_password(PASSWORD)
     for role in ("administrator", "operator", "viewer"):
         await connection.execute(
@@ -126,8 +137,14 @@ async def _people(connection: asyncpg.Connection) -> None:
 
 async def _alerts(connection: asyncpg.Connection) -> None:
     found = [
-        (7, "continuous_flow", "critical", 31, 26_000, 806_000, {}),
-        (9, "silent", "warning", 96, None, None, {}),
+        (7, "continuous_flow", "critical", 31, 26_000, 806_000, {
+            "rule": "flow in each of the last 24 hours", "hours": 24, "measured_hours": 23, "threshold_ml_h": 1000,
+            "minimum_ml_h": 26_000, "volume_ml": 889_000, "from": "2026-01-01T00:00:00+00:00",
+            "to": "2026-01-02T00:00:00+00:00", "hourly_ml": [26_000 + 900 * (h % 9) for h in range(23)] + [None],
+        }),
+        (9, "silent", "warning", 96, None, None, {
+            "last_report_at": "2026-01-01T12:00:00+00:00", "installed_at": None, "silence_after_h": 25.0,
+        }),
         (12, "meter_alarm:magnetic_tamper", "warning", 5, None, None, {
             "alarm": "magnetic_tamper", "bit": 3, "report_id": "00000000-0000-7000-8000-000000000000",
             "reported_at": "2026-01-01T23:59:59+00:00",

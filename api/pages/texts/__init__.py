@@ -8,6 +8,7 @@ from api.pages.texts.frame import FRAME
 from api.pages.texts.meter import METER
 from api.pages.texts.meters import METERS
 from api.pages.texts.overview import OVERVIEW
+from api.pages.texts.reasons import REASONS
 from api.pages.texts.text import Text
 from api.pages.texts.values import VALUES
 
@@ -18,6 +19,7 @@ TEXTS: dict[str, Text] = {
     **METER,
     **ALERTS,
     **DEAD_LETTERS,
+    **REASONS,
     **VALUES,
 }
 

@@ -39,7 +39,7 @@ ALERTS: dict[str, Text] = {
     "alerts.kind.continuous_flow": Text("持续用水（疑似漏水）", "Continuous flow (probable leak)"),
     "alerts.kind.silent": Text("水表失联", "Meter silent"),
     "alerts.kind.meter_alarm": Text("表端报警", "Alarm of the meter"),
-    "alerts.kind.other": Text("其他告警", "Other alert"),
+    "alerts.kind.meter_alarm_of": Text("表端报警：{alarm}", "Alarm of the meter: {alarm}"),
     "alerts.state.open": Text("待处理", "open"),
     "alerts.state.acknowledged": Text("处理中", "acknowledged"),
     "alerts.state.resolved": Text("已解决", "resolved"),
@@ -50,5 +50,21 @@ ALERTS: dict[str, Text] = {
     "evidence.meter_alarm": Text(
         "水表在 {time} 的上报中置位“{alarm}”标志（第 {bit} 位）。",
         'The meter set its flag "{alarm}" (bit {bit}) in its report of {time}.',
+    ),
+    "evidence.continuous_flow": Text(
+        "{start} 至 {end} 的 {hours} 小时里，有实测的 {measured} 小时每小时都在流水：最小 {minimum}"
+        "（该口径判定门限 {threshold}），共 {volume}。夜间也不停，多为马桶、龙头或表后管漏水。",
+        "Water ran in every one of the {measured} measured hours of the {hours} from {start} to {end}: at least "
+        "{minimum} (threshold for this size {threshold}), {volume} in all. It does not rest at night: look for a "
+        "running toilet, tap or a pipe behind the meter.",
+    ),
+    "evidence.hourly": Text("逐时用水（L）：{hourly}", "Each hour (L): {hourly}"),
+    "evidence.silent": Text(
+        "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",
+        "Its last report came {time}, longer ago than the limit of {limit} h. Check signal and battery, then visit.",
+    ),
+    "evidence.never_heard": Text(
+        "自 {time} 安装以来从未上报（上限 {limit} 小时）。核对 IMEI 与安装登记。",
+        "It has not reported since it was installed {time} (limit {limit} h). Check its IMEI and registration.",
     ),
 }

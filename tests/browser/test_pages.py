@@ -1,0 +1,218 @@
+"""The pages in Chromium: both languages, both widths, nothing untranslated, nothing from elsewhere, no errors."""
+
+from __future__ import annotations
+
+import re
+
+import asyncpg
+import pytest
+
+from api.pages.texts import TEXTS
+from tests.browser.conftest import PHONE, WIDE, Site, Visitors
+from tests.browser.town import DEAD_PAYLOAD, FIRST_SERIAL, HOSTILE_TEXT, LEAKING_SERIAL, TAMPERED_SERIAL
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.silent")),
+    "meters": ("/meters", ("frame.meters", "meters.state.reporting", "meters.state.silent")),
+    "meter": (f"/meters/{FIRST_SERIAL}", ("meter.installation", "meter.rsrp", "outcome.stored", "meter.csv")),
+    "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
+    "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
+    "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
+}
+KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
+CHINESE = re.compile(r"[\u4e00-\u9fff]+")
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1280", "390"])
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_every_page_in_every_language_and_width(
+    site: Site, visitors: Visitors, language: str, size: dict[str, int]
+) -> None:
+    visitor = await visitors.new(site, size)
+    await visitor.log_in(language=language)
+    for name, (path, keys) in PAGES.items():
+        await visitor.open(path)
+        text = await visitor.text()
+        for key in keys:
+            assert getattr(TEXTS[key], language) in text, (name, key)
+        assert not [found for found in KEY.findall(text) if found in TEXTS], name
+        html_lang = await visitor.page.get_attribute("html", "lang")
+        assert html_lang == ("zh-CN" if language == "zh" else "en-US")
+        width = await visitor.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"], f"{name} is {width} px wide"
+        unnamed = await visitor.page.evaluate(
+            "[...document.querySelectorAll('button, a')].filter(e => !e.textContent.trim().replace(/^[a-z_]+$/, '')"
+            " && !e.getAttribute('aria-label')).map(e => e.outerHTML.slice(0, 120))"
+        )
+        assert not unnamed, unnamed
+        await visitor.shoot(f"{name}-{language}-{size['width']}")
+    assert not visitor.faults
+
+
+async def test_english_pages_hold_no_chinese_of_ours(site: Site, visitors: Visitors) -> None:
+    """Names and addresses are the utility's own and stay as they are; everything we say is English."""
+    visitor = await visitors.new(site)
+    await visitor.log_in(language="en")
+    ours = {run for text in TEXTS.values() for run in CHINESE.findall(text.zh) if len(run) > 1}
+    for path, _ in PAGES.values():
+        await visitor.open(path)
+        found = {run for run in CHINESE.findall(await visitor.text()) if run in ours}
+        assert found <= {"中文"}, path
+
+
+async def test_language_switches_in_place_and_is_remembered(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in(language="zh")
+    await visitor.open("/meters?state=silent")
+    await visitor.page.click("a.nb-language")
+    await visitor.page.wait_for_selector("html[lang=en-US] h1")
+    assert visitor.page.url == f"{site.base}/meters?state=silent"
+    assert await visitor.page.inner_text("h1") == "Meters"
+    await visitor.open("/alerts")
+    assert await visitor.page.inner_text("h1") == "Alerts"
+    assert await visitor.page.title() == "Alerts · Huludao Water"
+
+
+async def test_what_a_device_says_is_shown_as_text(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open(f"/meters/{FIRST_SERIAL}")
+    assert HOSTILE_TEXT in await visitor.text()
+    await visitor.page.click("details.nb-report summary")
+    await visitor.page.wait_for_selector("details[open] .nb-hex")
+    body = await visitor.page.inner_text("details[open]")
+    assert "ac 00 01 01" in body
+    assert "<img src=x" in body
+    assert await visitor.page.locator("img[src=x]").count() == 0
+    await visitor.open("/dead-letters")
+    await visitor.page.click("details.nb-report summary")
+    await visitor.page.wait_for_selector("details[open] .nb-hex")
+    assert DEAD_PAYLOAD[:2] in await visitor.page.inner_text("details[open] .nb-hex")
+    assert await visitor.page.locator("img[src=x]").count() == 0
+    assert not visitor.faults
+
+
+async def test_an_operator_acknowledges_and_dismisses_with_a_reason(own_site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(own_site)
+    await visitor.log_in()
+    await visitor.open("/alerts")
+    alert = visitor.page.locator("article", has_text=TAMPERED_SERIAL)
+    await alert.get_by_role("button", name="确认接手").click()
+    await visitor.page.fill(".q-dialog textarea", "已派工")
+    await visitor.page.locator(".q-dialog").get_by_role("button", name="确认接手").click()
+    await alert.get_by_text("处理中", exact=True).wait_for()
+    await alert.get_by_role("button", name="判为误报").click()
+    await visitor.page.locator(".q-dialog").get_by_role("button", name="判为误报").click()
+    await visitor.page.get_by_text("请写明原因").wait_for()
+    await visitor.page.fill(".q-dialog textarea", "现场核实为施工干扰")
+    await visitor.page.locator(".q-dialog").get_by_role("button", name="判为误报").click()
+    await alert.wait_for(state="detached")
+    connection = await asyncpg.connect(own_site.database_url)
+    events = await connection.fetch("SELECT to_state, actor, reason FROM alert_events ORDER BY at")
+    await connection.close()
+    assert [tuple(event) for event in events] == [
+        ("acknowledged", "test-operator", "已派工"),
+        ("dismissed", "test-operator", "现场核实为施工干扰"),
+    ]
+    assert not visitor.faults
+
+
+async def test_a_viewer_sees_alerts_and_no_buttons(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in("viewer")
+    await visitor.open("/alerts")
+    assert "您的角色只能查看告警" in await visitor.text()
+    assert await visitor.page.get_by_role("button", name="确认接手").count() == 0
+
+
+async def test_meters_are_searched_filtered_and_paged_by_the_server(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open("/meters")
+    await visitor.page.get_by_text("本页 50 只").wait_for()
+    await visitor.page.get_by_role("button", name="下一页").click()
+    await visitor.page.get_by_text("本页 10 只").wait_for()
+    await visitor.page.fill("input[aria-label='搜索表号、IMEI 或地址']", LEAKING_SERIAL)
+    await visitor.page.get_by_text("本页 1 只").wait_for()
+    assert LEAKING_SERIAL in visitor.page.url
+    await visitor.page.fill("input[aria-label='搜索表号、IMEI 或地址']", "nothing like it")
+    await visitor.page.get_by_text("没有符合条件的水表").wait_for()
+    assert not visitor.faults
+
+
+async def test_a_new_report_shows_without_reloading(own_site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(own_site)
+    await visitor.log_in()
+    await visitor.open(f"/meters/{FIRST_SERIAL}")
+    connection = await asyncpg.connect(own_site.database_url)
+    await connection.execute(
+        "UPDATE device_latest SET last_index_ml = 987654321000, last_ts = now(), last_report_at = now()"
+        " WHERE meter_id = (SELECT meter_id FROM meters WHERE serial = $1)",
+        FIRST_SERIAL,
+    )
+    await connection.close()
+    await visitor.page.get_by_text("987,654.321 m³").wait_for(timeout=20_000)
+    assert not visitor.faults
+
+
+async def test_hours_and_months_are_chosen_in_place(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open(f"/meters/{FIRST_SERIAL}")
+    await visitor.page.get_by_role("button", name="按小时").click()
+    await visitor.page.wait_for_url("**by=hour**")
+    await visitor.page.locator("button[aria-pressed=true]", has_text="按小时").wait_for()
+    address = await visitor.page.get_attribute("a[download]", "href")
+    answer = await visitor.context.request.get(f"{site.base}{address}")
+    assert answer.status == 200
+    assert (await answer.text()).startswith("serial,start,end,volume_ml")
+    await visitor.page.get_by_role("button", name="按月").click()
+    await visitor.page.wait_for_url("**by=month**")
+    assert not visitor.faults
+
+
+async def test_an_account_that_does_not_add_up_is_said_in_red(own_site: Site, visitors: Visitors) -> None:
+    connection = await asyncpg.connect(own_site.database_url)
+    await connection.execute("UPDATE accounting SET stored = stored - 3 WHERE day = (SELECT max(day) FROM accounting)")
+    await connection.close()
+    visitor = await visitors.new(own_site)
+    await visitor.log_in()
+    await visitor.page.locator(".nb-banner", has_text="账目不符").wait_for()
+    await visitor.shoot("accounting-wrong")
+
+
+async def test_an_empty_platform_says_what_to_do(empty_site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(empty_site)
+    await visitor.log_in()
+    for path, word in (
+        ("/", "nbwater meters import"), ("/meters", "nbwater simulate town"), ("/alerts", "平台会在"),
+        ("/dead-letters", "没有异常报文"), ("/meters/404", "没有表号为 404 的水表"),
+    ):  # fmt: skip
+        await visitor.page.goto(empty_site.base + path)
+        await visitor.page.get_by_text(word).first.wait_for()
+
+
+async def test_strangers_see_only_the_login(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    for path in ("/", "/meters", "/alerts", "/dead-letters"):
+        await visitor.page.goto(site.base + path)
+        assert visitor.page.url.startswith(f"{site.base}/login")
+    await visitor.page.fill("input[name=login]", "test-operator")
+    await visitor.page.fill("input[name=password]", "wrong")
+    await visitor.page.click("button[type=submit]")
+    await visitor.page.get_by_text("用户名或密码不正确").wait_for()
+    await visitor.page.click("text=English")
+    await visitor.page.get_by_text("User name or password is wrong").wait_for()
+    await visitor.shoot("login")
+
+
+async def test_a_lost_connection_is_said(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open("/alerts")
+    await visitor.context.set_offline(True)
+    await visitor.page.evaluate("window.socket.io.engine.close()")
+    await visitor.page.locator("#popup[aria-hidden=false]").wait_for(timeout=20_000)
+    assert "连接丢失" in await visitor.page.inner_text("#popup")
