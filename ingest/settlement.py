@@ -71,7 +71,9 @@ CROSS JOIN LATERAL (SELECT max(ts) AS ts FROM (
     SELECT ts FROM readings WHERE meter_id = s.meter_id AND ts > to_ts ORDER BY ts LIMIT {MARGIN}) x) late
 CROSS JOIN LATERAL (
     SELECT ts, index_ml FROM readings
-    WHERE meter_id = s.meter_id AND ts BETWEEN COALESCE(early.ts, from_ts) AND COALESCE(late.ts, to_ts)) r"""  # noqa: S608 - joins constants
+    WHERE meter_id = s.meter_id AND ts BETWEEN COALESCE(early.ts, from_ts) AND COALESCE(late.ts, to_ts)
+    OFFSET 0) r  -- so that each span is looked up by the key: the planner would rather hash all readings there are
+"""  # noqa: S608 - joins constants
 
 _WRITE = """
 INSERT INTO settled_days AS d (meter_id, day, start_index_ml, end_index_ml, consumption_ml, excluded_ml, quality,

@@ -130,11 +130,18 @@ def _described(of: Hours, begin: int, last: int, holds: Bools) -> ContinuousFlow
         seen_at_s=int(of.end_s[last]),
         rate_ml_h=int(flows[states == FLOW].min()),
         hourly_ml=hourly,
-        ended_at_s=first_without_flow(of, int(of.segment[last]), int(of.end_s[last])),
+        ended_at_s=_first_rest(of, int(of.segment[last]), int(of.end_s[last])),
     )
 
 
-def first_without_flow(of: Hours, segment: int, after_s: int) -> int | None:
+def first_rests(of: Hours, after_s: Ints) -> dict[int, int]:
+    """By meter the end of its first hour without flow that begins at `after_s` (one per meter) or later."""
+    rests = np.flatnonzero((of.state == NO_FLOW) & (of.end_s >= after_s[of.meter] + HOUR_S))
+    meters, first = np.unique(of.meter[rests], return_index=True)
+    return dict(zip(meters.tolist(), of.end_s[rests[first]].tolist(), strict=True))
+
+
+def _first_rest(of: Hours, segment: int, after_s: int) -> int | None:
     """End of the first hour without flow that begins at `after_s` or later."""
     low, high = np.searchsorted(of.segment, [segment, segment + 1])
     low += np.searchsorted(of.end_s[low:high], after_s + HOUR_S)

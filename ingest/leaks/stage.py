@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -21,6 +22,7 @@ SILENCE_EVERY_S = 60.0
 MAX_SILENT = 5_000
 """Silence alerts raised or ended in one transaction; a failed network must not make one of a million rows."""
 MAX_ROUNDS = 20
+NEVER_S = 2**40
 
 FAILURES = Counter("nbwater_ingest_silence_failures_total", "Rounds of the silence check that were rolled back")
 
@@ -49,17 +51,16 @@ async def find_continuous_flow(
             if flow.ended_at_s is not None:
                 ended[finding.meter_id] = alerts.Ended(finding.meter_id, CONTINUOUS_FLOW, flow.ended_at_s)
     await alerts.raise_or_update(connection, list(newest.values()))
-    for row in await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meter_id).tolist()):
-        end_s = _first_rest(hours, meter_id, *row)
-        if end_s is not None:
-            ended[row[0]] = alerts.Ended(row[0], CONTINUOUS_FLOW, end_s)
+    lasting = await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meter_id).tolist())
+    ended.update((end.meter_id, end) for end in _ended(hours, meter_id, dict(map(tuple, lasting))))
     await alerts.end(connection, list(ended.values()))
 
 
-def _first_rest(hours: rules.Hours, meter_id: Ints, of_meter: int, after_s: int) -> int | None:
-    segments = np.unique(hours.segment[np.isin(hours.meter, np.flatnonzero(meter_id == of_meter))])
-    ends = (rules.first_without_flow(hours, int(segment), after_s) for segment in segments)
-    return min((end_s for end_s in ends if end_s is not None), default=None)
+def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int]) -> Iterator[alerts.Ended]:
+    """Which lasting alerts (meter → last seen) found an hour without flow since."""
+    after_s = np.array([last_seen_s.get(meter, NEVER_S) for meter in meter_id.tolist()], np.int64)
+    for at, end_s in rules.first_rests(hours, after_s).items():
+        yield alerts.Ended(int(meter_id[at]), CONTINUOUS_FLOW, end_s)
 
 
 def _finding(flow: rules.ContinuousFlow, meter_id: int, threshold_ml_h: int, q3_l_h: int) -> alerts.Finding:
