@@ -10,7 +10,7 @@ import hmac
 import secrets
 import time
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from api.accounts import SECRET_BYTES, TOKEN_PREFIX, create_token, hash_of, set_password
 from api.audit import audit
@@ -37,6 +37,7 @@ MAX_CREDENTIAL_CHARACTERS = 128
 MAX_SESSIONS_PER_LOGIN = 50
 TOUCH_AFTER_S = 60.0
 
+THROTTLE_ENTRIES = Gauge("nbwater_api_login_failures_entries", "Logins and addresses with failed logins in memory")
 LOGINS = Counter("nbwater_api_logins_total", "Login attempts by result", ["result"])
 
 
@@ -89,9 +90,10 @@ class Auth:
             raise ThrottledError(wait_s)
         # Counted as failed until it succeeded: tries that run at the same time are throttled too.
         self._throttle.failed(login, address, time.monotonic())
-        known = login.isprintable()
-        stored = await self._read.value("SELECT password_hash FROM users WHERE login = $1 AND enabled", login) \
-            if known else None  # fmt: skip
+        THROTTLE_ENTRIES.set(len(self._throttle))
+        stored: str | None = None
+        if login.isprintable():
+            stored = await self._read.value("SELECT password_hash FROM users WHERE login = $1 AND enabled", login)
         if not await password_matches(stored, password):
             LOGINS.labels("refused").inc()
             raise CredentialsError("login or password is wrong")

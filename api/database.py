@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import asyncpg
+from prometheus_client import Counter
 
 from metering.errors import RequestError, SchemaError, StartError, UnavailableError
 from metering.schema_version import SCHEMA_VERSION
@@ -32,6 +33,8 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
 )
 
+AWAY = Counter("nbwater_api_database_away_total", "Queries that the database did not answer, or not in time")
+
 Row = TypeVar("Row")
 
 
@@ -40,6 +43,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
+        AWAY.inc()
         raise UnavailableError(f"the database is away or too slow: {type(error).__name__}") from error
     except asyncpg.DataError as error:
         raise RequestError("a value is not one the database can hold") from error

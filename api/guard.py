@@ -6,6 +6,7 @@ checked by the routes, which know what they do. NiceGUI's websocket passes here 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +22,7 @@ from metering.settings import ApiSettings
 
 COOKIE = "nbwater_session"
 MAX_BODY_BYTES = 1024 * 1024
+SESSION_CHECK_S = 20.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS = frozenset({"/login", "/healthz", "/readyz", "/metrics", "/favicon.ico", "/api/v1/session"})
 """Reached without credentials. /metrics and /api/v1/session check themselves."""
@@ -58,6 +60,8 @@ class Guard:
         scope.setdefault("state", {})["principal"] = None
         refusal = await self._refusal(scope)
         if refusal is None:
+            if scope["type"] == "websocket":
+                receive = self._while_logged_in(scope, receive)
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
@@ -112,6 +116,26 @@ class Guard:
         if self._settings.behind_tls_proxy:
             hosts.add(connection.headers.get("x-forwarded-host", "").lower())
         return hosts - {""}
+
+    def _while_logged_in(self, scope: Scope, receive: Receive) -> Receive:
+        """A websocket ends with its session: looked up again now and then, as messages (pings at least) come in."""
+        checked_s = time.monotonic()
+
+        async def checked() -> Message:
+            nonlocal checked_s
+            message = await receive()
+            if time.monotonic() - checked_s < SESSION_CHECK_S:
+                return message
+            checked_s = time.monotonic()
+            try:
+                principal = await self._identify(HTTPConnection(scope))
+            except UnavailableError:
+                return message
+            return (
+                message if principal == scope["state"]["principal"] else {"type": "websocket.disconnect", "code": 1008}
+            )
+
+        return checked
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
         is_api = scope["path"].startswith("/api/")

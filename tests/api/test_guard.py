@@ -6,13 +6,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from api.accounts import create_user
 from api.auth import Role
 from api.context import PageContext
 from api.database import WritePool
-from api.guard import COOKIE
+from api.guard import COOKIE, Guard
 from api.routes import accounting, alerts, health, meters, people, session
 from tests.api.conftest import ORIGIN, PASSWORD, Seed, client_of, token_for
 
@@ -135,6 +135,32 @@ async def websocket_refused(app: FastAPI, headers: dict[str, str]) -> bool:
         "subprotocols": [], "scheme": "ws", "server": ("testserver", 80), "client": ("127.0.0.1", 1), "root_path": "",
     }, receive, send)  # fmt: skip
     return sent[0].get("code") == 1008
+
+
+async def test_a_websocket_ends_with_its_session(context: PageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.guard.SESSION_CHECK_S", 0.0)
+    got: list[Message] = []
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        got.append(await receive())
+        await context.auth.logout(session_token)
+        got.append(await receive())
+
+    async def receive() -> Message:
+        return {"type": "websocket.receive", "text": "2"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    session_token = await context.auth.verify_login("admin", PASSWORD, "127.0.0.1")
+    headers = [
+        (b"host", b"testserver"),
+        (b"origin", ORIGIN.encode()),
+        (b"cookie", f"{COOKIE}={session_token}".encode()),
+    ]
+    scope = {"type": "websocket", "path": "/_nicegui_ws/socket.io/", "query_string": b"", "headers": headers}
+    await Guard(page, context.auth, context.settings)(scope, receive, send)
+    assert [message["type"] for message in got] == ["websocket.receive", "websocket.disconnect"]
 
 
 @pytest.mark.parametrize(
