@@ -35,29 +35,29 @@ class RepeatMemory:
 
     def recalls(self, key: tuple[str, int, bytes], now: float) -> bool:
         """Whether this content was remembered within the lifetime."""
-        fingerprint, check = hash(key) & _U64, zlib.crc32(key[2])
-        second = self._second(now)
+        fingerprint = hash(key) & _U64
         first = (fingerprint & self._sets_mask) * _WAYS
-        for slot in range(first, first + _WAYS):
-            if self._prints[slot] == fingerprint:
-                stamp = self._stamps[slot]
-                if stamp >> 32 == check and second - (stamp & 0xFFFF_FFFF) < self._lifetime_s:
-                    return True
-        return False
+        prints = self._prints[first : first + _WAYS]
+        if fingerprint not in prints:
+            return False
+        check, second = zlib.crc32(key[2]), self._second(now)
+        return any(
+            known == fingerprint and stamp >> 32 == check and second - (stamp & 0xFFFF_FFFF) < self._lifetime_s
+            for known, stamp in zip(prints, self._stamps[first : first + _WAYS], strict=True)
+        )
 
     def remember(self, key: tuple[str, int, bytes], now: float) -> None:
         """Take (device, content format, payload) into the memory, over the oldest entry of its set."""
         fingerprint, check = hash(key) & _U64, zlib.crc32(key[2])
         second = self._second(now)
         first = (fingerprint & self._sets_mask) * _WAYS
-        slot = min(range(first, first + _WAYS), key=self._age_order)
-        if second - (self._stamps[slot] & 0xFFFF_FFFF) < self._lifetime_s:
+        seconds = [stamp & 0xFFFF_FFFF for stamp in self._stamps[first : first + _WAYS]]
+        oldest = min(seconds)
+        slot = first + seconds.index(oldest)
+        if second - oldest < self._lifetime_s:
             self.evictions += 1
         self._prints[slot] = fingerprint
         self._stamps[slot] = check << 32 | second
-
-    def _age_order(self, slot: int) -> int:
-        return self._stamps[slot] & 0xFFFF_FFFF
 
     def _second(self, now: float) -> int:
         """Seconds since the first use, ahead by one lifetime so that an empty slot (0) counts as expired."""
