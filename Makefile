@@ -23,22 +23,24 @@ help:
 
 # The runtime alone is enough for the demo and quicker to install.
 $(VENV)/.runtime: requirements.runtime.lock pyproject.toml | $(VENV)/.uv
-	umask 022 && $(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes -r requirements.runtime.lock
-	umask 022 && $(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps --editable .
-	touch $@
+	@echo "installing what runs"
+	@umask 022 && $(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes -r requirements.runtime.lock
+	@umask 022 && $(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps --editable .
+	@touch $@
 
 $(VENV)/.development: requirements.lock $(VENV)/.runtime
-	umask 022 && $(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes -r requirements.lock
-	touch $@
+	@echo "installing what development needs"
+	@umask 022 && $(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes -r requirements.lock
+	@touch $@
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "nbwater needs Python 3.11 or newer; name one with make PYTHON=python3.12" >&2; exit 1; }
 	@echo "making the environment in $(VENV) (once)"
-	umask 022 && $(PYTHON) -m venv $(VENV) \
+	@umask 022 && $(PYTHON) -m venv $(VENV) \
 	  || { echo "python3 cannot make environments: on Debian and Ubuntu apt install python3-venv" >&2; exit 1; }
-	umask 022 && $(RUN)/python -m pip install --quiet --disable-pip-version-check uv
-	touch $@
+	@umask 022 && $(RUN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
 
 demo: $(VENV)/.runtime
 	@exec $(RUN)/nbwater demo
