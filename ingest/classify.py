@@ -209,11 +209,12 @@ def _unusable(content: DecodedReport) -> str | None:
     """What in a decoder's result breaks its contract, or goes beyond what the database can hold."""
     if len(content.ts_s) != len(content.index_ml):
         return f"{len(content.ts_s)} times for {len(content.index_ml)} indices"
-    for numbers in (content.ts_s, content.index_ml):
+    untimed = [] if content.untimed_index_ml is None else [content.untimed_index_ml]
+    for numbers in (content.ts_s, content.index_ml, untimed):
+        if not set(map(type, numbers)) <= {int}:
+            return "a time or index that is no integer"
         if numbers and max(max(numbers), -min(numbers)) > INT64_MAX:
             return "a number beyond 64 bits"
-        if not all(type(number) is int for number in numbers):
-            return "a time or index that is no integer"
     return None
 
 

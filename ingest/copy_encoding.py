@@ -34,8 +34,11 @@ def encode_readings(
     ts_s: npt.NDArray[np.int64],
     kind: npt.NDArray[np.int16],
     index_ml: npt.NDArray[np.int64],
-) -> bytes:
-    """The whole COPY stream of these rows; columns as READING_COLUMNS. `ts_s` are Unix seconds."""
+) -> bytearray:
+    """The whole COPY stream of these rows; columns as READING_COLUMNS. `ts_s` are Unix seconds.
+
+    A bytearray because asyncpg takes bytes for the name of a file.
+    """
     rows = np.empty(len(meter_id), _ROW)
     rows["fields"] = 4
     rows["meter_id_length"] = rows["ts_length"] = rows["index_ml_length"] = 8
@@ -44,4 +47,4 @@ def encode_readings(
     rows["ts"] = (ts_s - POSTGRES_EPOCH_S) * 1_000_000
     rows["kind"] = kind
     rows["index_ml"] = index_ml
-    return _HEADER + rows.tobytes() + _TRAILER
+    return bytearray().join((_HEADER, rows.tobytes(), _TRAILER))

@@ -228,6 +228,8 @@ class Worker:
         except Exception as error:
             if _is_outage(error):
                 raise
+            log.warning("fast_write_failed", error=type(error).__name__, detail=str(error)[:500])
+            metrics.FAILURES.labels("fast_write").inc()
         try:
             return await self._transaction(lease, batch.prepared, after, careful=True), after
         except Exception as error:

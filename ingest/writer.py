@@ -7,7 +7,6 @@ way. Careful: `INSERT … ON CONFLICT DO NOTHING`, slower, for what COPY refused
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -153,9 +152,7 @@ async def copy_readings(connection: Any, table: ReadingTable, leaders: Int64s, n
         if days.min() != days.max():  # one chunk after the other
             rows = rows[np.argsort(days, kind="stable")]
         data = encode_readings(table.meter_id[rows], table.ts_s[rows], table.kind[rows], table.index_ml[rows])
-        await connection.copy_to_table(
-            "readings", source=io.BytesIO(data), columns=list(READING_COLUMNS), format="binary"
-        )
+        await connection.copy_to_table("readings", source=data, columns=list(READING_COLUMNS), format="binary")
     return existing, existing_ml
 
 

@@ -110,6 +110,19 @@ async def test_an_older_report_does_not_age_what_is_known_of_the_device(connecti
     assert tuple(row) == (3500, 2000)
 
 
+async def test_new_readings_go_by_copy_and_late_ones_too(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await install(connection, "1001")
+    pipeline = Pipeline(settings(), ZONE)
+    new, late = native(2, FIRST_S + DAY_S, [24, 25]), native(1, FIRST_S, [0, 1, 2])
+    assert await take(pipeline, connection, report("1001", new)) == [("stored", None, 2)]
+    assert await take(pipeline, connection, report("1001", late), report("1001", new)) == [
+        ("stored", None, 3), ("duplicate", "repeat", 0),
+    ]  # fmt: skip
+    assert await connection.fetchval("SELECT count(*) FROM readings") == 5
+    await connection.close()
+
+
 async def test_copy_that_meets_a_taken_key_changes_nothing(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     meter = await install(connection, "1001")

@@ -60,6 +60,19 @@ async def test_a_report_becomes_readings(js: JetStreamContext, pool: Any) -> Non
     assert await pool.fetchval("SELECT count(*) FROM raw_reports") == 1
 
 
+async def test_the_worker_writes_the_fast_way(js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def not_this_way(*_: object) -> None:
+        raise AssertionError("the careful way is for what COPY refused")
+
+    monkeypatch.setattr("ingest.writer.insert_readings", not_this_way)
+    await install(pool, "1001")
+    for seq in range(3):
+        last = await publish(js, report("1001", native(seq, FIRST_S + seq * HOUR_S, [seq])))
+    await take_all(pool, js, last)
+    assert (await accounts_hold(pool))["stored"] == 3
+    assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+
+
 async def test_a_worker_killed_between_commit_and_acknowledgement_stores_once(
     js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
