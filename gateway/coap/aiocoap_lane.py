@@ -7,6 +7,8 @@ the fast lane asks it, and the limit of the source's prefix, before aiocoap sees
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,8 @@ from metering.model import Door
 MAX_MESSAGES = 8192
 """Requests of the last 247 s that aiocoap remembers (at ~5 kB): 33 a second on average."""
 
+STOP_PATIENCE_S = 1.0
+STOP_POLL_S = 0.01
 WELL_KNOWN_CORE = (b".well-known", b"core")
 CORE_LINKS = b'</r>;rt="nbwater.report";ct="42 50 60"'
 """Short enough for AMPLIFICATION; the devices' own paths below /r are nobody else's business."""
@@ -165,6 +169,7 @@ class AiocoapLane:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         context = aiocoap.Context(loop=loop, serversite=self._site, loggername="aiocoap")
+        context.log.setLevel(logging.ERROR)  # its warnings are written by whoever sends odd datagrams
 
         async def interface(manager: MessageManager) -> SharedSocketInterface:
             self._interface = SharedSocketInterface(manager, context.log, loop)
@@ -174,7 +179,12 @@ class AiocoapLane:
         self._context = context
 
     async def stop(self) -> None:
-        if self._context is not None:
+        """Ends after requests whose outcome is known have their answer, or after STOP_PATIENCE_S."""
+        if self._context is not None and self._interface is not None:
+            working = self._interface.manager.token_manager.incoming_requests
+            give_up_at = time.monotonic() + STOP_PATIENCE_S
+            while working and time.monotonic() < give_up_at:  # noqa: ASYNC110 - aiocoap offers no event for it
+                await asyncio.sleep(STOP_POLL_S)
             await self._context.shutdown()
             self._context = self._interface = None
 

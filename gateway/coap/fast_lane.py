@@ -32,6 +32,7 @@ MAX_OPTION_BYTES = 512
 """Room for header, token and options above the payload; a datagram that needs more is cut and gets 4.13."""
 
 BLOCK_BYTES = 1024
+DEFECT_LOG_PAUSE_S = 10.0
 _ACK_BITS = coap.VERSION << 6 | coap.ACK << 4
 _NON_BITS = coap.VERSION << 6 | coap.NON << 4
 _log = structlog.get_logger()
@@ -85,6 +86,7 @@ class FastLane:
         self._hosts = Hosts()
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
+        self._next_defect_log = float("-inf")
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
     def start(self, slow: SlowLane | None = None) -> None:
@@ -116,9 +118,14 @@ class FastLane:
             try:
                 self._datagram(datagram, peer, now)
             except Exception:
-                # A defect met by one datagram must not close the port for all others.
-                self._counters.ignored["defect"] += 1
-                _log.exception("a datagram met a defect", datagram=datagram[:64].hex())
+                self._defect(datagram, now)
+
+    def _defect(self, datagram: bytes, now: float) -> None:
+        """A defect met by one datagram must not close the port for all others, nor fill the disk with its traces."""
+        self._counters.ignored["defect"] += 1
+        if now >= self._next_defect_log:
+            self._next_defect_log = now + DEFECT_LOG_PAUSE_S
+            _log.exception("a datagram met a defect", datagram=datagram[:64].hex())
 
     def _datagram(self, datagram: bytes, peer: Peer, now: float) -> None:
         parsed = coap.parse(datagram)
