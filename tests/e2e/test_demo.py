@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120
 
 
-async def test_a_town_lives_although_the_page_port_is_taken(tmp_path: Path) -> None:
+def test_a_town_lives_although_the_page_port_is_taken(tmp_path: Path) -> None:
     output = tmp_path / "out"
     with socket.create_server(("127.0.0.1", 0)) as neighbour:
         taken = neighbour.getsockname()[1]
@@ -33,7 +33,7 @@ async def test_a_town_lives_although_the_page_port_is_taken(tmp_path: Path) -> N
         with output.open("wb") as file:
             demo = subprocess.Popen([*command, "--days", "2"], stdout=file, stderr=file, env=environment, cwd=ROOT)
         try:
-            stored = await _stored(demo, tmp_path / "town")
+            stored = asyncio.run(_stored(demo, tmp_path / "town"))
             assert stored >= 5
             said = output.read_text()
             assert f"the page port {taken} is taken; using" in said
