@@ -11,7 +11,7 @@ from nicegui import ui
 
 from api.context import PageContext
 from api.pages import alerts, dead_letters, login, meter, meters, overview, preferences, theme
-from api.pages.frame import PLACES, register
+from api.pages.frame import NOWHERE, PLACES, not_found, register
 from api.pages.live import SharedAnswers
 from api.pages.rate_history import RateHistory
 
@@ -32,6 +32,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     register(context, answers, "/meters/{serial}", to_meters, meter.build)
     register(context, answers, "/alerts", to_alerts, alerts.build)
     register(context, answers, "/dead-letters", to_dead_letters, dead_letters.build)
+    register(context, answers, "/{path:path}", NOWHERE, not_found)
     _sample_while_serving(history)
     ui.run_with(
         app,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
-from fastapi import Request
+from fastapi import Request, Response
 from nicegui import ui
 
 from api.context import PageContext, principal_of
@@ -18,7 +18,8 @@ from api.pages.parts import Words, attributes, box, link
 from api.pages.preferences import is_dark, language_of
 from api.pages.visit import Visit
 from api.pages.wording import Language, Wording
-from metering.errors import UnavailableError
+from api.problems import of_error
+from metering.errors import NotFoundError, UnavailableError
 
 _log = structlog.get_logger()
 
@@ -42,13 +43,18 @@ PLACES = (
     Place("/alerts", "frame.alerts", "notifications"),
     Place("/dead-letters", "frame.dead_letters", "report_problem"),
 )
+NOWHERE = Place("", "frame.not_found", "")
+NOT_PAGES = ("/api/", "/_nicegui")
+"""Below these, programs ask: what is not there is said as a problem, not as a page."""
 
 
 def register(context: PageContext, answers: SharedAnswers, path: str, place: Place, build: Build) -> None:
     """Serves `build` at `path`, inside the frame. The guard of the application lets only people with a session by."""
 
     @ui.page(path, response_timeout=RESPONSE_TIMEOUT_S)
-    async def shown(request: Request) -> None:
+    async def shown(request: Request) -> Response | None:
+        if place is NOWHERE and request.url.path.startswith(NOT_PAGES):
+            return of_error(NotFoundError(f"there is nothing at {request.url.path}"))
         visit = _enter(context, answers, request)
         with _framed(visit, place):
             try:
@@ -56,6 +62,7 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
             except UnavailableError as error:
                 _log.warning("page_data_failed", path=request.url.path, error=str(error))
                 attributes(Words(visit.say("frame.data_failed_first"), "nb-banner"), {"role": "alert"})
+        return None
 
 
 async def not_found(visit: Visit) -> None:

@@ -188,7 +188,7 @@ async def test_an_empty_platform_says_what_to_do(empty_site: Site, visitors: Vis
     await visitor.log_in()
     for path, word in (
         ("/", "nbwater meters import"), ("/meters", "nbwater simulate town"), ("/alerts", "平台会在"),
-        ("/dead-letters", "没有异常报文"), ("/meters/404", "没有表号为 404 的水表"),
+        ("/dead-letters", "没有异常报文"), ("/meters/404", "没有表号为 404 的水表"), ("/nowhere", "没有这个页面"),
     ):  # fmt: skip
         await visitor.page.goto(empty_site.base + path)
         await visitor.page.get_by_text(word).first.wait_for()

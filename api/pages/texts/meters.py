@@ -22,7 +22,6 @@ METERS: dict[str, Text] = {
     "meters.signal": Text("信号", "Signal"),
     "meters.alerts": Text("告警", "Alerts"),
     "meters.alert_count": Text("{count} 条告警", "{count} open"),
-    "meters.count": Text("共 {count} 只", "{count} meters"),
     "meters.shown": Text("本页 {count} 只", "{count} on this page"),
     "meters.empty": Text(
         "还没有水表。用 nbwater meters import 文件.csv 导入，或用 nbwater simulate town 生成一个模拟小镇。",
@@ -30,6 +29,5 @@ METERS: dict[str, Text] = {
         "nbwater simulate town",
     ),
     "meters.none_found": Text("没有符合条件的水表。请放宽筛选条件。", "No meter matches. Widen the filter."),
-    "meters.clear": Text("清除筛选", "Clear the filter"),
     "meters.never": Text("从未", "never"),
 }

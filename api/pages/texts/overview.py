@@ -55,7 +55,6 @@ OVERVIEW: dict[str, Text] = {
     ),
     "overview.whole_days": Text("已完整结算", "settled in full"),
     "overview.running_days": Text("部分水表未完整", "some meters not complete yet"),
-    "overview.recounted": Text("逐条复核 {count}", "recounted {count}"),
     "overview.no_consumption": Text(
         "还没有结算的日用水量，收到两次读数后自动出现。",
         "No day is settled yet; days appear by themselves once a meter has sent two readings.",

@@ -52,5 +52,4 @@ VALUES: dict[str, Text] = {
     "unit.minutes_ago": Text("{count} 分钟前", "{count} min ago"),
     "unit.hours_ago": Text("{count} 小时前", "{count} h ago"),
     "unit.days_ago": Text("{count} 天前", "{count} d ago"),
-    "unit.hours": Text("{count} 小时", "{count} h"),
 }
