@@ -27,6 +27,7 @@ from simulators.target import Target
 from simulators.town import Show, Town, TownCounts, TownOptions
 
 NOT_RECONCILED = 2
+FORMATS = [str(one) for one in Recorded]
 T = TypeVar("T")
 console = Console(stderr=True)
 
@@ -154,7 +155,9 @@ async def _live_town(target: Target, options: TownOptions, show: Show) -> TownCo
 
 @simulate.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--format", "format_name", type=click.Choice([*Recorded]), default="cbor", show_default=True)
+@click.option(
+    "--format", "format_name", type=click.Choice([one.value for one in Recorded]), default="cbor", show_default=True
+)
 @click.option("--timezone", default="Asia/Shanghai", show_default=True,
               help="Time zone of the file's times, which know no summer time.")  # fmt: skip
 @click.option("--check/--no-check", default=False, help="Recompute everything from the file and compare.")

@@ -21,7 +21,9 @@ from metering.model import ContentFormat
 
 CJT188_ZONE = timezone(timedelta(hours=8))
 """Clocks of CJ/T 188 meters show China's time, which has no daylight saving time."""
-DIRECT_BLOCK_INTERVAL_S = 3600
+SINGLE_READING_INTERVAL_S = 3600
+MAX_BLOCK_INTERVAL_S = 12 * 3600
+"""Readings further apart do not share a block: they are a gap, not a spacing."""
 MAX_DATAGRAM_PAYLOAD = 1024
 COLD_WATER = 0x10
 READ_ANSWER = 0x81
@@ -54,7 +56,9 @@ def blocks_of(readings: Sequence[tuple[int, int]]) -> list[Block]:
     at = 0
     while at < len(readings):
         ts, index = readings[at]
-        interval = readings[at + 1][0] - ts if at + 1 < len(readings) else DIRECT_BLOCK_INTERVAL_S
+        interval = readings[at + 1][0] - ts if at + 1 < len(readings) else SINGLE_READING_INTERVAL_S
+        if interval > MAX_BLOCK_INTERVAL_S:
+            interval = SINGLE_READING_INTERVAL_S
         deltas: list[int] = []
         at += 1
         while at < len(readings) and readings[at][0] - readings[at - 1][0] == interval:
