@@ -46,6 +46,7 @@ PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
 )
 """Key, least and greatest value that can be true: the width of a counter, the physics of a radio or a sensor."""
 
+_KNOWN_KEYS = frozenset(range(len(NAMES)))
 _VALVES = (Valve.OPEN, Valve.CLOSED, Valve.FAULT)
 
 
@@ -58,7 +59,7 @@ def report(fields: dict[Any, Any], received_at_s: int) -> DecodedReport:
     known = _state_fields(fields, received_at_s, extra)
     if (results := fields.get(13)) is not None:
         extra["results"] = plain(results[:MAX_RESULTS] if isinstance(results, list) else results)
-    if len(fields) != sum(map(fields.__contains__, range(len(NAMES)))):
+    if not _KNOWN_KEYS.issuperset(fields):
         _keep_unknown(fields, extra)
     valve = known[9]
     return DecodedReport(
@@ -102,8 +103,6 @@ def _readings(blocks: Any, scale: Any, received_at_s: int) -> tuple[list[int], l
     for block in blocks:
         if _append(block, unit_ml, latest_s, ts_s, index_ml) < DAY_S:
             kind = ReadingKind.HOURLY
-    if index_ml and (min(index_ml) < 0 or max(index_ml) > MAX_INDEX_ML):
-        raise DecodeError("index_range", "an index is negative or beyond any register")
     return ts_s, index_ml, kind
 
 
@@ -112,7 +111,8 @@ def _append(block: Any, unit_ml: int, latest_s: int, ts_s: list[int], index_ml: 
     try:
         t0, interval_s, index0, deltas = block
         steps = len(deltas)
-        integers = type(deltas) is list and type(t0) is type(interval_s) is type(index0) is type(sum(deltas)) is int
+        total = sum(deltas)
+        integers = type(deltas) is list and type(t0) is type(interval_s) is type(index0) is type(total) is int
     except (TypeError, ValueError):
         integers = False
     if not integers:
@@ -124,8 +124,13 @@ def _append(block: Any, unit_ml: int, latest_s: int, ts_s: list[int], index_ml: 
     last_s = t0 + interval_s * steps
     if t0 < EARLIEST_S or last_s > latest_s:
         raise DecodeError("time_range", "a reading is before 2010 or more than a day after it was received")
+    index = [reading * unit_ml for reading in accumulate(deltas, initial=index0)]
+    rising = not steps or min(deltas) >= 0
+    low, high = (index[0], index[-1]) if rising else (min(index), max(index))
+    if low < 0 or high > MAX_INDEX_ML:
+        raise DecodeError("index_range", "an index is negative or beyond any register")
     ts_s.extend(range(t0, last_s + 1, interval_s) if steps else (t0,))
-    index_ml.extend([index * unit_ml for index in accumulate(deltas, initial=index0)])
+    index_ml.extend(index)
     return int(interval_s)
 
 

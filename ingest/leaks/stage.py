@@ -19,6 +19,8 @@ from . import alerts, rules
 CONTINUOUS_FLOW = "continuous_flow"
 SILENT = "silent"
 SILENCE_EVERY_S = 60.0
+CATCH_UP_S = 60.0
+"""Ingest has so long after its start to take the first reports of a backlog before anyone is called silent."""
 MAX_SILENT = 5_000
 """Silence alerts raised or ended in one transaction; a failed network must not make one of a million rows."""
 MAX_ROUNDS = 20
@@ -85,13 +87,18 @@ def _finding(flow: rules.ContinuousFlow, meter_id: int, threshold_ml_h: int, q3_
 
 
 _SILENT_METERS = """
+WITH clock AS (
+    SELECT CASE WHEN max(last_report_at) > now() - make_interval(secs => $1)
+                THEN max(last_report_at) ELSE now() END AS heard
+    FROM device_latest
+)
 SELECT i.meter_id, ceil(extract(epoch FROM COALESCE(l.last_report_at, i.valid_from)))::bigint,
        l.last_report_at IS NOT NULL, floor(extract(epoch FROM now()))::bigint
-FROM installations i
+FROM clock, installations i
 JOIN devices d USING (device_id)
 LEFT JOIN device_latest l USING (device_id)
 WHERE i.valid_to IS NULL AND d.enabled
-  AND COALESCE(l.last_report_at, i.valid_from) < now() - make_interval(secs => $1)
+  AND COALESCE(l.last_report_at, i.valid_from) < clock.heard - make_interval(secs => $1)
   AND i.valid_from < now() - make_interval(secs => $1)
   AND NOT EXISTS (
       SELECT FROM alerts a
@@ -113,7 +120,9 @@ LIMIT $3"""
 class SilenceStage:
     """Raises an alert for each installed, enabled meter that was not heard for `silence_after_h`; ends it when it was.
 
-    By receive time. One that never reported is given the same time from its installation on. Runs until cancelled.
+    By receive time, counted to the newest report of any meter: while ingest catches up after an outage, or nothing comes
+    in for hours, no single meter is to blame. When nobody was heard for that long, all are silent. A meter that never
+    reported is given the same time from its installation on. Runs until cancelled.
     """
 
     def __init__(self, pool: asyncpg.Pool, settings: IngestSettings) -> None:
@@ -121,6 +130,7 @@ class SilenceStage:
         self._log = structlog.get_logger().bind(stage="silence")
 
     async def run(self) -> None:
+        await asyncio.sleep(CATCH_UP_S)
         while True:
             try:
                 for _ in range(MAX_ROUNDS):

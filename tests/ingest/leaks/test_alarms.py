@@ -165,3 +165,15 @@ async def test_who_never_reported_has_time_from_installation(pool):
     assert not await alerts_of(pool, disabled)
     (alert,) = await alerts_of(pool, old)
     assert json.loads(alert["evidence"])["last_report_at"] is None
+
+
+async def test_while_ingest_catches_up_nobody_is_silent(pool):
+    meter_id, device_id = await add_meter(pool, "1", now() - timedelta(days=9))
+    _, other = await add_meter(pool, "2", now() - timedelta(days=9))
+    await heard(pool, device_id, 40)
+    await heard(pool, other, 20)
+    await SilenceStage(pool, IngestSettings()).check()
+    assert not await alerts_of(pool, meter_id)
+    await heard(pool, other, 10)
+    await SilenceStage(pool, IngestSettings()).check()
+    assert len(await alerts_of(pool, meter_id)) == 1
