@@ -10,6 +10,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from ingest.classify import Prepared, prepare_reports
+from ingest.dead_letters import Replayed, replay
 from ingest.pipeline import Pipeline
 from metering.clock import now_us
 from metering.envelope import Report
@@ -108,6 +109,16 @@ async def test_an_older_report_does_not_age_what_is_known_of_the_device(connecti
     await take(pipeline, connection, older)
     row = await connection.fetchrow("SELECT battery_mv, last_index_ml FROM device_latest")
     assert tuple(row) == (3500, 2000)
+
+
+async def test_a_dead_letter_is_replayed(connection: Any, any_database_url: str) -> None:
+    await take(Pipeline(settings(), ZONE, use_copy=False), connection, report("1001", native(1, FIRST_S, [1, 2])))
+    await install(connection, "1001")
+    await connection.close()
+    async with asyncpg.create_pool(any_database_url, min_size=1, max_size=1) as pool:
+        assert await replay(pool, settings(), ZONE) == Replayed(stored=1)
+        assert (await accounts_hold(pool))["stored"] == 1
+        assert await pool.fetchval("SELECT count(*) FROM readings") == 2
 
 
 async def test_new_readings_go_by_copy_and_late_ones_too(database_url: str) -> None:

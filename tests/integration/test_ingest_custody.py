@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import nats.errors
 import pytest
 from nats.js import JetStreamContext
 
+from deploy.embedded.nats import USERS, NatsServer
+from metering.stream_connection import connect
 from metering.streams import StreamSizes, ensure
 from tests.integration.ingest_town import (
     FIRST_S,
@@ -237,3 +242,27 @@ async def test_a_database_that_is_away_is_waited_for(js: JetStreamContext, pool:
         await watermark_reaches(pool, 20)
     assert await pool.fetchval("SELECT count(*) FROM readings") == 20
     assert (await accounts_hold(pool))["stored"] == 20
+
+
+async def test_a_stream_that_is_killed_is_waited_for(pool: Any, tmp_path: Path) -> None:
+    await install(pool, "1001")
+    server = NatsServer(tmp_path, dict.fromkeys(USERS, "x"))
+    server.start()
+    client = await connect(server.url, "test")
+    js = client.jetstream()
+    await ensure(js, StreamSizes(1 << 26, registry_max_bytes=1 << 26))
+    async with running(new_worker(pool, js)):
+        await watermark_reaches(pool, await publish(js, report("1001", native(1, FIRST_S, [1]))))
+        server.kill()
+        server.start()
+
+        async def published() -> int:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                return await publish(js, report("1001", native(2, FIRST_S + HOUR_S, [2])))
+            return 0
+
+        await watermark_reaches(pool, await until(published, "the stream"))
+    await client.close()
+    server.stop()
+    assert await pool.fetchval("SELECT count(*) FROM readings") == 2
+    await accounts_hold(pool)
