@@ -120,9 +120,9 @@ LIMIT $3"""
 class SilenceStage:
     """Raises an alert for each installed, enabled meter that was not heard for `silence_after_h`; ends it when it was.
 
-    By receive time, counted to the newest report of any meter: while ingest catches up after an outage, or nothing comes
-    in for hours, no single meter is to blame. When nobody was heard for that long, all are silent. A meter that never
-    reported is given the same time from its installation on. Runs until cancelled.
+    By receive time, counted to the newest report of any meter: while ingest catches up after an outage, or nothing
+    comes in for hours, no single meter is to blame. When nobody was heard for that long, all are silent. A meter that
+    never reported is given the same time from its installation on. Runs until cancelled.
     """
 
     def __init__(self, pool: asyncpg.Pool, settings: IngestSettings) -> None:

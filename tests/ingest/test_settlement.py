@@ -1,5 +1,6 @@
 """Settlement on a real database: days telescope, whatever the order in which readings came."""
 
+import asyncio
 import json
 import random
 from datetime import UTC, date, datetime
@@ -212,6 +213,27 @@ async def test_a_resolved_leak_is_raised_again_by_fresh_evidence_only(pool):
     await store(pool, meter_id, readings[60:])
     await settle(pool)
     assert await pool.fetchval("SELECT count(*) FROM alerts WHERE state = 'open'") == 0
+
+
+async def test_runs_until_cancelled_and_survives_a_failed_batch(database_url):
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
+    (meter_id,) = await add_meters(pool, 1)
+    await pool.execute("ALTER TABLE settled_days RENAME TO elsewhere")
+    await store(pool, meter_id, hourly(30))
+    failures = settlement.FAILURES._value.get()
+    task = asyncio.create_task(SettlementStage(pool, IngestSettings(settle_every_s=0.01), ZONE).run())
+    async with asyncio.timeout(20):
+        while settlement.FAILURES._value.get() == failures:
+            await asyncio.sleep(0.01)
+        assert await pool.fetchval("SELECT count(*) FROM touched_spans") == 1
+        await pool.execute("ALTER TABLE elsewhere RENAME TO settled_days")
+        while await pool.fetchval("SELECT count(*) FROM touched_spans"):
+            await asyncio.sleep(0.01)
+    assert len(await days_of(pool, meter_id)) == 2
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await pool.close()
 
 
 def test_near_spans_are_settled_as_one():
