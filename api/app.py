@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from api import problems
 from api.context import PageContext
 from api.guard import Guard
-from api.metrics import Measured
+from api.metrics import REST_PREFIX, Measured
 from api.routes import accounting, alerts, health, meters, people, session
 from api.routes.asking import give
-
-API = "/api/v1"
 
 _DESCRIPTION = """\
 Reads meters, readings, consumption, alerts and the accounting of reports; takes what people decide about alerts.
@@ -31,6 +30,10 @@ _TAGS = [
 ]
 
 
+_BEARER = HTTPBearer(auto_error=False, description="`nbw_…`; browsers use the session cookie instead")
+"""Only described here: the guard is who checks."""
+
+
 def create_app(context: PageContext) -> FastAPI:
     """The application without pages; `api.pages.mount` adds those."""
     app = FastAPI(
@@ -38,7 +41,7 @@ def create_app(context: PageContext) -> FastAPI:
         version="1",
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
-        openapi_url=f"{API}/openapi.json",
+        openapi_url=f"{REST_PREFIX}/openapi.json",
         docs_url=None,  # FastAPI's page loads its scripts from the internet
         redoc_url=None,
         responses={
@@ -48,7 +51,7 @@ def create_app(context: PageContext) -> FastAPI:
     give(app, context)
     problems.install(app)
     for rest in (meters.router, alerts.router, accounting.router, session.rest, people.router):
-        app.include_router(rest, prefix=API)
+        app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])
     app.include_router(session.forms)
     app.include_router(health.router)
     app.add_middleware(Guard, auth=context.auth, settings=context.settings)

@@ -13,6 +13,7 @@ SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
 )  # fmt: skip
 OPEN = Gauge("nbwater_api_open_requests", "Requests being answered, websockets included")
+REST_PREFIX = "/api/v1"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -38,7 +39,14 @@ class Measured:
         with OPEN.track_inprogress():
             await self._app(scope, receive, noting)
         if scope["type"] == "http":
-            route = getattr(scope.get("route"), "path", "") or "other"
+            route = _route_of(scope)
             method = scope["method"] if scope["method"] in _METHODS else "other"
             REQUESTS.labels(method, route, status).inc()
             SECONDS.labels(route).observe(time.perf_counter() - started)
+
+
+def _route_of(scope: Scope) -> str:
+    """The template of the route that answered; FastAPI leaves out the prefix its router was included with."""
+    template: str = getattr(scope.get("route"), "path", "") or "other"
+    rest = scope["path"].startswith(f"{REST_PREFIX}/") and template.startswith("/")
+    return f"{REST_PREFIX}{template.removeprefix(REST_PREFIX)}" if rest else template

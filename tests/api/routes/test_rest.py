@@ -159,7 +159,12 @@ async def test_health(stranger: httpx.AsyncClient, database_url: str) -> None:
     await connection.close()
     answer = await stranger.get("/readyz")
     assert (answer.status_code, answer.json()["ready"]) == (503, False)
-    assert b"nbwater_api_requests_total" in (await stranger.get("/metrics")).content
+
+
+async def test_requests_are_measured_by_route(viewer: httpx.AsyncClient) -> None:
+    await viewer.get(ONE)
+    text = (await viewer.get("/metrics")).text
+    assert 'nbwater_api_requests_total{method="GET",route="/api/v1/meters/{serial}",status="200"}' in text
 
 
 async def test_tokens_and_users(administrator: httpx.AsyncClient, app: object) -> None:
