@@ -223,11 +223,11 @@ async def test_runs_until_cancelled_and_survives_a_failed_batch(database_url):
     failures = settlement.FAILURES._value.get()
     task = asyncio.create_task(SettlementStage(pool, IngestSettings(settle_every_s=0.01), ZONE).run())
     async with asyncio.timeout(20):
-        while settlement.FAILURES._value.get() == failures:
+        while settlement.FAILURES._value.get() == failures:  # noqa: ASYNC110 - polls a counter
             await asyncio.sleep(0.01)
         assert await pool.fetchval("SELECT count(*) FROM touched_spans") == 1
         await pool.execute("ALTER TABLE elsewhere RENAME TO settled_days")
-        while await pool.fetchval("SELECT count(*) FROM touched_spans"):
+        while await pool.fetchval("SELECT count(*) FROM touched_spans"):  # noqa: ASYNC110 - polls the database
             await asyncio.sleep(0.01)
     assert len(await days_of(pool, meter_id)) == 2
     task.cancel()
