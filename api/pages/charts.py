@@ -19,8 +19,6 @@ QUALITY_PATTERNS: Mapping[str, Options] = {
 WHOLE_COLOUR = "#0072B2"
 RUNNING_COLOUR = "#56B4E9"
 RUNNING_PATTERN: Mapping[str, Any] = {"symbol": "rect", "dashArrayX": [1, 0], "dashArrayY": [2, 5], "rotation": 0.785}
-RATE_COLOUR = "#0072B2"
-INDEX_COLOUR = "#0072B2"
 FONT = 'system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", sans-serif'
 
 
@@ -91,7 +89,7 @@ def rate(labels: Sequence[str], rates: Sequence[float], unit: str, look: Look) -
             "type": "line",
             "data": [round(value, 2) for value in rates],
             "showSymbol": len(rates) < 3,
-            "color": RATE_COLOUR,
+            "color": _stroke(look.dark),
             "areaStyle": {"opacity": 0.16},
             "lineStyle": {"width": 1.5},
         }
@@ -115,7 +113,7 @@ def index(points: Sequence[tuple[int, int]], look: Look) -> Options:
             "type": "line",
             "data": [[at_ms, round(index_ml / 1_000_000, 6)] for at_ms, index_ml in points],
             "showSymbol": len(points) < 3,
-            "color": INDEX_COLOUR,
+            "color": _stroke(look.dark),
             "lineStyle": {"width": 1.5},
             "sampling": "lttb",
         }
@@ -148,6 +146,10 @@ def _frame(labels: Sequence[str], unit: str, look: Look) -> Options:
         },
         "series": [],
     }
+
+
+def _stroke(dark: bool) -> str:
+    return RUNNING_COLOUR if dark else WHOLE_COLOUR
 
 
 def _ink(dark: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from api.pages import grades, parts
 from api.pages.grades import Grade
 from api.pages.parts import Words
@@ -12,12 +14,14 @@ from metering.alarms import names
 
 VALVE_TONES: dict[int, parts.Tone] = {0: "good", 1: "fair", 2: "poor"}
 ECL_MAX = 2
+UNKNOWN_SINCE = datetime(1971, 1, 1, tzinfo=UTC)
+"""A meter imported without its date of installation counts as installed since 1970, so that no reading is lost."""
 
 
 def identity(visit: Visit, detail: MeterDetail) -> None:
     say, meter, facts = visit.say, detail.meter, detail.facts
     here = next((row for row in detail.installations if row.valid_to is None), None)
-    zone = f"{meter.zone_name} ({meter.zone_code})" if meter.zone_code else DASH
+    zone = parts.named(meter.zone_name, meter.zone_code) or DASH
     rows = [
         (say("meter.serial"), meter.serial),
         (say("meter.imei"), meter.imei or DASH),
@@ -25,7 +29,7 @@ def identity(visit: Visit, detail: MeterDetail) -> None:
         (say("meter.size"), f"DN{meter.dn_mm} / {facts.q3_l_h / 1000:g} m³/h"),
         (say("meter.address"), meter.address or DASH),
         (say("meter.zone"), zone),
-        (say("meter.installed"), say.day(here.valid_from) if here else DASH),
+        (say("meter.installed"), say.day(here.valid_from) if here and here.valid_from > UNKNOWN_SINCE else DASH),
         (say("meter.use_class"), say.value("use", facts.use_class)),
     ]
     if facts.customer:

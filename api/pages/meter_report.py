@@ -30,6 +30,8 @@ def draw(visit: Visit, report: ReportRow, opened: set[str]) -> None:
                 say.value("authentication", report.authentication),
                 "fair" if report.authentication == "claimed" else "good",
             )
+            if report.reason:
+                Words(_reason(visit, report.reason), "nb-small", "span")
             Words(f"{say('meter.report_readings')} {report.readings_stored} / {report.readings}", "nb-muted", "span")
         with body:
             Words(say("meter.report_decoded"), "nb-muted nb-small")

@@ -56,7 +56,7 @@ async def build(visit: Visit) -> None:
     with box("nb-filters", "search"):
         listing.search("search", say("meters.search"))
         if zones:
-            listing.select("zone", say("meters.zone"), {zone.code: f"{zone.name} ({zone.code})" for zone in zones})
+            listing.select("zone", say("meters.zone"), {zone.code: parts.named(zone.name, zone.code) for zone in zones})
         names = {str(state): say(f"meters.state.{state}") for state in MeterState}
         listing.select("state", say("meters.state"), {**names, WITH_ALERT: say("meters.state.alert")})
     with box("nb-card"):

@@ -43,7 +43,7 @@ async def build(visit: Visit, history: RateHistory) -> None:
             rate_chart = place()
         with card(say("overview.consumption_chart")):
             days_chart = place()
-    with box("nb-halves"):
+    with box("nb-thirds"):
         with card(say("overview.accounting"), say("overview.accounting_identity")):
             accounts = place()
         with card(say("overview.latest_alerts")):

@@ -76,6 +76,11 @@ def meter_path(serial: str) -> str:
     return f"/meters/{quote(serial, safe='')}"
 
 
+def named(name: str | None, code: str | None) -> str:
+    """A name with its code, unless they say the same."""
+    return f"{name} ({code})" if name and code and name != code else name or code or ""
+
+
 def tag(text: str, tone: Tone = "") -> Element:
     """A word in a colour."""
     return Words(text, f"nb-tag {tone}", "span")
