@@ -21,7 +21,13 @@ from nats.js.errors import ObjectNotFoundError
 from gateway.devices import Devices
 from gateway.link import StreamLink
 from metering.errors import EnvelopeError
-from metering.registry import FEED_POSITION_HEADER, SNAPSHOT_OBJECT, RegistryEntry, decode_entries
+from metering.registry import (
+    FEED_CREATED_HEADER,
+    FEED_POSITION_HEADER,
+    SNAPSHOT_OBJECT,
+    RegistryEntry,
+    decode_entries,
+)
 from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET
 
 RETRY_PAUSE_S = 1.0
@@ -46,6 +52,7 @@ class RegistryMirror:
     def __init__(self, link: StreamLink, devices: Devices) -> None:
         self._link, self._devices = link, devices
         self.position = 0
+        self._feed_created = ""
         self.lag = 0
         """Messages of the feed not applied yet, as last seen."""
         self.snapshots = 0
@@ -87,7 +94,7 @@ class RegistryMirror:
             if count % ENTRIES_PER_TURN == 0:
                 await asyncio.sleep(0)
         self._devices.keep_only(seen)
-        self.position = position
+        self.position, self._feed_created = position, (info.headers or {}).get(FEED_CREATED_HEADER, "")
         self.snapshots += 1
         _log.info("registry snapshot loaded", devices=len(self._devices), position=position)
 
@@ -155,7 +162,10 @@ class RegistryMirror:
             self._devices.ready = self._devices.complete = True
 
     async def _check_stream(self) -> None:
-        state = (await self._link.js.stream_info(REGISTRY_STREAM)).state
+        info = await self._link.js.stream_info(REGISTRY_STREAM)
+        state = info.state
+        if self._feed_created not in ("", str(info.created)):
+            raise _GapError(f"the snapshot belongs to a stream made {self._feed_created}, not {info.created}")
         if state.last_seq < self.position:
             raise _GapError(f"the stream ends at {state.last_seq}")
         if state.first_seq > self.position + 1 and state.last_seq > self.position:

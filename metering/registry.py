@@ -16,6 +16,9 @@ import cbor2
 from metering.errors import EnvelopeError
 
 FEED_POSITION_HEADER = "Nbwater-Feed-Position"
+FEED_CREATED_HEADER = "Nbwater-Feed-Created"
+"""When the stream was made in which the position counts: a stream made anew counts from 1 again."""
+
 SNAPSHOT_OBJECT = "snapshot"
 ENABLED = 1
 HAS_KEY = 2

@@ -17,7 +17,15 @@ from nats.js.api import ObjectMeta
 
 from deploy.embedded.nats import NatsServer
 from metering.envelope import Report, decode
-from metering.registry import ENABLED, FEED_POSITION_HEADER, HAS_KEY, SNAPSHOT_OBJECT, RegistryEntry, encode_entries
+from metering.registry import (
+    ENABLED,
+    FEED_CREATED_HEADER,
+    FEED_POSITION_HEADER,
+    HAS_KEY,
+    SNAPSHOT_OBJECT,
+    RegistryEntry,
+    encode_entries,
+)
 from metering.streams import REGISTRY_STREAM, SNAPSHOT_BUCKET, UP_STREAM
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -34,9 +42,12 @@ ENTRIES = [
 
 async def write_snapshot(js: JetStreamContext, entries: Iterable[RegistryEntry]) -> None:
     """As ingest does: the feed position is read before the content."""
-    position = (await js.stream_info(REGISTRY_STREAM)).state.last_seq
+    feed = await js.stream_info(REGISTRY_STREAM)
     objects = await js.object_store(SNAPSHOT_BUCKET)
-    meta = ObjectMeta(name=SNAPSHOT_OBJECT, headers={FEED_POSITION_HEADER: str(position)})
+    meta = ObjectMeta(
+        name=SNAPSHOT_OBJECT,
+        headers={FEED_POSITION_HEADER: str(feed.state.last_seq), FEED_CREATED_HEADER: str(feed.created)},
+    )
     await objects.put(SNAPSHOT_OBJECT, encode_entries(entries), meta)
 
 

@@ -133,7 +133,7 @@ async def test_what_deserves_silence_gets_it(desk: Desk, open_sender: OpenSender
     sender = await open_sender(desk.port)
     bad_option = [(9, b""), (coap.URI_PATH, b"r"), (coap.URI_PATH, b"dev"), (coap.CONTENT_FORMAT, b"\x2a")]
     silent = [
-        b"", bytes.fromhex("16030100"), bytes.fromhex("50000001"), bytes.fromhex("60000001"),
+        bytes.fromhex("16030100"), bytes.fromhex("50000001"), bytes.fromhex("60000001"),
         bytes.fromhex("70000001"), bytes.fromhex("500200011d"), bytes.fromhex("50450001"),
         encode(Message(coap.NON, coap.POST, 5, b"", bad_option, b"x")),
     ]  # fmt: skip
