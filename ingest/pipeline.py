@@ -6,6 +6,7 @@ caller say `remember`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -236,11 +237,12 @@ async def _without_copies(connection: Any, prepared: Prepared) -> Prepared:
 
 
 def _count(taken: Taken) -> None:
-    for end in taken.ended:
-        metrics.REPORTS.labels(str(end.placed.report.door), str(end.outcome)).inc()
-    for refused in taken.refused:
-        metrics.REPORTS.labels(str(refused.report.door), str(Outcome.DEAD_LETTERED)).inc()
-        metrics.REFUSED.labels(refused.reason).inc()
+    ends = Counter((str(end.placed.report.door), str(end.outcome)) for end in taken.ended)
+    ends.update((str(refused.report.door), str(Outcome.DEAD_LETTERED)) for refused in taken.refused)
+    for (door, outcome), count in ends.items():
+        metrics.REPORTS.labels(door, outcome).inc(count)
+    for reason, count in Counter(refused.reason for refused in taken.refused).items():
+        metrics.REFUSED.labels(reason).inc(count)
     stored = int(taken.verdict.stored.sum())
     conflicting = int(taken.verdict.conflicting.sum())
     metrics.READINGS.labels("stored").inc(stored)
