@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from simulators import message
 from simulators.message import HEAD, Message, Type
@@ -99,7 +99,7 @@ class SenderCounts:
     datagrams_received: int = 0
     retransmissions: int = 0
     lost_at_send: int = 0
-    """The kernel took no datagram: full buffer, or a port unreachable message was waiting."""
+    """The kernel took no datagram: its buffer is full, or there is no route."""
     stray: int = 0
     """Received, but no open exchange of ours: late repeats, and what is not CoAP."""
     unavailable_retries: int = 0
@@ -107,7 +107,10 @@ class SenderCounts:
 
 
 class _Port:
-    """One connected UDP socket with its message ids and the exchanges that wait on it."""
+    """One UDP socket with its message ids and the exchanges that wait on it.
+
+    Not connected: a connected one is told when nobody listens, and libuv stops reading a socket at its first error.
+    """
 
     __slots__ = ("born", "by_message_id", "next_id", "socket", "used")
 
@@ -138,14 +141,14 @@ class Sender:
         self._wheel: dict[int, list[Exchange]] = {}
         self._swept_tick = 0
         self._sweep: asyncio.TimerHandle | None = None
+        self._family = socket.AF_UNSPEC
+        self._peer: Any = None
         self._room: tuple[int, asyncio.Future[None]] | None = None
-        self._address: tuple[socket.AddressFamily, tuple[object, ...]] | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         found = await self._loop.getaddrinfo(self._host, self._port_number, type=socket.SOCK_DGRAM)
-        family, _, _, _, address = found[0]
-        self._address = family, address
+        self._family, _, _, _, self._peer = found[0]
         now = time.monotonic()
         self._ports = [self._open_port(now) for _ in range(self._port_count)]
         self._swept_tick = int(now / TICK_S)
@@ -239,16 +242,11 @@ class Sender:
     def _send(self, exchange: Exchange) -> None:
         datagram = exchange.head + exchange.tail
         self.counts.datagrams_sent += 1
-        try:
-            exchange.port.socket.send(datagram)
-        except ConnectionRefusedError:  # reports an earlier datagram's fate; this one was not sent
-            self._send_again(exchange.port.socket, datagram)
-        except OSError:
-            self.counts.lost_at_send += 1
+        self._send_datagram(exchange.port, datagram)
 
-    def _send_again(self, sock: socket.socket, datagram: bytes) -> None:
+    def _send_datagram(self, port: _Port, datagram: bytes) -> None:
         try:
-            sock.send(datagram)
+            port.socket.sendto(datagram, self._peer)
         except OSError:
             self.counts.lost_at_send += 1
 
@@ -264,12 +262,9 @@ class Sender:
         return self._ports[position]
 
     def _open_port(self, now: float) -> _Port:
-        assert self._address is not None  # noqa: S101 - set in __aenter__, for the type checker
-        family, address = self._address
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock = socket.socket(self._family, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        sock.connect(address)
         port = _Port(sock, now)
         self._loop.add_reader(sock.fileno(), self._drain, port)
         self.counts.ports_opened += 1
@@ -286,8 +281,6 @@ class Sender:
         for _ in range(DATAGRAMS_A_TURN):
             try:
                 datagram = receive(RECEIVE_BYTES)
-            except ConnectionRefusedError:  # nobody listens just now: the timers deal with it
-                continue
             except OSError:
                 return
             self._receive(port, datagram)
@@ -320,7 +313,8 @@ class Sender:
             self.counts.stray += 1
             return
         if answer.type is Type.CON:
-            port.socket.send(bytes((message.first_byte(Type.ACK, 0), 0)) + answer.message_id.to_bytes(2, "big"))
+            empty = bytes((message.first_byte(Type.ACK, 0), 0))
+            self._send_datagram(port, empty + answer.message_id.to_bytes(2, "big"))
         self._judge(exchange, answer)
 
     def _receive_empty(self, port: _Port, answer: Message) -> None:

@@ -248,7 +248,7 @@ async def run_load(
 
 def _grid(planned: Plan) -> Grid:
     modulus_s = min(3600, planned.interval_s)
-    return Grid(modulus_s, planned.first_s % modulus_s)
+    return Grid(modulus_s, planned.first_s % modulus_s, planned.seq_base)
 
 
 def _import_row(meter: int) -> dict[str, str]:

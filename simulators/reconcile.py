@@ -45,10 +45,12 @@ class Ledger(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Readings of this run lie at instants with this remainder: others in the database are another run's."""
+    """What tells this run from others of the same meters: its readings lie at instants with this remainder, its
+    reports are numbered from `first_seq` on. Others in the database are another run's."""
 
     modulus_s: int
     remainder_s: int
+    first_seq: int = 0
 
 
 @dataclass(slots=True)
@@ -185,7 +187,12 @@ async def _compare(
         readings = await _stored_readings(connection, turn, meters, grid)
         for ledger in turn:
             result.unknown_devices += ledger.device not in meters
-            _compare_device(result, ledger, reports.get(ledger.device, []), readings.get(meters.get(ledger.device, -1)))
+            ours = [
+                (seq, copy)
+                for seq, copy in reports.get(ledger.device, [])
+                if grid is None or seq is None or seq >= grid.first_seq
+            ]
+            _compare_device(result, ledger, ours, readings.get(meters.get(ledger.device, -1)))
     return result
 
 
@@ -235,7 +242,7 @@ async def _stored_readings(
     spans = [(ledger.ts_s.min(), ledger.ts_s.max()) for ledger in ledgers if len(ledger.ts_s)]
     if not spans or not meters:
         return {}
-    modulus, remainder = grid or Grid(1, 0)
+    modulus, remainder, _ = grid or Grid(1, 0)
     rows = await connection.fetch(
         """SELECT meter_id, array_agg(s ORDER BY s), array_agg(index_ml ORDER BY s) FROM (
                SELECT meter_id, extract(epoch FROM ts)::bigint AS s, index_ml FROM readings
