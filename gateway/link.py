@@ -62,8 +62,9 @@ class StreamLink:
             _log.warning("NATS cannot be reached or objects; trying again", error=repr(error))
 
     async def _on_disconnected(self) -> None:
-        self.connected.clear()
-        _log.warning("NATS is away")
+        if self.connected.is_set():  # not when this side closes
+            self.connected.clear()
+            _log.warning("NATS is away")
 
     async def _on_reconnected(self) -> None:
         self.reconnects += 1
