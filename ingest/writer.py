@@ -91,7 +91,7 @@ _REPEATED = """
 
 _ALARMED = """
     SELECT DISTINCT meter_id FROM alerts
-    WHERE state IN ('open', 'acknowledged') AND ended_at IS NULL AND starts_with(kind, 'meter_alarm:')
+    WHERE state <> 'resolved' AND ended_at IS NULL AND starts_with(kind, 'meter_alarm:')
 """
 
 
