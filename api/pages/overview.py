@@ -23,7 +23,7 @@ RATE_S = 5.0
 ACCOUNTING_S = 10.0
 ALERTS_S = 10.0
 ACCOUNTING_DAYS = 7
-LATEST_ALERTS = 6
+LATEST_ALERTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ async def build(visit: Visit, history: RateHistory) -> None:
             rate_chart = place()
         with card(say("overview.consumption_chart")):
             days_chart = place()
-    with box("nb-thirds"):
+    with box("nb-fifths"):
         with card(say("overview.accounting"), say("overview.accounting_identity")):
             accounts = place()
         with card(say("overview.latest_alerts")):
