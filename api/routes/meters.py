@@ -27,9 +27,7 @@ from api.routes.asking import Context, Cursor, Days, Limit, Serial, Viewer, Want
 
 router = APIRouter(tags=["meters"])
 
-_CSV: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/csv": {}}, "description": "JSON or CSV"}
-}
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "JSON or CSV"}}
 
 
 @router.get("/meters", summary="Meters by serial, with search and filters")
