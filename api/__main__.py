@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import json
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -26,10 +24,10 @@ from api.context import PageContext, utc_now
 from api.database import ReadPool, WritePool, check_schema, open_read_pool, open_write_pool
 from api.live import LiveFigures
 from api.stream import InFlightReader
-from metering.errors import RequestError, SettingsError, StartError
+from metering.errors import RequestError, StartError
+from metering.process import on_stop_signal, run_program, say
 from metering.settings import ApiSettings, DatabaseSettings, IngestSettings, NatsSettings, UtilitySettings, load
 from metering.stream_connection import connect
-from metering.telemetry import configure_logging
 
 log = structlog.get_logger()
 
@@ -37,18 +35,8 @@ DRAIN_S = 5
 STREAM_RETRY_S = 2.0
 
 
-def main() -> int:
-    """Runs until SIGTERM or SIGINT; returns the exit code."""
-    try:
-        configure_logging("api")
-        asyncio.run(_run())
-    except (StartError, SettingsError) as error:
-        print(f"nbwater api: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-async def _run() -> None:
+async def serve() -> None:
+    """The process, with the settings of its environment. Raises SettingsError and StartError."""
     settings, database = load(ApiSettings), load(DatabaseSettings)
     _check_exposure(settings)
     url = database.url.get_secret_value()
@@ -61,7 +49,7 @@ async def _run() -> None:
             context = build_context(read, write, settings)
             app = create_app(context)
             pages.mount(app, context)
-            await _serve(app, context, settings, listener)
+            await _answer_requests(app, context, settings, listener)
 
 
 @contextlib.asynccontextmanager
@@ -102,7 +90,7 @@ async def _first_administrator(write: WritePool, settings: ApiSettings) -> None:
     except RequestError as error:
         raise StartError(f"NBWATER_API_FIRST_PASSWORD: {error}") from error
     if made_up is not None:
-        _say({"first_password": made_up, "login": FIRST_LOGIN})
+        say(first_password=made_up, login=FIRST_LOGIN)
 
 
 def _check_exposure(settings: ApiSettings) -> None:
@@ -144,22 +132,24 @@ def _listen(settings: ApiSettings) -> socket.socket:
 class _Server(uvicorn.Server):
     """A server whose signals are ours: the program drains and returns its exit code."""
 
-    def __init__(self, config: uvicorn.Config, ready: dict[str, object]) -> None:
+    def __init__(self, config: uvicorn.Config, port: int) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._port = port
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def leave(self) -> None:
+        self.should_exit = True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            _say(self._ready)
+            say(ready="api", port=self._port, metrics_port=self._port)
 
 
-async def _serve(app: FastAPI, context: PageContext, settings: ApiSettings, listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
+async def _answer_requests(app: FastAPI, context: PageContext, settings: ApiSettings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -176,10 +166,8 @@ async def _serve(app: FastAPI, context: PageContext, settings: ApiSettings, list
         config.load()
     except (OSError, ValueError) as error:
         raise StartError(f"TLS certificate or key cannot be used: {error}") from error
-    server = _Server(config, {"ready": "api", "port": port, "metrics_port": port})
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    server = _Server(config, listener.getsockname()[1])
+    on_stop_signal(server.leave)
     async with asyncio.TaskGroup() as tasks:
         stream = tasks.create_task(_keep_stream(context.stream), name="stream")
         try:
@@ -209,8 +197,9 @@ async def _keep_stream(reader: InFlightReader) -> None:
         await reader.client.close()
 
 
-def _say(line: dict[str, object]) -> None:
-    print(json.dumps(line), flush=True)
+def main() -> int:
+    """The exit code, see `run_program`."""
+    return run_program("api", serve)
 
 
 if __name__ == "__main__":

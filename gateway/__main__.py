@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
 import sys
 import time
-from collections.abc import Iterable
 
 import nats.errors
 import structlog
@@ -27,10 +24,11 @@ from gateway.publisher import Publisher
 from gateway.refusals import RefusalLimiter
 from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
-from metering.errors import NbwaterError, SettingsError
+from metering.errors import SettingsError
+from metering.process import on_stop_signal, run_program, say
 from metering.settings import GatewaySettings, NatsSettings, load
 from metering.streams import verify
-from metering.telemetry import TelemetryServer, configure_logging
+from metering.telemetry import TelemetryServer
 
 DRAIN_SPARE_S = 2.0
 """Beyond the publish deadline, for answers to get out."""
@@ -76,8 +74,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises StartError when it cannot."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        on_stop_signal(self._stop.set)
         metrics_port = await self.telemetry.start()
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
@@ -97,7 +94,7 @@ class Gateway:
             group.create_task(self.mirror.run(), name="registry mirror")
             group.create_task(self.custody.run(), name="custody")
             port = self._socket.getsockname()[1]
-            print(json.dumps({"ready": "gateway", "port": port, "metrics_port": metrics_port}), flush=True)
+            say(ready="gateway", port=port, metrics_port=metrics_port)
             _log.info("gateway serves", port=port, metrics_port=metrics_port)
 
     async def _verify(self) -> None:
@@ -141,39 +138,17 @@ class Gateway:
         }
 
 
-async def serve(settings: GatewaySettings, stream: NatsSettings) -> None:
+async def serve() -> None:
+    """The process, with the settings of its environment. Raises SettingsError and StartError."""
+    settings, stream = load(GatewaySettings), load(NatsSettings)
+    if not stream.url.get_secret_value():
+        raise SettingsError("nats.url is empty: set NBWATER_NATS_URL or start the gateway with `nbwater up`")
     await Gateway(settings, stream).run()
 
 
 def main() -> int:
-    """Exit code: 0 after a drain, 1 when the gateway cannot start or serve."""
-    configure_logging("gateway")
-    try:
-        settings, stream = load(GatewaySettings), load(NatsSettings)
-        if not stream.url.get_secret_value():
-            raise SettingsError("nats.url is empty: set NBWATER_NATS_URL or start the gateway with `nbwater up`")
-        uvloop.run(serve(settings, stream))
-    except NbwaterError as error:
-        return _failed([error])
-    except BaseExceptionGroup as group:
-        ours, foreign = group.split(NbwaterError)
-        if foreign is not None or ours is None:
-            raise
-        return _failed(_leaves(ours))
-    return 0
-
-
-def _failed(errors: Iterable[BaseException]) -> int:
-    for error in errors:
-        print(f"gateway: {error}", file=sys.stderr)
-    return 1
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    leaves: list[BaseException] = []
-    for error in group.exceptions:
-        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return leaves
+    """The exit code, see `run_program`."""
+    return run_program("gateway", serve, uvloop.run)
 
 
 if __name__ == "__main__":

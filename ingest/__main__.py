@@ -7,10 +7,8 @@ stored) are driven by ``worker``; beside it run settlement, silence, the registr
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -19,11 +17,12 @@ import structlog
 import uvloop
 from nats.aio.client import Client
 
-from metering.errors import NbwaterError, SettingsError
+from metering.errors import SettingsError
+from metering.process import on_stop_signal, run_program, say
 from metering.settings import DatabaseSettings, IngestSettings, NatsSettings, UtilitySettings, load
 from metering.stream_connection import connect
 from metering.streams import verify
-from metering.telemetry import TelemetryServer, configure_logging
+from metering.telemetry import TelemetryServer
 
 from .leaks.stage import SilenceStage
 from .registry.publisher import RegistryPublisher
@@ -71,8 +70,7 @@ class Ingest:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises StartError when it cannot serve; what is merely away is waited for."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        on_stop_signal(self._stop.set)
         telemetry = TelemetryServer(self._settings.metrics_host, self._settings.metrics_port, self.is_ready)
         metrics_port = await telemetry.start()
         serving = asyncio.create_task(self._serve(metrics_port), name="ingest")
@@ -132,7 +130,7 @@ class Ingest:
         async with asyncio.TaskGroup() as group:
             taking = group.create_task(worker.run(), name="worker")
             beside = [group.create_task(stage.run(), name=name) for name, stage in stages.items()]
-            print(json.dumps({"ready": "ingest", "port": metrics_port, "metrics_port": metrics_port}), flush=True)
+            say(ready="ingest", port=metrics_port, metrics_port=metrics_port)
             log.info("ingest_runs", metrics_port=metrics_port)
             await self._stop.wait()
             worker.stop()
@@ -153,36 +151,14 @@ async def _patiently(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(RETRY_S)
 
 
-def main() -> int:
-    """Exit code: 0 after a drain, 1 when ingest cannot start or serve."""
-    configure_logging("ingest")
-    try:
-        uvloop.run(_run())
-    except NbwaterError as error:
-        return _failed([error])
-    except BaseExceptionGroup as group:
-        ours, foreign = group.split(NbwaterError)
-        if foreign is not None or ours is None:
-            raise
-        return _failed(_leaves(ours))
-    return 0
-
-
-async def _run() -> None:
+async def serve() -> None:
+    """The process, with the settings of its environment. Raises SettingsError and StartError."""
     await Ingest().run()
 
 
-def _failed(errors: Iterable[BaseException]) -> int:
-    for error in errors:
-        print(f"ingest: {error}", file=sys.stderr)
-    return 1
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    leaves: list[BaseException] = []
-    for error in group.exceptions:
-        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return leaves
+def main() -> int:
+    """The exit code, see `run_program`."""
+    return run_program("ingest", serve, uvloop.run)
 
 
 if __name__ == "__main__":

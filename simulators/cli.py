@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from metering.errors import NbwaterError
 from metering.model import ContentFormat
+from metering.process import on_stop_signal
 from simulators.admission import TargetError, reach
 from simulators.coap import NB_IOT, Timers
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
@@ -148,8 +148,7 @@ def town(
 
 async def _live_town(target: Target, options: TownOptions, show: Show) -> TownCounts:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     return await Town(target, options, stop, show).run()
 
 

@@ -1,0 +1,53 @@
+"""How every program begins and ends: what it says on stdout, its signals, and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from metering.errors import NbwaterError
+from metering.telemetry import configure_logging
+
+
+def say(**line: object) -> None:
+    """One JSON line on stdout, for whoever started the program: `nbwater up` waits for ``{"ready": program, …}``."""
+    print(json.dumps(line), flush=True)
+
+
+def on_stop_signal(stop: Callable[[], object]) -> None:
+    """Call `stop` in the running loop at SIGTERM or SIGINT, instead of ending the process."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def run_program(
+    program: str,
+    work: Callable[[], Coroutine[Any, Any, None]],
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+) -> int:
+    """Exit code: 0 after `work` has drained; 1 when the platform's own errors ended it, a line on stderr for each.
+
+    `run` is the event loop's. Any other exception is a defect and goes on with its traceback.
+    """
+    configure_logging(program)
+    code = 0
+    try:
+        run(work())
+    except* NbwaterError as group:
+        for error in _leaves(group):
+            print(f"nbwater {program}: {error}", file=sys.stderr)
+        code = 1
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

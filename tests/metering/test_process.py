@@ -1,0 +1,57 @@
+"""Exit codes and last words of a program, and the signals that end it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Coroutine
+
+import pytest
+
+from metering.errors import SettingsError, StartError
+from metering.process import on_stop_signal, run_program, say
+
+
+def work_that(*errors: Exception, grouped: bool = False) -> Callable[[], Coroutine[None, None, None]]:
+    async def work() -> None:
+        if grouped:
+            raise ExceptionGroup("tasks", [ExceptionGroup("inner", errors)])
+        for error in errors:
+            raise error
+
+    return work
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_errors_of_the_platform_are_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str], grouped: bool) -> None:
+    assert run_program("it", work_that(StartError("port 1 is taken"), grouped=grouped)) == 1
+    assert capsys.readouterr().err == "nbwater it: port 1 is taken\n"
+
+
+def test_each_error_of_a_group_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program("it", work_that(StartError("one"), SettingsError("two"), grouped=True)) == 1
+    assert capsys.readouterr().err == "nbwater it: one\nnbwater it: two\n"
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(ValueError, match="a defect"):
+        run_program("it", work_that(ValueError("a defect")))
+    with pytest.raises(ExceptionGroup) as raised:
+        run_program("it", work_that(ValueError("a defect"), StartError("and more"), grouped=True))
+    assert raised.group_contains(ValueError)
+    assert not raised.group_contains(StartError)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_work_in_good_order(capsys: pytest.CaptureFixture[str], number: int) -> None:
+    async def work() -> None:
+        stop = asyncio.Event()
+        on_stop_signal(stop.set)
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(stop.wait(), 10)
+        say(ready="it", port=1)
+
+    assert run_program("it", work) == 0
+    assert json.loads(capsys.readouterr().out) == {"ready": "it", "port": 1}
