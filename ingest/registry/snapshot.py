@@ -17,14 +17,11 @@ from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.errors import NotFoundError
 
 from ingest.registry.entries import every_entry
-from metering.registry import FEED_POSITION_HEADER, SNAPSHOT_OBJECT
+from metering.registry import FEED_CREATED_HEADER, FEED_POSITION_HEADER, SNAPSHOT_OBJECT
 from metering.streams import REGISTRY_STREAM, SNAPSHOT_BUCKET
 
 CHUNK_BYTES = 512 * 1024
 """Below nats-server's 1 MB for one message."""
-
-FEED_CREATED_HEADER = "Nbwater-Feed-Created"
-"""Which life of the feed the position counts in."""
 
 SPOOL_BYTES = 8 * 1024 * 1024
 """A larger snapshot waits in a temporary file, not in memory."""
