@@ -15,12 +15,14 @@ from typing import Any
 import aiocoap
 from aiocoap import error as aiocoap_error
 from aiocoap import resource
+from aiocoap.blockwise import Block1Spool, IncompleteException
 from aiocoap.interfaces import EndpointAddress
 from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers import constants
 from aiocoap.transports.generic_udp import GenericMessageInterface
 from aiocoap.util import hostportjoin
 
+from gateway.coap import message as coap
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.intake import Intake
@@ -102,9 +104,57 @@ class SharedSocketInterface(GenericMessageInterface):  # type: ignore[misc]  # a
         super().__init__(manager, log, loop)
         self._pool = _Pool()
         self.manager = manager
+        self.recent = manager._recent_messages = RecentMessages()
 
     async def recognize_remote(self, remote: object) -> bool:
         return isinstance(remote, PeerAddress)
+
+
+class RecentMessages(dict[tuple[PeerAddress, int], Any]):
+    """aiocoap's memory of message IDs and their answers, that knows content as well.
+
+    RFC 7252 section 4.4 forbids a peer to use a message ID anew within 247 s, but a module that wakes from power
+    saving starts to count where it always does: another report must not get the answer of the one before it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._contents: dict[tuple[PeerAddress, int], int] = {}
+        self.timers = 0
+        """Of aiocoap: one for each message of the last 247 s, forgotten ones too."""
+
+    def admits(self, key: tuple[PeerAddress, int], datagram: bytes) -> bool:
+        """Whether aiocoap may see this request now. A namesake that was answered is forgotten; while a confirmable
+        one has no answer yet, the other gets silence and will be sent again."""
+        if key not in self or self._contents.get(key) == hash(datagram):
+            return True
+        if self[key] is None and datagram[0] >> 4 & 3 == coap.CON:
+            return False
+        del self[key], self._contents[key]
+        return True
+
+    def note(self, key: tuple[PeerAddress, int], datagram: bytes) -> None:
+        """aiocoap has seen this datagram."""
+        if key in self and key not in self._contents:
+            self._contents[key] = hash(datagram)
+            self.timers += 1
+
+    def pop(self, key: tuple[PeerAddress, int], default: Any = None) -> Any:
+        """A timer of aiocoap is over; that its message was forgotten before is no error."""
+        self.timers -= 1
+        self._contents.pop(key, None)
+        return super().pop(key, default)
+
+
+class BlockSpool(Block1Spool):  # type: ignore[misc]  # aiocoap has no types
+    """Blocks of a report until all are there."""
+
+    def feed_and_take(self, req: aiocoap.Message) -> aiocoap.Message:
+        """RFC 7959 section 2.9.2: a gap or an overlap gets 4.08, which aiocoap meant and answers 5.00 with a trace."""
+        try:
+            return super().feed_and_take(req)
+        except ValueError:
+            raise IncompleteException from None
 
 
 class CoreResource(resource.Resource):  # type: ignore[misc]  # aiocoap has no types
@@ -122,6 +172,7 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
 
     def __init__(self, intake: Intake, retry_after_s: int) -> None:
         super().__init__()
+        self._block1 = BlockSpool()
         self._intake, self._retry_after_s = intake, retry_after_s
         self._hosts = Hosts()
 
@@ -191,7 +242,7 @@ class AiocoapLane:
     @property
     def messages(self) -> int:
         """Requests aiocoap remembers now."""
-        return 0 if self._interface is None else len(self._interface.manager._recent_messages)
+        return 0 if self._interface is None else self._interface.recent.timers
 
     def serves(self, path: list[bytes]) -> bool:
         return tuple(path) == WELL_KNOWN_CORE
@@ -207,5 +258,12 @@ class AiocoapLane:
         return (PeerAddress(peer, 0, self._send, verified=False), message_id) in exchanges
 
     def receive(self, datagram: bytes, peer: tuple[Any, ...], verified: bool) -> None:
-        if self._interface is not None:
-            self._interface._received_datagram(PeerAddress(peer, len(datagram), self._send, verified), datagram)
+        if self._interface is None:
+            return
+        address, recent = PeerAddress(peer, len(datagram), self._send, verified), self._interface.recent
+        key = (address, int.from_bytes(datagram[2:4], "big"))
+        if datagram[0] >> 4 & 3 > coap.NON:  # an answer to a message of ours
+            self._interface._received_datagram(address, datagram)
+        elif recent.admits(key, datagram):
+            self._interface._received_datagram(address, datagram)
+            recent.note(key, datagram)

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.coap import message as coap
-from gateway.coap.aiocoap_lane import AiocoapLane
+from gateway.coap.aiocoap_lane import AiocoapLane, PeerAddress, RecentMessages
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.message import Message, encode
 from gateway.coap.port import Hosts, bind
@@ -127,6 +127,50 @@ async def test_too_large_for_one_datagram_says_what_would_be_taken(desk: Desk, o
         assert isinstance(answer, Message)
         assert (answer.code, answer.options) == (coap.REQUEST_ENTITY_TOO_LARGE, [(coap.SIZE1, b"\x01\x00")])
     assert (await sender.ask(encode(Message(0, coap.POST, 1, b"", options, bytes(256)))))[1] == coap.CHANGED
+
+
+def block(number: int, more: bool, payload: bytes, message_id: int) -> bytes:
+    """One block of 16 bytes of a report."""
+    options = [(coap.URI_PATH, b"r"), (coap.URI_PATH, b"dev"), (coap.CONTENT_FORMAT, b"\x2a")]
+    options.append((coap.BLOCK1, coap.uint(number << 4 | more << 3)))
+    return encode(Message(coap.CON, coap.POST, message_id, b"t", options, payload))
+
+
+async def test_a_report_in_blocks_is_taken_though_its_message_ids_come_again(
+    desk: Desk, open_sender: OpenSender
+) -> None:
+    """A module that counts from the start after each sleep; a retransmission still gets the answer it had."""
+    sender = await open_sender(desk.port)
+    for content in (b"a", b"b"):
+        first, last = block(0, True, content * 16, 1), block(1, False, content, 2)
+        answers = [await sender.ask(datagram) for datagram in (first, last, last)]
+        assert [answer[1] for answer in answers] == [0x5F, coap.CHANGED, coap.CHANGED]
+    assert desk.custody.payloads == [b"a" * 17, b"b" * 17]
+    assert desk.slow.messages == 4  # all count against the bound
+
+
+def test_a_namesake_waits_for_the_answer_of_the_first() -> None:
+    recent = RecentMessages()
+    first, second = block(0, False, b"a", 1), block(0, False, b"b", 1)
+    key = (PeerAddress(("::1", 1), 0, lambda *_: None, True), 1)
+    assert recent.admits(key, first)
+    recent[key] = None  # as aiocoap does: no answer yet
+    recent.note(key, first)
+    assert recent.admits(key, first)
+    assert not recent.admits(key, second)
+    recent[key] = "answered"
+    assert recent.admits(key, second)
+    assert key not in recent
+    assert recent.timers == 1
+    recent.pop(key)
+    assert recent.timers == 0
+
+
+async def test_a_gap_between_blocks_is_told(desk: Desk, open_sender: OpenSender) -> None:
+    sender = await open_sender(desk.port)
+    answers = [await sender.ask(block(number, True, bytes(16), number)) for number in (0, 2, 0)]
+    assert [answer[1] for answer in answers] == [0x5F, 0x88, 0x5F]
+    assert (await sender.ask(block(9, False, b"x", 9)))[1] == 0x88
 
 
 async def test_what_deserves_silence_gets_it(desk: Desk, open_sender: OpenSender) -> None:
