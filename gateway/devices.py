@@ -66,11 +66,11 @@ class Devices:
 
     def find(self, name: str) -> tuple[str, Policy] | None:
         """The canonical name and rights of the device that calls itself so; None when there is none."""
-        policy = self._policies.get(name)
-        if policy is not None:
-            return name, policy
-        device = self._canonical.get(name)
-        return None if device is None else (device, self._policies[device])
+        # The other names first: a serial is the name of the device that is on the meter now, even where a device that
+        # was on it before has the serial as its canonical name.
+        device = self._canonical.get(name, name)
+        policy = self._policies.get(device)
+        return None if policy is None else (device, policy)
 
     def apply(self, entry: RegistryEntry) -> None:
         """Make the device what the entry says it is now. Applying an entry twice changes nothing."""

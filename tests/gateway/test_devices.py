@@ -50,6 +50,17 @@ def test_a_device_without_the_enabled_flag_is_gone() -> None:
     assert (find(devices, "imei"), find(devices, "serial"), len(devices)) == (None, None, 0)
 
 
+def test_a_serial_names_the_device_that_is_on_the_meter_now() -> None:
+    """The meter's first device had no IMEI and was called by the serial; an exchange leaves it in the registry."""
+    devices = Devices()
+    devices.apply(entry("serial"))
+    devices.apply(entry("imei", "serial"))
+    devices.apply(entry("serial"))
+    assert [find(devices, name) for name in ("serial", "imei")] == ["imei", "imei"]
+    devices.apply(entry("imei"))
+    assert find(devices, "serial") == "serial"
+
+
 def test_a_name_that_moves_follows_its_last_claim() -> None:
     devices = Devices()
     devices.apply(entry("a", "serial"))
