@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from api.alert_life import CLOSED, AlertAction, AlertState, check_reason, next_state
@@ -16,6 +17,17 @@ from metering.errors import ConflictError, NotFoundError
 from metering.model import MeterId
 
 ACTIVE: tuple[AlertState, ...] = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
+SEVERITIES = ("critical", "warning", "info")
+"""The worst first."""
+MAX_EVENTS = 20
+"""Events of one alert that a list shows: the newest."""
+
+
+class AlertOrder(StrEnum):
+    """NEWEST: raised last. WORST: what still lasts before what is over, then by severity, then by what it loses."""
+
+    NEWEST = "newest"
+    WORST = "worst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +105,39 @@ WHERE ($1::text[] IS NULL OR a.state = ANY($1))
           SELECT zone_id FROM zones WHERE code = $5
           UNION SELECT child.zone_id FROM zones child JOIN below ON child.parent_id = below.zone_id)
       SELECT zone_id FROM below))
+"""
+
+_NEWEST_FIRST = """
   AND ($6::timestamptz IS NULL OR (a.raised_at, a.alert_id) < ($6, $7::bigint))
 ORDER BY a.raised_at DESC, a.alert_id DESC
 LIMIT $8
 """
 
-_LIST = _SELECT + _LIST_WHERE
+_RANK = "((a.ended_at IS NOT NULL)::int * 10 + array_position(ARRAY['critical', 'warning', 'info'], a.severity))"
+"""As `_rank` says it of a row."""
+
+_WORST_FIRST = f"""
+  AND ($6::bigint IS NULL
+       OR ({_RANK}, -COALESCE(a.rate_ml_h, 0), -a.alert_id) > ($6, $7::bigint, $8::bigint))
+ORDER BY {_RANK}, -COALESCE(a.rate_ml_h, 0), -a.alert_id
+LIMIT $9
+"""
+
+_NEWEST = _SELECT + _LIST_WHERE + _NEWEST_FIRST
+_WORST = _SELECT + _LIST_WHERE + _WORST_FIRST
 
 _ONE = _SELECT + "WHERE a.alert_id = $1"
 
 _EVENTS = """
 SELECT at, from_state, to_state, actor, reason FROM alert_events WHERE alert_id = $1 ORDER BY at LIMIT 500
+"""
+
+_EVENTS_OF = """
+SELECT e.alert_id, e.at, e.from_state, e.to_state, e.actor, e.reason
+FROM unnest($1::bigint[]) AS wanted (alert_id)
+CROSS JOIN LATERAL (SELECT alert_id, at, from_state, to_state, actor, reason FROM alert_events
+    WHERE alert_id = wanted.alert_id ORDER BY at DESC LIMIT $2) e
+ORDER BY e.alert_id, e.at
 """
 
 _MOVE = """
@@ -116,23 +150,41 @@ _EVENT = "INSERT INTO alert_events (alert_id, from_state, to_state, actor, reaso
 
 
 async def list_alerts(
-    pool: ReadPool, wanted: AlertFilter, *, limit: int = 50, cursor: str | None = None
+    pool: ReadPool,
+    wanted: AlertFilter,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    order: AlertOrder = AlertOrder.NEWEST,
 ) -> Page[AlertRow]:
-    """Alerts, the newest raised first."""
-    before, last_id = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
-    rows = await pool.fetch(
-        AlertRow,
-        _LIST,
+    """Alerts in the given order. WORST sorts all that match: for those that are active, which are few."""
+    asked = [
         [str(state) for state in wanted.states] or None,
         wanted.severity or None,
         wanted.kind or None,
         wanted.serial or None,
         wanted.zone or None,
-        before,
-        last_id,
-        check_limit(limit) + 1,
-    )
+    ]
+    if order is AlertOrder.WORST:
+        after = decode_cursor(cursor, int, int, int) if cursor else (None, 0, 0)
+        rows = await pool.fetch(AlertRow, _WORST, *asked, *after, check_limit(limit) + 1)
+        return page(rows, limit, lambda row: [_rank(row), -(row.rate_ml_h or 0), -row.alert_id])
+    before = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
+    rows = await pool.fetch(AlertRow, _NEWEST, *asked, *before, check_limit(limit) + 1)
     return page(rows, limit, lambda row: [row.raised_at, row.alert_id])
+
+
+def _rank(row: AlertRow) -> int:
+    """What is over comes after what lasts, and the worst severity first."""
+    return (10 if row.ended_at is not None else 0) + SEVERITIES.index(row.severity) + 1
+
+
+async def list_alert_events(pool: ReadPool, alerts: Sequence[AlertRow]) -> dict[int, list[AlertEventRow]]:
+    """The lives of alerts by their ids, oldest first, the newest `MAX_EVENTS` of each."""
+    lives: dict[int, list[AlertEventRow]] = {alert.alert_id: [] for alert in alerts}
+    for event in await pool.records(_EVENTS_OF, list(lives), MAX_EVENTS):
+        lives[event["alert_id"]].append(AlertEventRow(*list(event.values())[1:]))
+    return lives
 
 
 async def get_alert(pool: ReadPool, alert_id: int) -> AlertDetail:

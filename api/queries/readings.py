@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from api.database import ReadPool
 from api.queries.paging import Page, check_limit, decode_cursor, page
@@ -11,6 +12,8 @@ from metering.errors import RequestError
 from metering.model import MeterId
 
 MAX_READINGS = 100_000
+CURVE_POINTS = 1_500
+"""Points of a curve at most, about as many as a screen has columns: hourly readings of two months one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,12 @@ ORDER BY ts, kind
 LIMIT $6
 """
 
+_CURVE = """
+SELECT DISTINCT ON (date_bin($4::interval, ts, $2)) ts, kind, index_ml FROM readings
+WHERE meter_id = $1 AND ts >= $2 AND ts < $3
+ORDER BY date_bin($4::interval, ts, $2), ts DESC, kind
+"""
+
 _CONFLICTS = """
 SELECT ts, kind, stored_index_ml, other_index_ml, report_id::text AS report_id, seen_at FROM conflicts
 WHERE meter_id = $1 AND ts >= $2 AND ts < $3
@@ -64,6 +73,13 @@ async def readings_between(pool: ReadPool, meter_id: MeterId, since: datetime, u
     if len(rows) > MAX_READINGS:
         raise RequestError(f"the period holds more than {MAX_READINGS} readings: ask for a shorter one")
     return rows
+
+
+async def index_curve(pool: ReadPool, meter_id: MeterId, since: datetime, until: datetime) -> list[ReadingRow]:
+    """Readings of all kinds with since <= ts < until, oldest first, thinned to `CURVE_POINTS`: of each equal stretch
+    of the period the last."""
+    stretch = timedelta(seconds=max(1, math.ceil((until - since).total_seconds() / CURVE_POINTS)))
+    return await pool.fetch(ReadingRow, _CURVE, meter_id, since, until, stretch)
 
 
 async def list_conflicts(

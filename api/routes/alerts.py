@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, Field
 
 from api.alert_life import MAX_REASON_CHARACTERS, AlertAction, AlertState
-from api.queries.alerts import AlertDetail, AlertFilter, AlertRow, get_alert, list_alerts, move_alert
+from api.queries.alerts import AlertDetail, AlertFilter, AlertOrder, AlertRow, get_alert, list_alerts, move_alert
 from api.queries.paging import INT64_MAX, Page
 from api.routes.asking import Context, Cursor, Limit, Operator, Viewer
 
@@ -24,7 +24,7 @@ class Decision(BaseModel):
     expected_state: AlertState | None = None
 
 
-@router.get("/alerts", summary="Alerts, the newest raised first")
+@router.get("/alerts", summary="Alerts, the newest raised or the worst first")
 async def alerts(
     context: Context,
     _viewer: Viewer,
@@ -35,10 +35,14 @@ async def alerts(
     ] = None,
     serial: Annotated[str | None, Query(max_length=64)] = None,
     zone: Annotated[str | None, Query(max_length=64, description="Code of a zone; those below it are included")] = None,
+    order: Annotated[
+        AlertOrder, Query(description="A cursor goes on only in the order that gave it")
+    ] = AlertOrder.NEWEST,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AlertRow]:
-    return await list_alerts(context.read, AlertFilter(state, severity, kind, serial, zone), limit=limit, cursor=cursor)
+    wanted = AlertFilter(state, severity, kind, serial, zone)
+    return await list_alerts(context.read, wanted, limit=limit, cursor=cursor, order=order)
 
 
 @router.get("/alerts/{alert_id}", summary="One alert with its evidence and past")

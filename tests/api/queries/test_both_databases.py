@@ -9,14 +9,14 @@ from api.alert_life import AlertAction, AlertState
 from api.auth import Auth, Role
 from api.database import check_schema, open_read_pool, open_write_pool
 from api.queries.accounting import list_accounting
-from api.queries.alerts import AlertFilter, get_alert, list_alerts, move_alert
+from api.queries.alerts import AlertFilter, AlertOrder, get_alert, list_alert_events, list_alerts, move_alert
 from api.queries.consumption import Granularity, list_consumption
 from api.queries.dead_letters import count_reasons, list_dead_letters
 from api.queries.meters import MeterFilter, get_meter, list_meters, list_zones
 from api.queries.overview import get_overview, received_total
 from api.queries.paging import Page
 from api.queries.people import list_tokens, list_users
-from api.queries.readings import list_conflicts, list_readings
+from api.queries.readings import index_curve, list_conflicts, list_readings
 from api.queries.reports import get_report, list_reports
 from metering.model import MeterId
 from tests.api.conftest import METERS, NOW, PASSWORD, SILENCE, TODAY, ZONE, seed
@@ -32,6 +32,7 @@ async def ask_everything(url: str, first_meter: int, report_id: str, alert_id: i
         assert (await get_meter(read, "210000000001", now=NOW, silence_after=SILENCE)).meter.meter_id == meter
         assert len(await list_zones(read)) == 2
         assert len((await list_readings(read, meter, since, until)).items) == 49
+        assert len(await index_curve(read, meter, since, until)) == 49
         assert await list_conflicts(read, meter, since, until) == []
         for granularity, known in [(Granularity.HOUR, 48), (Granularity.DAY, 3), (Granularity.MONTH, 1)]:
             rows = await list_consumption(read, meter, granularity, TODAY - timedelta(days=2), TODAY, ZONE)
@@ -42,6 +43,8 @@ async def ask_everything(url: str, first_meter: int, report_id: str, alert_id: i
         assert (await get_report(read, report_id)).payload_hex == "a10001"
         assert len((await list_dead_letters(read)).items) == len(await count_reasons(read)) == 1
         assert len((await list_alerts(read, AlertFilter(zone="HLD"))).items) == 4
+        worst = (await list_alerts(read, AlertFilter(), order=AlertOrder.WORST)).items
+        assert list(await list_alert_events(read, worst)) == [row.alert_id for row in worst]
         assert (await get_alert(read, alert_id)).alert.state is AlertState.OPEN
         assert all(row.adds_up for row in await list_accounting(read, TODAY - timedelta(days=30), TODAY, ZONE))
         overview = await get_overview(read, now=NOW, silence_after=SILENCE, zone=ZONE)

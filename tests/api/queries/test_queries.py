@@ -9,13 +9,13 @@ import pytest
 
 from api.database import ReadPool
 from api.queries.accounting import list_accounting
-from api.queries.alerts import AlertFilter, get_alert, list_alerts
+from api.queries.alerts import AlertFilter, AlertOrder, get_alert, list_alert_events, list_alerts
 from api.queries.consumption import Granularity, list_consumption
 from api.queries.dead_letters import count_reasons, get_dead_letter, list_dead_letters
 from api.queries.meters import MeterFilter, MeterState, get_meter, list_meters, list_zones, meter_id_of
 from api.queries.overview import get_overview, received_total
 from api.queries.paging import decode_cursor, encode_cursor
-from api.queries.readings import list_conflicts, list_readings
+from api.queries.readings import CURVE_POINTS, index_curve, list_conflicts, list_readings
 from api.queries.reports import get_report, list_reports
 from metering.errors import NotFoundError, RequestError
 from metering.model import MeterId, Quality
@@ -152,6 +152,62 @@ async def test_dead_letters(read: ReadPool, seeded: Seed) -> None:
 async def test_filters_of_the_alert_list(read: ReadPool, seeded: Seed, wanted: dict, expected: list[int]) -> None:
     found = await list_alerts(read, AlertFilter(**wanted))
     assert [row.alert_id for row in found.items] == [seeded.alert_ids[n] for n in expected]
+
+
+async def test_the_worst_alerts_come_first_page_by_page(read: ReadPool, seeded: Seed, database_url: str) -> None:
+    """What is over comes last, then severity counts, then what is lost; pages neither repeat nor lose one."""
+    connection = await asyncpg.connect(database_url)
+    drop, over = seeded.alert_ids[0], seeded.alert_ids[2]
+    await connection.execute("UPDATE alerts SET ended_at = now() WHERE alert_id = $1", over)
+    torrent = await connection.fetchval(
+        "INSERT INTO alerts (kind, severity, meter_id, started_at, raised_at, last_seen_at, rate_ml_h, evidence)"
+        " SELECT 'continuous_flow', 'warning', $1, '2020-01-01', '2020-01-01', now(), 222000, '{}' RETURNING alert_id",
+        seeded.meter_ids[4],
+    )
+    await connection.close()
+    seen, cursor = [], None
+    for _ in range(9):
+        page = await list_alerts(read, AlertFilter(), limit=2, cursor=cursor, order=AlertOrder.WORST)
+        seen += [row.alert_id for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == [torrent, drop, seeded.alert_ids[3], seeded.alert_ids[1], over]
+
+
+async def test_the_lives_of_listed_alerts(read: ReadPool, seeded: Seed, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.executemany(
+        "INSERT INTO alert_events (alert_id, at, from_state, to_state, actor, reason)"
+        " VALUES ($1, now() + $2 * INTERVAL '1 second', 'open', 'acknowledged', 'li', $3)",
+        [(seeded.alert_ids[0], n, str(n)) for n in range(25)],
+    )
+    await connection.close()
+    rows = (await list_alerts(read, AlertFilter())).items
+    lives = await list_alert_events(read, rows)
+    assert [event.reason for event in lives[seeded.alert_ids[0]]] == [str(n) for n in range(5, 25)]
+    assert lives[seeded.alert_ids[1]] == []
+
+
+async def test_a_long_index_curve_is_thinned_and_reaches_both_ends(
+    read: ReadPool, seeded: Seed, database_url: str
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO readings (meter_id, ts, kind, index_ml)"
+        " SELECT $1, $2::timestamptz - n * INTERVAL '1 hour', CASE WHEN n % 2 = 0 THEN 2 ELSE 0 END, 9000000 - n"
+        " FROM generate_series(1, 8760) n",
+        seeded.meter_ids[1], NOW,
+    )  # fmt: skip
+    await connection.close()
+    points = await index_curve(read, MeterId(seeded.meter_ids[1]), NOW - timedelta(hours=8760), NOW)
+    assert 1_400 < len(points) <= CURVE_POINTS
+    assert [point.ts for point in points] == sorted(point.ts for point in points)
+    assert points[-1].index_ml == 9_000_000 - 1
+    assert points[0].index_ml < 9_000_000 - 8_750
+    every_one = await index_curve(read, MeterId(seeded.meter_ids[1]), NOW - timedelta(days=30), NOW)
+    assert len(every_one) == 30 * 24
+    assert {point.kind for point in every_one} == {0, 2}
 
 
 async def test_an_alert_has_its_evidence(read: ReadPool, seeded: Seed) -> None:
