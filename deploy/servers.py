@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
-import nats
 import nats.errors
 
 from deploy.accounts import LOGINS, Accounts, login_name, make_logins
@@ -24,6 +23,7 @@ from deploy.supervision.leftovers import forget_stale_postmaster
 from ingest.schema.migrate import migrate
 from metering.errors import StartError
 from metering.settings import NatsSettings
+from metering.stream_connection import connect
 from metering.streams import StreamSizes, ensure
 
 DATABASE = "nbwater"
@@ -115,9 +115,10 @@ async def ensure_streams(url: str, settings: NatsSettings) -> None:
 
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            connection = await nats.connect(
-                url.split(","),
-                error_cb=note,  # otherwise the client prints tracebacks
+            connection = await connect(
+                url,
+                ADMIN,
+                error_cb=note,
                 allow_reconnect=False,
                 max_reconnect_attempts=CONNECT_ATTEMPTS,
                 reconnect_time_wait=CONNECT_PAUSE_S,

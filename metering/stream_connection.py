@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import nats
 import structlog
 from nats.aio.client import Client
 
@@ -20,13 +19,15 @@ def inbox_prefix(program: str) -> str:
 
 
 async def connect(url: str, program: str, **options: Any) -> Client:
-    """A connection that outlives the server: it reconnects forever. `options` go to `nats.connect`.
+    """A connection that outlives the server: it reconnects forever. `options` go to nats-py's `Client.connect`.
 
     `url` may list several servers with commas. The first connection must succeed; the caller retries it.
     """
+    client = Client()
 
     async def disconnected() -> None:
-        log.warning("stream_disconnected")
+        if not client.is_closed:  # it is called too when this side closes
+            log.warning("stream_disconnected")
 
     async def reconnected() -> None:
         log.info("stream_reconnected")
@@ -34,17 +35,15 @@ async def connect(url: str, program: str, **options: Any) -> Client:
     async def failed(error: Exception) -> None:
         log.warning("stream_error", error=type(error).__name__, detail=str(error))
 
-    return await nats.connect(
-        servers=url.split(","),
-        **{
-            "name": f"nbwater-{program}",
-            "inbox_prefix": inbox_prefix(program).encode(),
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": RECONNECT_WAIT_S,
-            "pending_size": PENDING_BYTES,
-            "disconnected_cb": disconnected,
-            "reconnected_cb": reconnected,
-            "error_cb": failed,
-        }
-        | options,
-    )
+    defaults: dict[str, Any] = {
+        "name": f"nbwater-{program}",
+        "inbox_prefix": inbox_prefix(program).encode(),
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": RECONNECT_WAIT_S,
+        "pending_size": PENDING_BYTES,
+        "disconnected_cb": disconnected,
+        "reconnected_cb": reconnected,
+        "error_cb": failed,
+    }
+    await client.connect(url.split(","), **(defaults | options))
+    return client
