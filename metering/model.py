@@ -6,14 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, NewType
 
-DeviceName = NewType("DeviceName", str)
-"""Canonical name of a device: its IMEI, or the meter's serial when it has none. Ends up in envelopes and logs."""
-
 MeterId = NewType("MeterId", int)
 """Database key of a meter."""
-
-Millilitres = NewType("Millilitres", int)
-"""Volume or cumulative index in whole millilitres; fits int64."""
 
 
 class Door(StrEnum):

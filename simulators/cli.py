@@ -27,7 +27,6 @@ from simulators.target import Target
 from simulators.town import Show, Town, TownCounts, TownOptions
 
 NOT_RECONCILED = 2
-FORMATS = [str(one) for one in Recorded]
 T = TypeVar("T")
 console = Console(stderr=True)
 

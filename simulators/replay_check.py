@@ -17,7 +17,6 @@ from simulators.recording import DAY_S, Recording
 
 POLL_S = 1.0
 QUIET_S = 30.0
-METERS_A_TURN = 20
 UTC_OFFSET_S = 8 * 3600
 
 

@@ -52,7 +52,6 @@ class Child:
         self.said: dict[str, Any] = {}
         """The newest ready line."""
         self.last_words = ""
-        self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._started_at = 0.0
         self._ready = asyncio.Event()
@@ -123,7 +122,6 @@ class Child:
                 self._process.kill()
 
     async def _live_again(self) -> None:
-        self.restarts += 1
         try:
             await self._spawn()
         except StartError as error:

@@ -23,6 +23,7 @@ from aiocoap.transports.generic_udp import GenericMessageInterface
 from aiocoap.util import hostportjoin
 
 from gateway.coap import message as coap
+from gateway.coap.message import code_of
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.intake import Intake
@@ -201,7 +202,7 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
         return aiocoap.Message(code=aiocoap.CHANGED) if failure is None else self._refusal(failure)
 
     def _refusal(self, error: NbwaterError) -> aiocoap.Message:
-        code = aiocoap.numbers.codes.Code(int(error.coap[0]) << 5 | int(error.coap[2:]))
+        code = aiocoap.numbers.codes.Code(code_of(error.coap))
         max_age = self._retry_after_s if code == aiocoap.SERVICE_UNAVAILABLE else None
         return aiocoap.Message(code=code, max_age=max_age)
 

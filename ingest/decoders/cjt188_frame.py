@@ -23,7 +23,7 @@ MAX_PAYLOAD_BYTES = 4_096
 METER_TYPES = (*range(0x10, 0x50), 0xAA)
 """T: water 10–19, heat 20–29, gas 30–39, electricity and custom 40–49; AA is the wildcard."""
 
-CONTROL_REPLY, CONTROL_ERROR, CONTROL_MORE, CONTROL_FUNCTION = 0x80, 0x40, 0x20, 0x1F
+CONTROL_REPLY, CONTROL_ERROR, CONTROL_MORE = 0x80, 0x40, 0x20
 
 CHINA = timezone(timedelta(hours=8))
 """Clocks of Chinese meters show Beijing time, which has had no summer time since 1991."""

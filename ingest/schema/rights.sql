@@ -34,7 +34,6 @@ BEGIN
         GRANT INSERT ON alert_events TO nbwater_ingest;
         GRANT DELETE ON outbox TO nbwater_ingest;
         GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;    -- its mark says that the registry changed
-        GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_api') THEN
