@@ -10,7 +10,8 @@ from nicegui import app as nicegui_app
 from nicegui import ui
 
 from api.context import PageContext
-from api.pages import alerts, dead_letters, login, meter, meters, overview, preferences, theme
+from api.guard import secure_cookie
+from api.pages import alerts, dead_letters, login, meter, meters, overview, preferences, strangers, theme
 from api.pages.frame import NOWHERE, PLACES, not_found, register
 from api.pages.live import SharedAnswers
 from api.pages.rate_history import RateHistory
@@ -27,6 +28,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     app.include_router(theme.router)
     app.include_router(preferences.router)
     app.include_router(login.router(context))
+    app.include_router(strangers.router)
     register(context, answers, "/", to_overview, lambda visit: overview.build(visit, history))
     register(context, answers, "/meters", to_meters, meters.build)
     register(context, answers, "/meters/{serial}", to_meters, meter.build)
@@ -42,6 +44,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
         reconnect_timeout=RECONNECT_TIMEOUT_S,
         message_history_length=MESSAGE_HISTORY,
         storage_secret=context.session_secret,
+        session_middleware_kwargs={"https_only": secure_cookie(context.settings)["secure"], "same_site": "strict"},
         show_welcome_message=False,
     )
 

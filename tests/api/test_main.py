@@ -7,9 +7,11 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -62,6 +64,15 @@ async def test_first_start_login_pages_and_drain(database_url: str, nats_server:
             assert (await client.get("/readyz")).json()["ready"]
             assert (await client.get("/")).headers["location"] == "/login"
             assert "<form" in (await client.get("/login")).text
+            for address in (
+                "/favicon.ico",
+                "/theme/none.css",
+                "/theme/%2e%2e/app.py",
+                "/preferences/",
+                "/preferences/x/y",
+            ):
+                nothing = await client.get(address)  # open to strangers, and neither a page nor a failure
+                assert (nothing.status_code, len(nothing.content) < 300) == (404, True), address
             assert (await client.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling")).status_code == 401
             origin = {"Origin": str(client.base_url)}
             form = {"login": "admin", "password": first["first_password"]}
@@ -81,6 +92,30 @@ async def test_first_start_login_pages_and_drain(database_url: str, nats_server:
 async def test_an_injected_password_is_not_shown(database_url: str) -> None:
     async with api_process(database_url, NBWATER_API_FIRST_PASSWORD="injected-for-the-demo") as process:
         assert (await line_of(process))["ready"] == "api"
+
+
+async def test_over_tls_no_cookie_goes_in_the_clear(database_url: str, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    openssl = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
+        *("-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await openssl.wait() == 0
+    tls = {"NBWATER_API_TLS_CERTIFICATE": str(certificate), "NBWATER_API_TLS_KEY": str(key)}
+    async with api_process(database_url, NBWATER_API_HOST="0.0.0.0", **tls) as process:
+        first = await line_of(process)
+        port = (await line_of(process))["port"]
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=trusting) as client:
+            form = {"login": "admin", "password": first["first_password"]}
+            answer = await client.post("/login", data=form, headers={"Origin": str(client.base_url)})
+            assert answer.headers["location"] == "/"
+            assert answer.headers["strict-transport-security"]
+            pages = [answer, await client.get("/preferences/language/en"), await client.get("/password")]
+            cookies = [cookie for page in pages for cookie in page.headers.get_list("set-cookie")]
+            assert {cookie.partition("=")[0] for cookie in cookies} >= {"nbwater_session", "nbwater_language"}
+            assert all("; secure" in cookie.lower() for cookie in cookies), cookies
 
 
 async def test_it_says_why_it_does_not_start(database_url: str) -> None:
