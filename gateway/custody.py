@@ -13,7 +13,6 @@ from typing import Protocol
 import structlog
 
 from gateway.batcher import Batch, Batcher
-from gateway.intake import Settle
 from gateway.metrics import Counters
 from gateway.repeats import RepeatMemory
 from metering.clock import now_us
@@ -23,6 +22,9 @@ from metering.model import Authentication, Door
 
 MAX_JOINED = 8
 """Repeats that wait with one report; CoAP's MAX_RETRANSMIT is 4. Further ones get no answer of their own."""
+
+Settle = Callable[[CustodyError | None], None]
+"""Told once how custody of a report ended: None when it is on disk."""
 
 Key = tuple[str, int, bytes]
 _log = structlog.get_logger()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
+from gateway.custody import Settle
 from gateway.devices import Devices, Policy
-from metering.errors import CustodyError, RegistryNotLoadedError, UnauthorisedError
+from metering.errors import RegistryNotLoadedError, UnauthorisedError
 from metering.model import Authentication, Door
-
-Settle = Callable[[CustodyError | None], None]
-"""Told once how custody of a report ended: None when it is on disk."""
 
 
 class Custody(Protocol):

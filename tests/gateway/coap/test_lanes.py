@@ -16,8 +16,9 @@ from gateway.coap.aiocoap_lane import AiocoapLane, PeerAddress, RecentMessages
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.message import Message, encode
 from gateway.coap.port import Hosts, bind
+from gateway.custody import Settle
 from gateway.devices import Devices
-from gateway.intake import Intake, Settle
+from gateway.intake import Intake
 from gateway.metrics import Counters, GatewayCollector
 from gateway.refusals import RefusalLimiter
 from metering.errors import CustodyBusyError, CustodyError, StartError, StreamFullError
