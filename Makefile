@@ -57,7 +57,7 @@ fmt: $(VENV)/.development
 
 test: $(VENV)/.development
 	@deploy/test_tools.sh
-	$(RUN)/pytest $(PYTEST)
+	$(RUN)/pytest --numprocesses 2 --dist loadfile $(PYTEST)
 
 bench: $(VENV)/.development
 	@deploy/test_tools.sh

@@ -27,7 +27,8 @@ def configure_logging(program: str) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        # The process's own stderr: loggers are cached, and whoever replaced sys.stderr for a while may close it.
+        logger_factory=structlog.WriteLoggerFactory(file=sys.__stderr__),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(program=program)
