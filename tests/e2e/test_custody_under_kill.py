@@ -71,12 +71,11 @@ async def accounts(up: Up) -> dict[str, int]:
 
 async def test_each_process_killed_in_turn_under_load(start: Callable[..., Up]) -> None:
     up = start()
-    load = Load(up, duration_s=24)
-    await asyncio.sleep(4)
-    for name in KILLED:
+    load = Load(up, duration_s=30)
+    for kills, name in enumerate(KILLED):
+        await up.until_counted("SELECT count(*) FROM reports", (kills + 1) * 2 * RATE)  # the load flows (again)
         os.kill(up.pids()[name], signal.SIGKILL)
         until(lambda name=name: f"{name} is back" in up.said, f"{name} is back")
-        await asyncio.sleep(2)
     assert load.process.poll() is None, "the load ended before the last kill"
     result = load.result()
     assert_custody(result)
