@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
@@ -97,7 +96,7 @@ class UpConsumer:
             raise DeliveryGapError("the consumer is closed")
         try:
             handles = await self._subscription.fetch(self._batch, timeout=FETCH_TIMEOUT_S)
-        except NatsTimeoutError:
+        except TimeoutError:  # nats-py raises its own kind or, when the time ends between two requests, the plain one
             return []
         return [self._delivery(handle) for handle in handles]
 

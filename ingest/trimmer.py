@@ -67,7 +67,7 @@ class Trimmer:
         watermarks = {row["partition"]: row["sequence"] for row in rows}
         first_young = await self._first_since(datetime.fromtimestamp(now_us() / 1e6, UTC) - self._keep)
         first = keep_from(self._partitions, watermarks, [row["sequence"] for row in points], first_young)
-        if first is None or first <= info.state.first_seq:
+        if first is None or first <= max(1, info.state.first_seq):  # of a stream that never held anything it is 0
             return int(info.state.first_seq)
         await self._js.purge_stream(UP_STREAM, seq=first)
         metrics.TRIMMED_SEQUENCE.set(first)
