@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from simulators import message
-from simulators.coap import Answer, Fate, Sender, Timers
+from simulators.coap import Sender
+from simulators.exchange import Answer, Fate, Timers
 
 PROBE_TIMERS = Timers(ack_timeout_s=0.5, max_retransmit=2)
 PAUSE_S = 0.25

@@ -19,7 +19,7 @@ from metering.errors import NbwaterError
 from metering.model import ContentFormat
 from metering.process import on_stop_signal
 from simulators.admission import TargetError, reach
-from simulators.coap import NB_IOT, Timers
+from simulators.exchange import NB_IOT, Timers
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
 from simulators.recording import Recorded
 from simulators.replay import ReplayOptions, run_replay

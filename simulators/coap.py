@@ -14,83 +14,19 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from simulators import message
+from simulators.exchange import MESSAGE_IDS, Answer, Exchange, Fate, OnEnd, Port, Timers
 from simulators.message import HEAD, Message, Type
 
 DATAGRAMS_A_TURN = 256
 RECEIVE_BYTES = 2048
 TICK_S = 0.05
 RECEIVE_BUFFER_BYTES = 1 << 20
-MESSAGE_IDS = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Timers:
-    """RFC 7252 section 4.8. `unavailable_retries`: how often a 5.03 is tried again, as a new message, after its
-    Max-Age or `pause_cap_s`, whichever is shorter; a meter's battery allows few."""
-
-    ack_timeout_s: float = 2.0
-    ack_random_factor: float = 1.5
-    max_retransmit: int = 4
-    exchange_lifetime_s: float = 247.0
-    separate_wait_s: float = 93.0
-    unavailable_retries: int = 0
-    pause_cap_s: float = 60.0
-
-
-NB_IOT = Timers(ack_timeout_s=10.0)
-"""What NB-IoT firmware uses (PROTOCOLS F)."""
-
-
-class Fate(Enum):
-    """What the sender knows of a request in the end."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-    """No answer, a reset or a 5.xx: the report may be stored or not."""
-
-
-class Answer(NamedTuple):
-    fate: Fate
-    code: int
-    payload: bytes
-
-
-class Exchange:
-    """One request on its way. `tag` is the caller's; `fate`, `code` and `payload` are set when `on_end` is called."""
-
-    __slots__ = (
-        "attempt", "code", "confirmable", "due_tick", "fate", "head", "intended", "lane", "message_id", "on_end",
-        "payload", "port", "tag", "tail", "timeout_s", "token", "tries", "waiting",
-    )  # fmt: skip
-
-    port: _Port
-    head: bytes
-    token: int
-    message_id: int
-    attempt: int
-    """Retransmissions so far; -1 while a 5.03's Max-Age runs."""
-    timeout_s: float
-    due_tick: int
-
-    def __init__(self, tail: bytes, on_end: OnEnd, tag: object, intended: float, lane: int, confirmable: bool) -> None:
-        self.tail, self.on_end, self.tag, self.intended, self.lane = tail, on_end, tag, intended, lane
-        self.confirmable = confirmable
-        self.fate: Fate | None = None
-        self.code = message.EMPTY
-        self.payload = b""
-        self.tries = 0
-        self.waiting = False
-
-
-OnEnd = Callable[[Exchange], None]
 
 
 @dataclass(slots=True)
@@ -104,20 +40,6 @@ class SenderCounts:
     """Received, but no open exchange of ours: late repeats, and what is not CoAP."""
     unavailable_retries: int = 0
     ports_opened: int = 0
-
-
-class _Port:
-    """One UDP socket with its message ids and the exchanges that wait on it.
-
-    Not connected: a connected one is told when nobody listens, and libuv stops reading a socket at its first error.
-    """
-
-    __slots__ = ("born", "by_message_id", "next_id", "socket", "used")
-
-    def __init__(self, sock: socket.socket, now: float) -> None:
-        self.socket, self.born, self.used = sock, now, 0
-        self.next_id = random.randrange(MESSAGE_IDS)  # noqa: S311 - not a secret: a simulator plays the meter
-        self.by_message_id: dict[int, Exchange] = {}
 
 
 class Sender:
@@ -134,10 +56,10 @@ class Sender:
         self.timers = timers or Timers()
         self.max_inflight = max_inflight
         self.counts = SenderCounts()
-        self._ports: list[_Port] = []
-        self._retired: list[_Port] = []
+        self._ports: list[Port] = []
+        self._retired: list[Port] = []
         self._open: dict[int, Exchange] = {}
-        self._next_token = random.randrange(1 << 32)  # noqa: S311 - as above
+        self._next_token = random.randrange(1 << 32)  # noqa: S311 - not a secret: a simulator plays the meter
         self._wheel: dict[int, list[Exchange]] = {}
         self._swept_tick = 0
         self._sweep: asyncio.TimerHandle | None = None
@@ -244,13 +166,13 @@ class Sender:
         self.counts.datagrams_sent += 1
         self._send_datagram(exchange.port, datagram)
 
-    def _send_datagram(self, port: _Port, datagram: bytes) -> None:
+    def _send_datagram(self, port: Port, datagram: bytes) -> None:
         try:
             port.socket.sendto(datagram, self._peer)
         except OSError:
             self.counts.lost_at_send += 1
 
-    def _usable_port(self, position: int, now: float) -> _Port:
+    def _usable_port(self, position: int, now: float) -> Port:
         port = self._ports[position]
         if port.used < MESSAGE_IDS - 1:
             return port
@@ -261,22 +183,22 @@ class Sender:
         self._ports[position] = self._open_port(now)
         return self._ports[position]
 
-    def _open_port(self, now: float) -> _Port:
+    def _open_port(self, now: float) -> Port:
         sock = socket.socket(self._family, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        port = _Port(sock, now)
+        port = Port(sock, now)
         self._loop.add_reader(sock.fileno(), self._drain, port)
         self.counts.ports_opened += 1
         return port
 
-    def _close_port(self, port: _Port) -> None:
+    def _close_port(self, port: Port) -> None:
         self._loop.remove_reader(port.socket.fileno())
         port.socket.close()
 
     # receiving
 
-    def _drain(self, port: _Port) -> None:
+    def _drain(self, port: Port) -> None:
         receive = port.socket.recv
         for _ in range(DATAGRAMS_A_TURN):
             try:
@@ -287,7 +209,7 @@ class Sender:
             if not port.by_message_id:
                 return
 
-    def _receive(self, port: _Port, datagram: bytes) -> None:
+    def _receive(self, port: Port, datagram: bytes) -> None:
         self.counts.datagrams_received += 1
         if len(datagram) == HEAD.size:
             first, code, message_id, token = HEAD.unpack(datagram)
@@ -298,7 +220,7 @@ class Sender:
                     return
         self._receive_any(port, datagram)
 
-    def _receive_any(self, port: _Port, datagram: bytes) -> None:
+    def _receive_any(self, port: Port, datagram: bytes) -> None:
         try:
             answer = message.decode(datagram)
         except message.MessageFormatError:
@@ -317,7 +239,7 @@ class Sender:
             self._send_datagram(port, empty + answer.message_id.to_bytes(2, "big"))
         self._judge(exchange, answer)
 
-    def _receive_empty(self, port: _Port, answer: Message) -> None:
+    def _receive_empty(self, port: Port, answer: Message) -> None:
         exchange = port.by_message_id.get(answer.message_id)
         if exchange is None:
             self.counts.stray += 1

@@ -18,7 +18,8 @@ import numpy as np
 from metering.model import ContentFormat
 from simulators import message
 from simulators.admission import admit
-from simulators.coap import Exchange, Fate, Sender, Timers
+from simulators.coap import Sender
+from simulators.exchange import Exchange, Fate, Timers
 from simulators.latency import Histogram
 from simulators.payloads import CborDays, Report, encode_json
 from simulators.reconcile import Grid, Ledger, Reconciliation, reconcile

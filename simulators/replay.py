@@ -10,7 +10,8 @@ from typing import Any
 
 from simulators import message
 from simulators.admission import admit
-from simulators.coap import Exchange, Fate, Sender, Timers
+from simulators.coap import Sender
+from simulators.exchange import Exchange, Fate, Timers
 from simulators.recording import Recorded, Recording, days, encode, read, wire_of
 from simulators.replay_check import ReplayCheck, check_replay
 from simulators.target import Target

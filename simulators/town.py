@@ -11,7 +11,8 @@ from typing import Any
 
 from simulators import message
 from simulators.admission import admit
-from simulators.coap import Exchange, Fate, Sender, Timers
+from simulators.coap import Sender
+from simulators.exchange import Exchange, Fate, Timers
 from simulators.households import DAY_S, EPOCH_S, UTC_OFFSET_S
 from simulators.meter import Meter, Transmission
 from simulators.target import Target

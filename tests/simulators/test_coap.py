@@ -12,7 +12,8 @@ import uvloop
 
 from simulators import message
 from simulators.admission import TargetError, reach
-from simulators.coap import Fate, Sender, Timers
+from simulators.coap import Sender
+from simulators.exchange import Fate, Timers
 from simulators.message import HEAD, Type
 
 QUICK = Timers(ack_timeout_s=0.1, max_retransmit=4, separate_wait_s=2.0)
