@@ -14,6 +14,7 @@ from metering.errors import StartError
 from metering.settings import DatabaseSettings, NatsSettings, load
 
 DEFAULT_DATA = "var/nbwater"
+DEMO_DATA = "var/demo"
 DATA_VARIABLE = "NBWATER_DATA"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from deploy.commands.options import data_option
+from deploy.instance import DEFAULT_DATA
 from deploy.up import Options
 from deploy.up import up as run
 
@@ -15,7 +16,7 @@ PORT = click.IntRange(0, 65_535)
 
 
 @click.command()
-@data_option()
+@data_option(DEFAULT_DATA)
 @click.option("--host", help="Address of the pages.  [default: 127.0.0.1]")
 @click.option("--coap-port", type=PORT, help="UDP port of CoAP, 0 takes a free one.  [default: 5683]")
 @click.option("--http-port", type=PORT, help="TCP port of the pages, 0 takes a free one.  [default: 8080]")
