@@ -1,18 +1,28 @@
-"""Alerts as pages show them: in brief, and in full with their evidence and what may be done."""
+"""Alerts as pages show them: in brief, and in full with their evidence, their life and what may be done."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from nicegui import ui
 
 from api.alert_life import REASON_NEEDED, AlertAction, AlertState, actions
 from api.auth import Role
+from api.database import ReadPool
 from api.pages import evidence, parts
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
 from api.pages.wording import rate, volume
-from api.queries.alerts import AlertRow, move_alert
+from api.queries.alerts import (
+    AlertEventRow,
+    AlertFilter,
+    AlertOrder,
+    AlertRow,
+    list_alert_events,
+    list_alerts,
+    move_alert,
+)
 from metering.errors import ConflictError, RequestError, UnavailableError
 
 STATE_TONES: dict[AlertState, parts.Tone] = {
@@ -22,17 +32,34 @@ STATE_TONES: dict[AlertState, parts.Tone] = {
     AlertState.DISMISSED: "quiet",
 }
 SEVERITY_TONES: dict[str, parts.Tone] = {"critical": "poor", "warning": "fair", "info": ""}
+PLATFORM = "platform"
 Changed = Callable[[], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Some alerts with their lives, by alert id."""
+
+    rows: list[AlertRow]
+    lives: dict[int, list[AlertEventRow]]
+    next_cursor: str | None
+
+
+async def load(pool: ReadPool, wanted: AlertFilter, limit: int, cursor: str | None, order: AlertOrder) -> Alerts:
+    page = await list_alerts(pool, wanted, limit=limit, cursor=cursor, order=order)
+    return Alerts(page.items, await list_alert_events(pool, page.items), page.next_cursor)
+
+
 def brief(visit: Visit, alert: AlertRow) -> None:
-    """One line: what, where, since when, how much."""
+    """One line: what, how much, where, since when."""
     with box(f"nb-alert {_severity(alert)}"), box("nb-alert-head"):
         _heading(visit, alert)
-        Words(visit.say.ago(alert.raised_at, visit.context.now()), "nb-muted nb-small", "span")
+        Words(_since(visit, alert), "nb-muted nb-small", "span")
 
 
-def full(visit: Visit, alert: AlertRow, changed: Changed, with_meter: bool = True) -> None:
+def full(
+    visit: Visit, alert: AlertRow, life: Sequence[AlertEventRow], changed: Changed, with_meter: bool = True
+) -> None:
     """Everything about an alert; `changed` is awaited after somebody has acted on it here."""
     say = visit.say
     with box(f"nb-alert {_severity(alert)}", "article", **{"aria-label": evidence.kind_name(say, alert.kind)}):
@@ -41,11 +68,46 @@ def full(visit: Visit, alert: AlertRow, changed: Changed, with_meter: bool = Tru
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
         for sentence in evidence.sentences(say, alert):
             Words(sentence, "nb-alert-words")
+        _drawing(visit, alert)
         Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
+        _life(visit, life)
         if alert.state in (AlertState.OPEN, AlertState.ACKNOWLEDGED) and visit.principal.role >= Role.OPERATOR:
             with box("nb-actions"):
                 for action in actions(alert.state):
                     _action(visit, alert, action, changed)
+
+
+def _drawing(visit: Visit, alert: AlertRow) -> None:
+    drawn = evidence.drawing(visit.say, alert)
+    if drawn is None:
+        return
+    picture, words = drawn
+    with box("nb-hours", "figure", role="img", **{"aria-label": words}):
+        ui.html(picture, sanitize=False)  # numbers and our own words only, see hourly_bars
+        Words(visit.say("evidence.hourly_hint"), "nb-muted nb-small", "figcaption")
+
+
+def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
+    """Who did what when. That the platform raised it is among the facts already."""
+    say = visit.say
+    if not any(event.from_state for event in life):
+        return
+    with box("nb-life", "ol", **{"aria-label": say("alerts.life")}):
+        for event in life:
+            with box("", "li"):
+                Words(say.instant(event.at), "nb-digits nb-muted", "span")
+                Words(say("alerts.platform") if event.actor == PLATFORM else event.actor, "nb-actor", "span")
+                Words(_moved(visit, event), tag="span")
+                if event.reason:
+                    Words(event.reason, "nb-said", "span")
+
+
+def _moved(visit: Visit, event: AlertEventRow) -> str:
+    say = visit.say
+    if event.from_state is None:
+        return say("alerts.life_raised")
+    before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))
+    return say("alerts.life_moved", before=before, after=after)
 
 
 def _severity(alert: AlertRow) -> str:
@@ -57,11 +119,22 @@ def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
     parts.tag(say.value("alerts.severity", alert.severity), SEVERITY_TONES.get(alert.severity, ""))
     Words(evidence.kind_name(say, alert.kind), "nb-alert-kind", "span")
     if alert.rate_ml_h:
-        Words(rate(alert.rate_ml_h), "nb-digits", "span")
+        Words(say("alerts.loss_rate", rate=rate(alert.rate_ml_h)), "nb-digits nb-loss", "span")
+    if alert.ended_at is not None:
+        parts.tag(say("alerts.over"), "quiet")
     if with_meter and alert.serial:
         parts.link(say("alerts.meter_link", serial=alert.serial), parts.meter_path(alert.serial))
         if alert.address:
             Words(alert.address, "nb-muted nb-small", "span")
+
+
+def _since(visit: Visit, alert: AlertRow) -> str:
+    """Since when it lasts, and what it has cost so far."""
+    say = visit.say
+    facts = [say("alerts.started", time=say.instant(alert.started_at))]
+    if alert.loss_ml:
+        facts.append(say("alerts.loss", volume=volume(alert.loss_ml)))
+    return " · ".join(facts)
 
 
 def _facts(visit: Visit, alert: AlertRow) -> list[str]:

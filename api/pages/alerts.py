@@ -8,20 +8,19 @@ from api.pages import alert_list, evidence, parts
 from api.pages.listing import Listing
 from api.pages.parts import Words, box, place
 from api.pages.visit import LiveView, Visit, redrawn
-from api.queries.alerts import ACTIVE, AlertFilter, AlertRow, list_alerts
-from api.queries.paging import Page
+from api.queries.alerts import ACTIVE, SEVERITIES, AlertFilter, AlertOrder
 
 INTERVAL_S = 5.0
 PAGE_ROWS = 25
 ALL_STATES = "all"
 KINDS = ("continuous_flow", "silent", "meter_alarm:")
-SEVERITIES = ("critical", "warning", "info")
 
 
 async def build(visit: Visit) -> None:
     say = visit.say
     states = {ALL_STATES, *AlertState}
-    listing = Listing(visit, "/alerts", {"state": states, "kind": set(KINDS), "severity": set(SEVERITIES)})
+    choices = {"state": states, "kind": set(KINDS), "severity": set(SEVERITIES), "order": {str(AlertOrder.NEWEST)}}
+    listing = Listing(visit, "/alerts", choices)
     with box("nb-head"):
         Words(say("frame.alerts"), tag="h1")
     with box("nb-filters", "search"):
@@ -30,18 +29,20 @@ async def build(visit: Visit) -> None:
         listing.select(
             "severity", say("alerts.severity"), {level: say(f"alerts.severity.{level}") for level in SEVERITIES}
         )
+        newest = {str(AlertOrder.NEWEST): say("alerts.order.newest")}
+        listing.select("order", say("alerts.order"), newest, say("alerts.order.worst"))
     if visit.principal.role < Role.OPERATOR:
         Words(say("alerts.not_allowed"), "nb-muted")
     with box("nb-card"):
         found = place()
 
-    def draw(page: Page[AlertRow]) -> None:
+    def draw(shown: alert_list.Alerts) -> None:
         with redrawn(found):
-            if not page.items:
+            if not shown.rows:
                 parts.empty(say("alerts.none_found" if listing.filtered else "alerts.empty"))
-            for alert in page.items:
-                alert_list.full(visit, alert, view.look)
-            listing.pager(page.next_cursor)
+            for alert in shown.rows:
+                alert_list.full(visit, alert, shown.lives[alert.alert_id], view.look)
+            listing.pager(shown.next_cursor)
 
     view = LiveView(visit, lambda: listing.key, lambda: _load(visit, listing), draw, INTERVAL_S)
     listing.changed = view.look
@@ -53,7 +54,7 @@ def _states(visit: Visit) -> dict[str, str]:
     return {**{str(state): say(f"alerts.state.{state}") for state in AlertState}, ALL_STATES: say("frame.all")}
 
 
-async def _load(visit: Visit, listing: Listing) -> Page[AlertRow]:
+async def _load(visit: Visit, listing: Listing) -> alert_list.Alerts:
     asked = listing.asked
     state = asked["state"]
     wanted = AlertFilter(
@@ -61,4 +62,6 @@ async def _load(visit: Visit, listing: Listing) -> Page[AlertRow]:
         kind=asked["kind"],
         severity=asked["severity"],
     )
-    return await list_alerts(visit.context.read, wanted, limit=PAGE_ROWS, cursor=listing.cursor or None)
+    still_active = bool(wanted.states) and set(wanted.states) <= set(ACTIVE)
+    order = AlertOrder.WORST if still_active and not asked["order"] else AlertOrder.NEWEST
+    return await alert_list.load(visit.context.read, wanted, PAGE_ROWS, listing.cursor or None, order)

@@ -22,6 +22,12 @@ RUNNING_PATTERN: Mapping[str, Any] = {"symbol": "rect", "dashArrayX": [1, 0], "d
 FONT = 'system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", sans-serif'
 
 
+# JavaScript, constant but for the unit: only what is there, with its unit.
+_TOOLTIP = """shown => [shown[0].axisValueLabel, ...shown.filter(it => it.value != null)
+ .map(it => `${it.marker}${it.seriesName} <b>${it.value.toLocaleString()} %s</b>`)].join("<br>")"""
+_TIME_LABELS = {"year": "{yyyy}-{MM}", "month": "{MM}-{dd}", "day": "{MM}-{dd}", "hour": "{HH}:{mm}"}
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """`title` is what a screen reader says of the chart."""
@@ -58,9 +64,13 @@ def qualities(names: Mapping[str, str]) -> list[Series]:
     ]
 
 
-def consumption(bars: Sequence[Bar], series: Sequence[Series], unit: str, ml_per_unit: int, look: Look) -> Options:
-    """Stacked bars, one series per kind that occurs."""
+def consumption(
+    bars: Sequence[Bar], series: Sequence[Series], unit: str, ml_per_unit: int, look: Look, label_every: int = 0
+) -> Options:
+    """Stacked bars, one series per kind that occurs. `label_every`: only each so-manieth bar may have a label."""
     options = _frame([bar.label for bar in bars], unit, look)
+    if label_every:
+        options["xAxis"]["axisLabel"]["interval"] = label_every - 1
     options["legend"]["show"] = True
     options["grid"]["top"] = 52  # the legend above, the unit below it
     options["series"] = [
@@ -103,10 +113,11 @@ def index(points: Sequence[tuple[int, int]], look: Look) -> Options:
     options["useUTC"] = True
     options["xAxis"] = {
         "type": "time",
-        "axisLabel": {"color": _ink(look.dark), "hideOverlap": True},
+        "axisLabel": {"color": _ink(look.dark), "hideOverlap": True, "formatter": _TIME_LABELS},
         "axisLine": _line(look.dark),
     }
     options["yAxis"]["scale"] = True
+    options["tooltip"] = {"trigger": "axis", "confine": True, ":valueFormatter": "value => value.toFixed(3) + ' m³'"}
     options["series"] = [
         {
             "name": look.title,
@@ -129,7 +140,7 @@ def _frame(labels: Sequence[str], unit: str, look: Look) -> Options:
         "aria": {"enabled": True, "label": {"description": look.title}, "decal": {"show": True}},
         "grid": {"left": 8, "right": 30, "top": 34, "bottom": 4, "containLabel": True},
         "legend": {"show": False, "right": 8, "top": 0, "itemWidth": 14, "itemHeight": 9, "textStyle": {"color": ink}},
-        "tooltip": {"trigger": "axis", "confine": True},
+        "tooltip": {"trigger": "axis", "confine": True, ":formatter": _TOOLTIP % unit},
         "xAxis": {
             "type": "category",
             "data": list(labels),

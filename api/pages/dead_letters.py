@@ -8,6 +8,7 @@ from api.pages import parts
 from api.pages.listing import Listing
 from api.pages.parts import Words, box, place
 from api.pages.visit import LiveView, Visit, redrawn
+from api.pages.wording import Language
 from api.queries.dead_letters import DeadLetterRow, ReasonCount, count_reasons, list_dead_letters
 from api.queries.paging import Page
 
@@ -69,7 +70,8 @@ def _letter(visit: Visit, letter: DeadLetterRow, opened: set[int]) -> None:
             Words(say.instant(letter.received_at, seconds=True), "nb-digits", "span")
             parts.tag(say.value("reason", letter.reason), "poor")
             Words(letter.device, "nb-digits", "span")
-            Words(letter.message, "nb-muted", "span")
+            if say.language is Language.EN:  # messages of decoders are for engineers, and English
+                Words(letter.message, "nb-muted", "span")
         with body:
             _details(visit, letter)
 

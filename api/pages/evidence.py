@@ -1,16 +1,44 @@
-"""An alert's evidence as sentences: what was seen, in figures an operator can argue with."""
+"""An alert's evidence as sentences: what was seen, in figures an operator can argue with, and what to do about it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
+from api.pages import hourly_bars
 from api.pages.wording import DASH, ML_PER_L, Wording, rate, volume
 from api.queries.alerts import AlertRow
 
 Evidence = Mapping[str, Any]
+
+CLEAR_TIMES = 5
+"""A least flow so many times the threshold is no matter of how one reads the register."""
+DOUBTFUL_TIMES = 2
+CLEAR_AFTER = timedelta(hours=72)
+"""Nobody uses water in each of so many hours: what seldom rests in a day does in three."""
+DOUBTFUL_BEFORE = timedelta(hours=36)
+DRIPPING_ML_H = 10_000
+RUNNING_ML_H = 100_000
+"""Up to the first a tap or cistern drips; up to the second a float valve or toilet runs; beyond that a pipe is open."""
+
+
+class Certainty(StrEnum):
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+def certainty(times_threshold: float, lasting: timedelta, all_measured: bool) -> Certainty:
+    """How sure it is that a flow without a rest is a leak, from how strong it is, how long it lasts and how well it
+    was measured."""
+    if times_threshold < DOUBTFUL_TIMES and lasting < DOUBTFUL_BEFORE:
+        return Certainty.LOW
+    if lasting >= CLEAR_AFTER or (times_threshold >= CLEAR_TIMES and all_measured):
+        return Certainty.HIGH
+    return Certainty.MEDIUM
 
 
 def kind_name(say: Wording, kind: str) -> str:
@@ -28,35 +56,70 @@ def family_name(say: Wording, kind: str) -> str:
 
 def sentences(say: Wording, alert: AlertRow) -> list[str]:
     """What was seen, in the order of its weight. Figures nobody has words for are shown as they are stored."""
-    known = _SENTENCES.get(alert.kind.partition(":")[0])
+    known = SENTENCES.get(alert.kind.partition(":")[0])
     if known is not None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            return known(say, alert.evidence)
+            return known(say, alert)
     return [", ".join(f"{name}: {value}" for name, value in alert.evidence.items())]
 
 
-def _meter_alarm(say: Wording, evidence: Evidence) -> list[str]:
-    alarm = say.value("alarm", evidence["alarm"])
-    reported = _time(say, evidence["reported_at"])
-    return [say("evidence.meter_alarm", alarm=alarm, bit=evidence["bit"], time=reported)]
+def drawing(say: Wording, alert: AlertRow) -> tuple[str, str] | None:
+    """The hours of a continuous flow as SVG, and the same in words; None where there is nothing to draw."""
+    evidence = alert.evidence
+    if alert.kind != "continuous_flow":
+        return None
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        start, flows = datetime.fromisoformat(evidence["from"]), evidence["hourly_ml"]
+        titles = [
+            f"{say.instant(start + timedelta(hours=at))} {DASH if flow is None else volume(flow)}"
+            for at, flow in enumerate(flows)
+        ]
+        litres = " ".join(DASH if flow is None else f"{flow / ML_PER_L:.0f}" for flow in flows)
+        return hourly_bars.drawing(flows, evidence["threshold_ml_h"], titles), say("evidence.hourly", hourly=litres)
+    return None
 
 
-def _continuous_flow(say: Wording, evidence: Evidence) -> list[str]:
-    span = {"start": _time(say, evidence["from"]), "end": _time(say, evidence["to"])}
+def _meter_alarm(say: Wording, alert: AlertRow) -> list[str]:
+    flag = alert.evidence["alarm"]
+    seen = say("evidence.meter_alarm", alarm=say.value("alarm", flag), time=_time(say, alert.evidence["reported_at"]))
+    return [seen, say(f"evidence.advice.{flag}")]
+
+
+def _continuous_flow(say: Wording, alert: AlertRow) -> list[str]:
+    evidence = alert.evidence
+    minimum, threshold = evidence["minimum_ml_h"], evidence["threshold_ml_h"]
+    lasting = (alert.ended_at or alert.last_seen_at) - alert.started_at
+    times = minimum / threshold
+    sure = certainty(times, lasting, evidence["measured_hours"] == evidence["hours"])
     seen = say(
         "evidence.continuous_flow",
         hours=evidence["hours"],
         measured=evidence["measured_hours"],
-        minimum=rate(evidence["minimum_ml_h"]),
-        threshold=rate(evidence["threshold_ml_h"]),
+        minimum=rate(minimum),
+        threshold=rate(threshold),
         volume=volume(evidence["volume_ml"]),
-        **span,
+        start=_time(say, evidence["from"]),
+        end=_time(say, evidence["to"]),
     )
-    hourly = " ".join(DASH if flow is None else f"{flow / ML_PER_L:.0f}" for flow in evidence["hourly_ml"])
-    return [seen, say("evidence.hourly", hourly=hourly)]
+    why = say(
+        "evidence.certainty",
+        certainty=say(f"evidence.certainty.{sure}"),
+        lasting=say.span(lasting),
+        times=f"{times:.0f}" if times >= CLEAR_TIMES else f"{times:.1f}",
+    )
+    return [seen, why, _where_to_look(say, alert)]
 
 
-def _silent(say: Wording, evidence: Evidence) -> list[str]:
+def _where_to_look(say: Wording, alert: AlertRow) -> str:
+    if alert.ended_at is not None:
+        return say("evidence.rested", time=say.instant(alert.ended_at))
+    lost = alert.rate_ml_h or 0
+    size = "drips" if lost < DRIPPING_ML_H else "runs" if lost < RUNNING_ML_H else "bursts"
+    return say(f"evidence.leak_{size}")
+
+
+def _silent(say: Wording, alert: AlertRow) -> list[str]:
+    evidence = alert.evidence
     limit = f"{evidence['silence_after_h']:g}"
     if evidence["last_report_at"] is None:
         return [say("evidence.never_heard", time=_time(say, evidence["installed_at"]), limit=limit)]
@@ -67,7 +130,7 @@ def _time(say: Wording, text: str) -> str:
     return say.instant(datetime.fromisoformat(text))
 
 
-_SENTENCES: Mapping[str, Callable[[Wording, Evidence], list[str]]] = {
+SENTENCES: Mapping[str, Callable[[Wording, AlertRow], list[str]]] = {
     "continuous_flow": _continuous_flow,
     "silent": _silent,
     "meter_alarm": _meter_alarm,

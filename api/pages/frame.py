@@ -11,6 +11,7 @@ import structlog
 from fastapi import Request, Response
 from nicegui import ui
 
+from api.auth import Role
 from api.context import PageContext, principal_of
 from api.pages import theme
 from api.pages.live import SharedAnswers
@@ -146,9 +147,10 @@ def _menu(visit: Visit, here: Place) -> None:
             with box("nb-here" if place is here else "", "a", href=place.path, **current):
                 ui.icon(place.icon)
                 Words(say(place.title_key), tag="span")
-        with box("", "a", href="/api/v1/openapi.json"):
-            ui.icon("code")
-            Words(say("frame.api"), tag="span")
+        if visit.principal.role >= Role.ENGINEER:
+            with box("", "a", href="/api/v1/openapi.json"):
+                ui.icon("code")
+                Words(say("frame.api"), tag="span")
     with box("nb-who"):
         role = say(f"frame.role.{visit.principal.role.label}")
         Words(say("frame.signed_in", login=visit.principal.login, role=role))

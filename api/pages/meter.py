@@ -14,7 +14,7 @@ from api.pages.meters import STATE_TONES
 from api.pages.parts import Words, box, card, figure, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import index_m3, volume
-from api.queries.alerts import AlertFilter, AlertRow, list_alerts
+from api.queries.alerts import AlertFilter, AlertOrder
 from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
 from api.queries.meters import MeterDetail, get_meter
 from api.queries.reports import ReportRow, list_reports
@@ -95,15 +95,16 @@ async def _load(visit: Visit, serial: str) -> _Now:
 
 
 async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
-    async def load() -> list[AlertRow]:
-        return (await list_alerts(visit.context.read, AlertFilter(serial=serial), limit=ALERTS)).items
+    async def load() -> alert_list.Alerts:
+        wanted = AlertFilter(serial=serial)
+        return await alert_list.load(visit.context.read, wanted, ALERTS, None, AlertOrder.WORST)
 
-    def draw(found: list[AlertRow]) -> None:
+    def draw(found: alert_list.Alerts) -> None:
         with redrawn(container):
-            if not found:
+            if not found.rows:
                 parts.empty(visit.say("meter.no_alerts"))
-            for alert in found:
-                alert_list.full(visit, alert, view.look, with_meter=False)
+            for alert in found.rows:
+                alert_list.full(visit, alert, found.lives[alert.alert_id], view.look, with_meter=False)
 
     view = LiveView(visit, lambda: ("alerts of", serial), load, draw, ALERTS_S)
     await view.start()
@@ -123,10 +124,18 @@ def _figures(visit: Visit, found: _Now) -> None:
     say, meter = visit.say, found.detail.meter
     read = say("meter.index_at", time=say.instant(meter.last_ts)) if meter.last_ts else say("meter.no_index")
     figure(say("meter.index_now"), index_m3(meter.last_index_ml), detail=read)
-    figure(say("meter.today"), volume(found.today.volume_ml if found.today else None))
+    figure(say("meter.today"), volume(found.today.volume_ml if found.today else None), detail=_today(visit, found))
     last = say.ago(meter.last_report_at, visit.context.now()) if meter.last_report_at else say("meters.never")
     figure(say("meter.last_report"), last, detail=say.instant(meter.last_report_at, seconds=True))
     figure(say("overview.open_alerts"), str(meter.open_alerts))
+
+
+def _today(visit: Visit, found: _Now) -> str:
+    """How today's water came about, and up to when."""
+    if found.today is None:
+        return ""
+    time = visit.say.instant(found.detail.meter.last_ts)
+    return visit.say("meter.today_quality", quality=visit.say.value("quality", found.today.quality), time=time)
 
 
 def _unknown(visit: Visit, serial: str) -> None:

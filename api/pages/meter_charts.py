@@ -13,22 +13,26 @@ from nicegui import ui
 from api.pages import charts, parts
 from api.pages.parts import Words, attributes, box, card, place
 from api.pages.visit import LiveView, Visit, redrawn
-from api.pages.wording import ML_PER_L, ML_PER_M3, volume
+from api.pages.wording import DASH, ML_PER_L, ML_PER_M3, volume
 from api.queries.accounting import midnight
 from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
-from api.queries.paging import MAX_LIMIT
-from api.queries.readings import ReadingRow, list_readings
+from api.queries.readings import ReadingRow, index_curve
 from metering.model import MeterId, Quality
 
 INTERVAL_S = 15.0
-MAX_INDEX_PAGES = 4
-"""Pages of readings one index curve reads: 2,000 readings, 83 days of hourly ones."""
 PERIODS: Mapping[Granularity, tuple[int, ...]] = {
     Granularity.HOUR: (2, 7, 30),
     Granularity.DAY: (14, 30, 365),
-    Granularity.MONTH: (365,),
+    Granularity.MONTH: (365, 1_095),
 }
+"""Days to choose from, per step."""
+DAYS_OF_12_MONTHS = 365
 LABELS = {Granularity.HOUR: "%m-%d %H:%M", Granularity.DAY: "%m-%d", Granularity.MONTH: "%Y-%m"}
+HOURS_LABELLED = {2: 6, 7: 24, 30: 24}
+"""Bars of hours from one label to the next, per period: labels stand at midnight."""
+PARTIAL = "partial"
+MAX_REMARKS = 60
+"""Rows of the list of remarkable spans: the newest."""
 
 
 K = TypeVar("K")
@@ -65,16 +69,18 @@ async def build(visit: Visit, meter_id: MeterId, serial: str) -> None:
         with redrawn(controls):
             _segments(say("meter.by"), {by: say(f"meter.by_{by}") for by in PERIODS}, chosen.by,
                       lambda by: choose(by, chosen.days))  # fmt: skip
-            _segments(say("meter.period"), {days: say("meter.days", days=days) for days in PERIODS[chosen.by]},
+            _segments(say("meter.period"), {days: _period_name(visit, chosen.by, days) for days in PERIODS[chosen.by]},
                       chosen.days, lambda days: choose(chosen.by, days))  # fmt: skip
             attributes(parts.link(say("meter.csv"), _csv_path(visit, serial, chosen), "nb-button"), {"download": ""})
 
     def draw(found: _Found) -> None:
         with redrawn(consumption):
-            _consumption(visit, found.consumption, chosen.by)
+            _consumption(visit, found.consumption, chosen)
+            _remarks(visit, found.consumption, chosen.by, opened)
         with redrawn(index):
             _index(visit, found.readings)
 
+    opened: set[str] = set()
     draw_controls()
     view = LiveView(
         visit,
@@ -96,21 +102,27 @@ async def _load(visit: Visit, meter_id: MeterId, chosen: _Chosen) -> _Found:
     context = visit.context
     first, last = _span(visit, chosen)
     rows = await list_consumption(context.read, meter_id, chosen.by, first, last, context.zone)
-    readings: list[ReadingRow] = []
-    cursor = None
-    since = max(midnight(first, context.zone), context.now() - timedelta(days=60))
-    for _ in range(MAX_INDEX_PAGES):
-        page = await list_readings(context.read, meter_id, since, context.now(), limit=MAX_LIMIT, cursor=cursor)
-        readings += page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            break
+    readings = await index_curve(context.read, meter_id, midnight(first, context.zone), context.now())
     return _Found(rows, readings)
 
 
 def _span(visit: Visit, chosen: _Chosen) -> tuple[date, date]:
+    """First and last day of the period, today the last; whole months for months."""
     today = visit.context.now().astimezone(visit.context.zone).date()
-    return today - timedelta(days=chosen.days - 1), today
+    if chosen.by is not Granularity.MONTH:
+        return today - timedelta(days=chosen.days - 1), today
+    months = today.year * 12 + today.month - _months(chosen.days)
+    return date(months // 12, months % 12 + 1, 1), today
+
+
+def _months(days: int) -> int:
+    return days * 12 // DAYS_OF_12_MONTHS
+
+
+def _period_name(visit: Visit, by: Granularity, days: int) -> str:
+    if by is Granularity.MONTH:
+        return visit.say("meter.months", months=_months(days))
+    return visit.say("meter.days", days=days)
 
 
 def _csv_path(visit: Visit, serial: str, chosen: _Chosen) -> str:
@@ -128,7 +140,7 @@ def _segments(label: str, options: Mapping[K, str], chosen: K, choose: Callable[
             segment.on("click", lambda _, value=value: choose(value))
 
 
-def _consumption(visit: Visit, rows: list[ConsumptionRow], by: Granularity) -> None:
+def _consumption(visit: Visit, rows: list[ConsumptionRow], chosen: _Chosen) -> None:
     say = visit.say
     known = [row for row in rows if row.volume_ml is not None]
     if not known:
@@ -141,15 +153,45 @@ def _consumption(visit: Visit, rows: list[ConsumptionRow], by: Granularity) -> N
             parts.tag(say("meter.total_excluded", volume=volume(excluded)), "fair")
     largest = max(row.volume_ml or 0 for row in known)
     unit, ml_per_unit = ("m³", ML_PER_M3) if largest >= 10 * ML_PER_M3 else ("L", ML_PER_L)
-    bars = [_bar(visit, row, by) for row in rows]
+    bars = [_bar(visit, row, chosen.by) for row in rows]
     look = charts.Look(say("meter.consumption"), visit.dark)
     kinds = charts.qualities({str(quality): say(f"quality.{quality}") for quality in Quality})
-    ui.echart(charts.consumption(bars, kinds, unit, ml_per_unit, look)).classes("nb-chart")
+    kinds.append(charts.Series(PARTIAL, say("quality.partial"), charts.RUNNING_COLOUR, charts.RUNNING_PATTERN))
+    every = HOURS_LABELLED.get(chosen.days, 0) if chosen.by is Granularity.HOUR else 0
+    ui.echart(charts.consumption(bars, kinds, unit, ml_per_unit, look, every)).classes("nb-chart")
 
 
 def _bar(visit: Visit, row: ConsumptionRow, by: Granularity) -> charts.Bar:
+    """A span that is measured but not to its end shows as such."""
     label = row.start.astimezone(visit.context.zone).strftime(LABELS[by])
-    return charts.Bar(label, row.volume_ml, str(row.quality or Quality.MEASURED))
+    quality = row.quality or Quality.MEASURED
+    return charts.Bar(label, row.volume_ml, PARTIAL if quality is Quality.MEASURED and not row.complete else quality)
+
+
+def _remarks(visit: Visit, rows: list[ConsumptionRow], by: Granularity, opened: set[str]) -> None:
+    """The spans with something to explain: how their volume came about, and why."""
+    say = visit.say
+    remarkable = [row for row in rows if row.volume_ml is not None and (row.reasons or row.excluded_ml)]
+    if not remarkable:
+        return
+    with parts.disclosure("nb-report", "remarks", opened) as (heading, body):
+        with heading:
+            Words(say("meter.remarks", count=len(remarkable)), tag="span")
+        with body:
+            names = [(name, say(f"meter.remark_{name}")) for name in ("span", "quality", "why", "volume", "excluded")]
+            cells = [_remark(visit, row, by) for row in remarkable[: -MAX_REMARKS - 1 : -1]]
+            parts.facts_table(names, cells, right_from=3)
+
+
+def _remark(visit: Visit, row: ConsumptionRow, by: Granularity) -> list[str]:
+    say = visit.say
+    return [
+        row.start.astimezone(visit.context.zone).strftime(LABELS[by]),
+        say.value("quality", row.quality),
+        say("frame.and").join(say.value("step", reason) for reason in row.reasons) or DASH,
+        volume(row.volume_ml),
+        volume(row.excluded_ml) if row.excluded_ml else DASH,
+    ]
 
 
 def _index(visit: Visit, readings: list[ReadingRow]) -> None:

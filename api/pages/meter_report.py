@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from api.pages import parts
 from api.pages.parts import Words
 from api.pages.visit import Visit
-from api.pages.wording import DASH, scaled
+from api.pages.wording import DASH, index_m3, scaled
 from api.queries.reports import ReportRow
 from metering.alarms import names
 
@@ -47,7 +49,9 @@ def _fields(visit: Visit, report: ReportRow) -> list[tuple[str, str]]:
     """Names and values of what the report said; what it did not say is left out."""
     say = visit.say
     span = f"{say.instant(report.first_ts)} … {say.instant(report.last_ts)}" if report.first_ts else DASH
-    flags = "、".join(say.value("alarm", name) for name in names(report.alarms)) or say("meter.no_alarm_flags")
+    flags = say("frame.comma").join(say.value("alarm", name) for name in names(report.alarms)) or say(
+        "meter.no_alarm_flags"
+    )
     rows = [
         (say("meter.report_decoder"), report.decoder or DASH),
         (say("meter.report_format"), say.value("format", report.content_format)),
@@ -64,9 +68,21 @@ def _fields(visit: Visit, report: ReportRow) -> list[tuple[str, str]]:
         (say("meter.temperature"), scaled(report.temperature_dc, 10, "°C")),
         (say("meter.valve"), say.value("valve", report.valve)),
         (say("meter.alarm_flags"), flags),
-        (say("meter.report_extra"), json.dumps(report.extra, ensure_ascii=False) if report.extra else DASH),
     ]
-    return [(name, value) for name, value in rows if value != DASH]
+    return [(name, value) for name, value in rows if value != DASH] + _extra(visit, report.extra or {})
+
+
+def _extra(visit: Visit, extra: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the decoder kept without interpreting it. A name nobody has words for is shown as the decoder wrote it."""
+    say = visit.say
+    rows = []
+    for name, value in extra.items():
+        if name.endswith("_index_ml") and isinstance(value, int):
+            text = index_m3(value)
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append((say.value("extra", name), text))
+    return rows
 
 
 def _reason(visit: Visit, reason: str | None) -> str:

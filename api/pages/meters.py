@@ -26,13 +26,14 @@ STATE_TONES: dict[MeterState, parts.Tone] = {
     MeterState.DISABLED: "quiet",
     MeterState.REMOVED: "quiet",
 }
-COLUMNS = ("serial", "state", "address", "zone", "index", "last_report", "battery", "signal", "alerts")
+COLUMNS = ("serial", "state", "alerts", "address", "zone", "index", "last_report", "battery", "signal")
 RIGHT = frozenset({"index", "battery", "signal"})
 
 # Vue templates of the table's cells: constants. What a row holds is put in by Vue as text.
 _SERIAL = '<q-td :props="props"><a :href="props.row.path">{{ props.row.serial }}</a></q-td>'
 _TAG = '<q-td :props="props"><span class="nb-tag" :class="props.row.%s_tone">{{ props.row.%s }}</span></q-td>'
-_WIDE = '<q-td :props="props"><div class="nb-wide" :title="props.row.address">{{ props.row.address }}</div></q-td>'
+_WIDE = '<q-td :props="props"><div class="nb-wide">{{ props.row.address }}</div></q-td>'
+_NARROW = '<q-td :props="props"><div class="nb-narrow">{{ props.row.zone }}</div></q-td>'
 _ALERTS = """<q-td :props="props"><a v-if="props.row.alerts" :href="props.row.path" class="nb-tag poor">{{
  props.row.alerts }}</a></q-td>"""
 _CARD = """<div class="nb-item" role="listitem">
@@ -105,6 +106,7 @@ def _table(visit: Visit) -> Table:
     table.add_slot("body-cell-serial", _SERIAL)
     table.add_slot("body-cell-state", _TAG % ("state", "state"))
     table.add_slot("body-cell-address", _WIDE)
+    table.add_slot("body-cell-zone", _NARROW)
     table.add_slot("body-cell-battery", _TAG % ("battery", "battery"))
     table.add_slot("body-cell-signal", _TAG % ("signal", "signal"))
     table.add_slot("body-cell-alerts", _ALERTS)

@@ -14,7 +14,7 @@ from api.pages.rate_history import RateHistory, RateSample
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import DASH, ML_PER_M3, Wording, count, percent, volume
 from api.queries.accounting import AccountingRow, list_accounting
-from api.queries.alerts import ACTIVE, AlertFilter, AlertRow, list_alerts
+from api.queries.alerts import ACTIVE, AlertFilter, AlertOrder, AlertRow, list_alerts
 from api.queries.overview import DayPoint, Overview
 from api.stream import InFlight
 
@@ -23,7 +23,7 @@ RATE_S = 5.0
 ACCOUNTING_S = 10.0
 ALERTS_S = 10.0
 ACCOUNTING_DAYS = 7
-LATEST_ALERTS = 5
+WORST_ALERTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,19 @@ async def build(visit: Visit, history: RateHistory) -> None:
         Words(say("frame.overview"), tag="h1")
     with box("nb-figures"):
         figures, rate_figure = place("nb-through"), place("nb-through")
+    with card(say("overview.worst_alerts")):
+        worst = place()
     with box("nb-halves"):
         with card(say("overview.rate_chart")):
             rate_chart = place()
         with card(say("overview.consumption_chart")):
             days_chart = place()
-    with box("nb-fifths"):
-        with card(say("overview.accounting"), say("overview.accounting_identity")):
-            accounts = place()
-        with card(say("overview.latest_alerts")):
-            latest = place()
+    with card(say("overview.accounting"), say("overview.accounting_identity")):
+        accounts = place()
 
     def draw_figures(found: Overview) -> None:
         with redrawn(figures):
-            _figures(say, found)
+            _figures(say, found, visit.context.silence_after)
         with redrawn(days_chart):
             _days(visit, found.series)
 
@@ -65,9 +64,9 @@ async def build(visit: Visit, history: RateHistory) -> None:
         with redrawn(accounts):
             _accounts(say, found)
 
-    def draw_latest(found: list[AlertRow]) -> None:
-        with redrawn(latest):
-            _latest(visit, found)
+    def draw_worst(found: list[AlertRow]) -> None:
+        with redrawn(worst):
+            _worst(visit, found)
 
     async def rates() -> list[RateSample]:
         return history.samples()
@@ -75,7 +74,7 @@ async def build(visit: Visit, history: RateHistory) -> None:
     await LiveView(visit, lambda: "overview", visit.context.live.overview, draw_figures, FIGURES_S).start()
     await LiveView(visit, lambda: "rate", rates, draw_rate, RATE_S).start()
     await LiveView(visit, lambda: "accounting", lambda: _load_accounts(visit), draw_accounts, ACCOUNTING_S).start()
-    await LiveView(visit, lambda: "latest", lambda: _load_latest(visit), draw_latest, ALERTS_S).start()
+    await LiveView(visit, lambda: "worst", lambda: _load_worst(visit), draw_worst, ALERTS_S).start()
 
 
 async def _load_accounts(visit: Visit) -> _Accounts:
@@ -86,29 +85,35 @@ async def _load_accounts(visit: Visit) -> _Accounts:
     return _Accounts(await list_accounting(context.read, first, today, context.zone), in_flight)
 
 
-async def _load_latest(visit: Visit) -> list[AlertRow]:
-    return (await list_alerts(visit.context.read, AlertFilter(states=ACTIVE), limit=LATEST_ALERTS)).items
+async def _load_worst(visit: Visit) -> list[AlertRow]:
+    wanted = AlertFilter(states=ACTIVE)
+    return (await list_alerts(visit.context.read, wanted, limit=WORST_ALERTS, order=AlertOrder.WORST)).items
 
 
-def _figures(say: Wording, found: Overview) -> None:
+def _figures(say: Wording, found: Overview, silence_after: timedelta) -> None:
     yesterday = found.series[-2].consumption_ml if len(found.series) > 1 else None
+    counted = {"meters": count(found.series[-1].metered), "yesterday": volume(yesterday)}
+    hours = f"{silence_after.total_seconds() / 3600:g}"
     active = sum(found.open_alerts.values())
     figure(say("overview.meters"), count(found.meters), say("overview.meters_unit"), target="/meters")
     figure(
         say("overview.reporting"),
         percent(found.reporting, found.meters),
-        detail=say("overview.reporting_detail", reporting=count(found.reporting), meters=count(found.meters)),
+        detail=say("overview.reporting_detail", reporting=count(found.reporting), hours=hours),
         target="/meters?state=silent" if found.reporting < found.meters else None,
+        hint=say("overview.reporting_hint", hours=hours),
     )
     figure(
         say("overview.today"),
         volume(found.today_ml),
-        detail=say("overview.today_detail", yesterday=volume(yesterday)),
+        detail=say("overview.today_detail", **counted),
+        hint=say("overview.today_hint", **counted),
     )
     figure(
         say("overview.open_alerts"),
         count(active),
         detail=say("overview.alerts_detail", critical=count(found.open_alerts["critical"])),
+        hint=say("overview.alerts_hint"),
         target="/alerts",
     )
     if not found.meters:
@@ -187,7 +192,7 @@ def _in_flight(say: Wording, found: InFlight) -> None:
     parts.tag(say("overview.in_flight", count=("≥ " if found.at_least else "") + count(found.reports)), "quiet")
 
 
-def _latest(visit: Visit, alerts: list[AlertRow]) -> None:
+def _worst(visit: Visit, alerts: list[AlertRow]) -> None:
     say = visit.say
     if not alerts:
         parts.empty(say("overview.no_alerts"))

@@ -86,10 +86,13 @@ def tag(text: str, tone: Tone = "") -> Element:
     return Words(text, f"nb-tag {tone}", "span")
 
 
-def figure(name: str, value: str, unit: str = "", detail: str = "", target: str | None = None) -> None:
-    """A number worth a glance."""
+def figure(name: str, value: str, unit: str = "", detail: str = "", target: str | None = None, hint: str = "") -> None:
+    """A number worth a glance; `hint` says how it is defined, to pointer, finger and screen reader."""
     with box("nb-figure", "a" if target else "div", **({"href": target} if target else {})):
-        Words(name, "nb-figure-name")
+        with box("nb-figure-name"):
+            Words(name, tag="span")
+            if hint:
+                attributes(Words("ⓘ", "nb-hint", "span"), {"role": "img", "aria-label": hint, "tabindex": "0"})
         with box("nb-figure-value"):
             Words(value, tag="span")
             if unit:

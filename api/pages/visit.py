@@ -12,6 +12,7 @@ from fastapi import Request
 from nicegui import Client, ui
 from nicegui.element import Element
 
+from api.accounts import hash_of
 from api.auth import Principal, Role
 from api.context import PageContext
 from api.guard import COOKIE
@@ -21,6 +22,10 @@ from api.pages.wording import Wording
 from metering.errors import UnavailableError
 
 T = TypeVar("T")
+
+SESSION_S = 5.0
+"""An open page notices within this, and its own interval, that its session is over."""
+RELOAD = "window.location.reload()"
 
 _log = structlog.get_logger()
 
@@ -44,6 +49,17 @@ class Visit:
         """Who looks, asked again, for the page may be older than the session; None unless they still have the role."""
         principal = await self.context.auth.session_of(self.request.cookies.get(COOKIE, ""))
         return principal if principal is not None and principal.role >= role else None
+
+    async def welcome(self) -> bool:
+        """Whether the session this page was opened with is what it was: same person, same role, neither logged out nor
+        locked. Raises UnavailableError."""
+        if self.principal.via == "token":
+            return True
+        cookie = self.request.cookies.get(COOKIE, "")
+        answer = await self.answers.get(
+            ("session", hash_of(cookie)), SESSION_S, lambda: self.context.auth.session_of(cookie)
+        )
+        return bool(answer.value == self.principal)
 
 
 class LiveView(Generic[T]):
@@ -74,6 +90,9 @@ class LiveView(Generic[T]):
     async def look(self) -> None:
         visit = self._visit
         try:
+            if not await visit.welcome():
+                visit.client.run_javascript(RELOAD)  # the guard then asks to log in, and leads back here
+                return
             answer = await visit.answers.get(self._key(), self._interval_s * 0.9, self._load)
         except UnavailableError as error:
             _log.warning("page_data_failed", path=visit.request.url.path, error=str(error))

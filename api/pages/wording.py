@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -49,6 +49,11 @@ class Wording:
         if at is None:
             return DASH
         return (at.astimezone(self.zone) if isinstance(at, datetime) else at).strftime("%Y-%m-%d")
+
+    def span(self, length: timedelta) -> str:
+        """How long something lasts: hours below three days, else days."""
+        hours = max(0, int(length.total_seconds() // 3600))
+        return self("unit.hours", count=hours) if hours < 72 else self("unit.days", count=hours // 24)
 
     def ago(self, at: datetime | None, now: datetime | None = None) -> str:
         """How long ago, in the largest unit that is at least one."""

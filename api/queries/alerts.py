@@ -24,7 +24,8 @@ MAX_EVENTS = 20
 
 
 class AlertOrder(StrEnum):
-    """NEWEST: raised last. WORST: what still lasts before what is over, then by severity, then by what it loses."""
+    """NEWEST: raised last. WORST: what still lasts, then what is over, then what people have closed; in each by
+    severity, then by what it loses."""
 
     NEWEST = "newest"
     WORST = "worst"
@@ -113,7 +114,8 @@ ORDER BY a.raised_at DESC, a.alert_id DESC
 LIMIT $8
 """
 
-_RANK = "((a.ended_at IS NOT NULL)::int * 10 + array_position(ARRAY['critical', 'warning', 'info'], a.severity))"
+_RANK = """(CASE WHEN a.state NOT IN ('open', 'acknowledged') THEN 20 WHEN a.ended_at IS NOT NULL THEN 10 ELSE 0 END
+    + array_position(ARRAY['critical', 'warning', 'info'], a.severity))"""
 """As `_rank` says it of a row."""
 
 _WORST_FIRST = f"""
@@ -175,8 +177,8 @@ async def list_alerts(
 
 
 def _rank(row: AlertRow) -> int:
-    """What is over comes after what lasts, and the worst severity first."""
-    return (10 if row.ended_at is not None else 0) + SEVERITIES.index(row.severity) + 1
+    closed, over = row.state not in ACTIVE, row.ended_at is not None
+    return (20 if closed else 10 if over else 0) + SEVERITIES.index(row.severity) + 1
 
 
 async def list_alert_events(pool: ReadPool, alerts: Sequence[AlertRow]) -> dict[int, list[AlertEventRow]]:

@@ -14,7 +14,16 @@ ALERTS: dict[str, Text] = {
     "alerts.started": Text("始于 {time}", "since {time}"),
     "alerts.last_seen": Text("最近一次 {time}", "last seen {time}"),
     "alerts.ended": Text("已于 {time} 消失", "gone since {time}"),
-    "alerts.loss": Text("累计损失约 {volume}", "about {volume} lost"),
+    "alerts.over": Text("迹象已消失", "seems over"),
+    "alerts.loss": Text("累计漏失约 {volume}", "about {volume} lost"),
+    "alerts.loss_rate": Text("漏失 {rate}", "losing {rate}"),
+    "alerts.order": Text("排序", "Order"),
+    "alerts.order.worst": Text("最需处理的在前", "worst first"),
+    "alerts.order.newest": Text("最新发出的在前", "newest first"),
+    "alerts.life": Text("处理经过", "What was done"),
+    "alerts.life_raised": Text("发出告警", "raised"),
+    "alerts.life_moved": Text("{before} → {after}", "{before} → {after}"),
+    "alerts.platform": Text("平台", "the platform"),
     "alerts.acknowledge": Text("确认接手", "Acknowledge"),
     "alerts.resolve": Text("处理完毕", "Resolve"),
     "alerts.dismiss": Text("判为误报", "Dismiss"),
@@ -42,17 +51,78 @@ ALERTS: dict[str, Text] = {
     "alerts.severity.warning": Text("警告", "warning"),
     "alerts.severity.critical": Text("紧急", "critical"),
     "evidence.meter_alarm": Text(
-        "水表在 {time} 的上报中置位“{alarm}”标志（第 {bit} 位）。",
-        'The meter set its flag "{alarm}" (bit {bit}) in its report of {time}.',
+        "水表在 {time} 的上报中自报“{alarm}”。", 'The meter itself said "{alarm}" in its report of {time}.'
+    ),
+    "evidence.advice.leak": Text(
+        "核对逐时用水，联系用户检查表后管道、马桶和水龙头。",
+        "Look at its hours, and have the pipes, toilet and taps behind the meter checked.",
+    ),
+    "evidence.advice.burst": Text(
+        "疑似爆管：立即联系用户，必要时关阀并派人到场。", "A burst pipe is likely: call the customer now, send a crew."
+    ),
+    "evidence.advice.reverse_flow": Text(
+        "检查止回阀和水表安装方向，核对是否有自备水源倒灌。",
+        "Check the non-return valve, which way the meter sits, and for a source of the customer's own.",
+    ),
+    "evidence.advice.magnetic_tamper": Text(
+        "可能有人用磁铁干扰计量：现场核查表身和铅封。",
+        "A magnet may disturb the meter: inspect it and its seal on site.",
+    ),
+    "evidence.advice.dismantled": Text(
+        "水表可能被拆下：立即现场核查，并核对停用记录。", "The meter may have been taken off: inspect it on site now."
+    ),
+    "evidence.advice.battery_low": Text(
+        "电池将耗尽：安排换表或更换电池，以免失联。", "The battery is nearly empty: plan to change it or the meter."
+    ),
+    "evidence.advice.empty_pipe": Text(
+        "管内无水：核对是否停水、关阀或断管。", "There is no water in the pipe: is the supply cut or a valve closed?"
+    ),
+    "evidence.advice.over_range_flow": Text(
+        "流量超过水表上限：核查是否爆管，或口径选小。",
+        "More flows than the meter is made for: a burst pipe, or a meter too small.",
+    ),
+    "evidence.advice.valve_fault": Text(
+        "阀门没有按指令到位：安排检修，勿再远程开关。", "The valve did not move as told: have it repaired."
+    ),
+    "evidence.advice.clock_lost": Text(
+        "表内时钟丢失：这期间的读数时间可能不准，需重新校时。",
+        "The meter lost its clock: times of its readings may be wrong until it is set.",
+    ),
+    "evidence.advice.storage_fault": Text(
+        "表内存储故障：历史读数可能缺失，安排换表。",
+        "The meter's memory failed: readings may be lost, change the meter.",
     ),
     "evidence.continuous_flow": Text(
-        "{start} 至 {end} 的 {hours} 小时里，有实测的 {measured} 小时每小时都在流水：最小 {minimum}"
-        "（该口径判定门限 {threshold}），共 {volume}。夜间也不停，多为马桶、龙头或表后管漏水。",
-        "Water ran in every one of the {measured} measured hours of the {hours} from {start} to {end}: at least "
-        "{minimum} (threshold for this size {threshold}), {volume} in all. It does not rest at night: look for a "
-        "running toilet, tap or a pipe behind the meter.",
+        "{start} 至 {end} 这 {hours} 小时里，实测的 {measured} 小时每小时都有水流过，共 {volume}；"
+        "最小时流量 {minimum}，该口径的判定门限为 {threshold}。",
+        "Water ran in every one of the {measured} measured hours of the {hours} from {start} to {end}, {volume} in "
+        "all: at least {minimum}, where the threshold for this size is {threshold}.",
+    ),
+    "evidence.certainty": Text(
+        "把握程度：{certainty}（最小时流量为门限的 {times} 倍，已连续 {lasting}）。",
+        "How sure: {certainty} (the least hour is {times} times the threshold; it has lasted {lasting}).",
+    ),
+    "evidence.certainty.high": Text("高", "very"),
+    "evidence.certainty.medium": Text("中", "fairly"),
+    "evidence.certainty.low": Text("低，可能是夜间正常用水", "not very, it may be use at night"),
+    "evidence.leak_drips": Text(
+        "水量小，多为水龙头或马桶滴漏，可电话告知用户自查。",
+        "This little is mostly a dripping tap or cistern: the customer can look for it.",
+    ),
+    "evidence.leak_runs": Text(
+        "多为马桶、浮球阀常流水或表后管渗漏，请用户检查，必要时上门。",
+        "Mostly a running toilet, a float valve or a seeping pipe behind the meter: have the customer check, or visit.",
+    ),
+    "evidence.leak_bursts": Text(
+        "水量大，表后管可能破损：尽快联系用户关闭表前阀，并派人到场检查。",
+        "This much points to a broken pipe behind the meter: have the valve closed and send a crew soon.",
+    ),
+    "evidence.rested": Text(
+        "{time} 起已出现不用水的小时，漏水可能已修好或已关阀，核实后可关闭此告警。",
+        "It rested in the hour up to {time}: mended, or shut off. Confirm, then close this alert.",
     ),
     "evidence.hourly": Text("逐时用水（L）：{hourly}", "Each hour (L): {hourly}"),
+    "evidence.hourly_hint": Text("逐时用水（L），虚线为判定门限", "Each hour (L); dashed: the threshold"),
     "evidence.silent": Text(
         "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",
         "Its last report came {time}, longer ago than the limit of {limit} h. Check signal and battery, then visit.",

@@ -6,7 +6,8 @@ from api.pages.texts.text import Text
 
 DEAD_LETTERS: dict[str, Text] = {
     "dead_letters.intro": Text(
-        "这些报文已完整保存，但无法计入水表。修好解码器或登记后，用 nbwater dead-letters replay 重新处理。",
+        "这些报文已完整保存，但无法计入水表。请按原因联系登记人员或工程师；"
+        "修好后由工程师运行 nbwater dead-letters replay 重新处理。",
         "These reports are kept whole but could not be taken. Once the decoder or the registration is mended, run: "
         "nbwater dead-letters replay",
     ),
@@ -15,7 +16,7 @@ DEAD_LETTERS: dict[str, Text] = {
     ),
     "dead_letters.none_found": Text("没有符合条件的报文。", "No report matches."),
     "dead_letters.reason": Text("原因", "Reason"),
-    "dead_letters.message": Text("说明", "Message"),
+    "dead_letters.message": Text("技术说明", "Message"),
     "dead_letters.device": Text("设备", "Device"),
     "dead_letters.received": Text("收到时间", "Received"),
     "dead_letters.format": Text("内容格式", "Content format"),

@@ -44,6 +44,8 @@ FRAME: dict[str, Text] = {
     "frame.older": Text("下一页", "Next page"),
     "frame.first": Text("第一页", "First page"),
     "frame.all": Text("全部", "All"),
+    "frame.and": Text("；", "; "),
+    "frame.comma": Text("、", ", "),
     "frame.cancel": Text("取消", "Cancel"),
     "login.title": Text("登录", "Log in"),
     "login.login": Text("用户名", "User name"),

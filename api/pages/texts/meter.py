@@ -50,6 +50,16 @@ METER: dict[str, Text] = {
     "meter.by_month": Text("按月", "Months"),
     "meter.period": Text("时段", "Period"),
     "meter.days": Text("近 {days} 日", "{days} days"),
+    "meter.months": Text("近 {months} 个月", "{months} months"),
+    "meter.remarks": Text(
+        "{count} 个时段有说明（插补、缺失或剔除）", "{count} with a remark (gaps, estimates, left out)"
+    ),
+    "meter.remark_span": Text("时段", "Span"),
+    "meter.remark_quality": Text("数据质量", "Quality"),
+    "meter.remark_why": Text("说明", "Why"),
+    "meter.remark_volume": Text("用水量", "Water"),
+    "meter.remark_excluded": Text("未计入", "Left out"),
+    "meter.today_quality": Text("{quality}，截至 {time}", "{quality}, up to {time}"),
     "meter.csv": Text("下载 CSV", "Download CSV"),
     "meter.total": Text("合计 {volume}", "total {volume}"),
     "meter.total_excluded": Text("另有 {volume} 不计入（反向或异常跳变）", "{volume} left out (reverse or impossible)"),
@@ -76,7 +86,6 @@ METER: dict[str, Text] = {
     "meter.report_decoded": Text("解码字段", "Decoded fields"),
     "meter.report_seq": Text("设备报文序号", "Report counter"),
     "meter.report_device_time": Text("设备时钟", "Device clock"),
-    "meter.report_extra": Text("其他字段", "Other fields"),
     "meter.report_reason": Text("原因", "Reason"),
     "meter.report_format": Text("内容格式", "Content format"),
 }

@@ -7,12 +7,22 @@ from api.pages.texts.text import Text
 OVERVIEW: dict[str, Text] = {
     "overview.meters": Text("在装水表", "Meters installed"),
     "overview.meters_unit": Text("只", ""),
-    "overview.reporting": Text("抄表成功率（24 小时）", "Reporting rate (24 h)"),
-    "overview.reporting_detail": Text("{reporting} / {meters} 只已上报", "{reporting} of {meters} reported"),
+    "overview.reporting": Text("抄表成功率", "Reporting rate"),
+    "overview.reporting_detail": Text("近 {hours} 小时 {reporting} 只已上报", "{reporting} in the last {hours} h"),
+    "overview.reporting_hint": Text(
+        "抄表成功率 = 最近 {hours} 小时内收到过上报的在装水表数 ÷ 全部在装水表数。",
+        "Installed meters heard of in the last {hours} hours, divided by all installed meters.",
+    ),
     "overview.today": Text("今日用水量", "Water today"),
-    "overview.today_detail": Text("昨日 {yesterday}", "yesterday {yesterday}"),
+    "overview.today_detail": Text("昨日全天 {yesterday}", "all of yesterday {yesterday}"),
+    "overview.today_hint": Text(
+        "今日零点起已结算的用水量，来自今天已有读数的 {meters} 只水表；昨日全天为 {yesterday}。",
+        "Water since midnight as far as it is settled, of the {meters} meters with readings today; all of yesterday: "
+        "{yesterday}.",
+    ),
     "overview.open_alerts": Text("未关闭告警", "Open alerts"),
     "overview.alerts_detail": Text("其中紧急 {critical} 条", "{critical} critical"),
+    "overview.alerts_hint": Text("待处理和处理中的告警。", "Alerts that are open or acknowledged."),
     "overview.rate": Text("上报速率", "Report rate"),
     "overview.rate_detail": Text("最近 15 秒平均", "mean of the last 15 s"),
     "overview.reports_per_s": Text("条/秒", "reports/s"),
@@ -42,7 +52,7 @@ OVERVIEW: dict[str, Text] = {
     "overview.dead_lettered": Text("异常", "Dead-lettered"),
     "overview.repeats": Text("重发", "Repeats"),
     "overview.check": Text("核对", "Check"),
-    "overview.latest_alerts": Text("最新告警", "Newest alerts"),
+    "overview.worst_alerts": Text("最需处理的告警", "Worst alerts"),
     "overview.all_alerts": Text("查看全部告警", "See all alerts"),
     "overview.no_alerts": Text("目前没有未关闭的告警。", "No alert is open."),
     "overview.no_meters": Text(

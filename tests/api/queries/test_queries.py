@@ -155,7 +155,7 @@ async def test_filters_of_the_alert_list(read: ReadPool, seeded: Seed, wanted: d
 
 
 async def test_the_worst_alerts_come_first_page_by_page(read: ReadPool, seeded: Seed, database_url: str) -> None:
-    """What is over comes last, then severity counts, then what is lost; pages neither repeat nor lose one."""
+    """What lasts, what is over, what is closed; severity, then what is lost; pages neither repeat nor lose one."""
     connection = await asyncpg.connect(database_url)
     drop, over = seeded.alert_ids[0], seeded.alert_ids[2]
     await connection.execute("UPDATE alerts SET ended_at = now() WHERE alert_id = $1", over)
@@ -172,7 +172,8 @@ async def test_the_worst_alerts_come_first_page_by_page(read: ReadPool, seeded: 
         cursor = page.next_cursor
         if cursor is None:
             break
-    assert seen == [torrent, drop, seeded.alert_ids[3], seeded.alert_ids[1], over]
+    closed = seeded.alert_ids[3]
+    assert seen == [torrent, drop, seeded.alert_ids[1], over, closed]
 
 
 async def test_the_lives_of_listed_alerts(read: ReadPool, seeded: Seed, database_url: str) -> None:
