@@ -1,4 +1,4 @@
-"""Reports that could not be stored: a list for people, and the replay through today's decoders and registry.
+"""The replay of reports that could not be stored through today's decoders and registry.
 
 A replay writes readings beside the running worker and without its lease: it inserts the careful way only, and the
 worker's own COPY finds out by itself. The report's row and the accounts move in the same transaction, so that
@@ -27,17 +27,9 @@ from .classify import Message, prepare, prepare_reports
 from .pipeline import Pipeline, Taken
 from .report_rows import MAX_MESSAGE_CHARACTERS, REPORT_COLUMNS, Row, ended_row, refused_row, storable_text
 
-MAX_LISTED = 1_000
 LETTERS_PER_TRANSACTION = 200
 ENVELOPE_REASON = "envelope"
 
-_LIST = """
-    SELECT dead_letter_id, report_id, received_at, device, door, content_format, length(payload) AS payload_bytes,
-           reason, message, attempts
-    FROM dead_letters
-    WHERE replayed_at IS NULL AND dead_letter_id > $1 AND ($2::text IS NULL OR reason = $2)
-    ORDER BY dead_letter_id LIMIT $3
-"""
 _NEWEST = "SELECT coalesce(max(dead_letter_id), 0) FROM dead_letters"
 _TAKE = """
     SELECT * FROM dead_letters
@@ -68,22 +60,6 @@ _WITHDRAW = "DELETE FROM reports WHERE received_at = $1 AND report_id = $2 AND o
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One that waits for a person or a better decoder."""
-
-    dead_letter_id: int
-    report_id: bytes
-    received_at: datetime
-    device: str
-    door: str
-    content_format: int
-    payload_bytes: int
-    reason: str
-    message: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class Replayed:
     """What became of the dead letters of one replay."""
 
@@ -99,14 +75,6 @@ class Replayed:
             self.duplicate + other.duplicate,
             self.dead_lettered + other.dead_lettered,
         )
-
-
-async def list_open(
-    connection: Any, after: int = 0, reason: str | None = None, limit: int = MAX_LISTED
-) -> list[DeadLetter]:
-    """Open dead letters behind this id, oldest first, at most MAX_LISTED."""
-    rows = await connection.fetch(_LIST, after, reason, min(limit, MAX_LISTED))
-    return [DeadLetter(**{**row, "report_id": row["report_id"].bytes}) for row in rows]
 
 
 async def replay(

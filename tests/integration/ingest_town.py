@@ -105,6 +105,11 @@ async def take_all(pool: Any, js: JetStreamContext, sequence: int, **changed: An
         await watermark_reaches(pool, sequence)
 
 
+async def open_letters(pool: Any) -> list[Any]:
+    """Dead letters that wait, oldest first."""
+    return await pool.fetch("SELECT * FROM dead_letters WHERE replayed_at IS NULL ORDER BY dead_letter_id")
+
+
 async def accounts_hold(pool: Any) -> dict[str, int]:
     """The sums of the accounts, once they are seen to agree with the rows of `reports`."""
     row = dict(

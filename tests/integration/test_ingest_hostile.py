@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Any
 
 import psutil
 from nats.js import JetStreamContext
 
-from ingest.dead_letters import MAX_LISTED, DeadLetter, list_open
 from tests.integration.hostile_payloads import hostile_payload
 from tests.integration.ingest_town import (
     FIRST_S,
@@ -18,6 +16,7 @@ from tests.integration.ingest_town import (
     install,
     native,
     new_worker,
+    open_letters,
     open_pool,
     publish,
     report,
@@ -32,13 +31,6 @@ MAX_GROWTH_BYTES = 64 << 20
 """From half of the messages to all of them; what a worker remembers grows with its devices, and these are two."""
 UNFORESEEN = {"decoder_error", "write_error"}
 """Reasons of the nets below the decoders and the writer: right for a defect, wrong for any input known here."""
-
-
-async def every_open_letter(pool: Any) -> list[DeadLetter]:
-    letters: list[DeadLetter] = []
-    while page := await list_open(pool, letters[-1].dead_letter_id if letters else 0, limit=MAX_LISTED):
-        letters += page
-    return letters
 
 
 async def test_hostile_payloads_harm_nobody(js: JetStreamContext, database_url: str) -> None:
@@ -67,8 +59,8 @@ async def test_hostile_payloads_harm_nobody(js: JetStreamContext, database_url: 
         assert await pool.fetchval("SELECT count(*) FROM readings WHERE meter_id = $1", good_meter) == good
         accounts = await accounts_hold(pool)
         assert accounts["received"] == good + hostile
-        letters = await every_open_letter(pool)
+        letters = await open_letters(pool)
         assert len(letters) == accounts["dead_lettered"] > hostile / 3
-        assert UNFORESEEN.isdisjoint({letter.reason for letter in letters}), [
-            letter for letter in letters if letter.reason in UNFORESEEN
+        assert UNFORESEEN.isdisjoint({letter["reason"] for letter in letters}), [
+            letter for letter in letters if letter["reason"] in UNFORESEEN
         ][:3]

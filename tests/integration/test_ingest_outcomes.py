@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nats.js import JetStreamContext
 
-from ingest.dead_letters import Replayed, list_open, replay
+from ingest.dead_letters import Replayed, replay
 from metering.alarms import Alarm
 from metering.clock import now_us
 from metering.model import DecodedReport, DeviceState
@@ -20,6 +20,7 @@ from tests.integration.ingest_town import (
     install,
     native,
     new_worker,
+    open_letters,
     open_pool,
     publish,
     report,
@@ -164,16 +165,16 @@ async def test_a_swap_is_noticed_while_the_worker_runs(js: JetStreamContext, poo
 async def test_an_unknown_device_is_kept_and_replayed_once_it_is_known(js: JetStreamContext, pool: Any) -> None:
     await take_all(pool, js, await publish(js, report("1001", native(1, FIRST_S, [1, 2]))))
     assert await outcomes(pool) == [("dead_lettered", "unknown_device")]
-    (letter,) = await list_open(pool)
-    assert (letter.device, letter.reason, letter.attempts) == ("1001", "unknown_device", 0)
+    (letter,) = await open_letters(pool)
+    assert (letter["device"], letter["reason"], letter["attempts"]) == ("1001", "unknown_device", 0)
 
     assert await replay(pool, settings(), ZONE) == Replayed(dead_lettered=1)
-    assert (await list_open(pool))[0].attempts == 1
+    assert (await open_letters(pool))[0]["attempts"] == 1
     await install(pool, "1001")
     assert await replay(pool, settings(), ZONE, reason="decode") == Replayed()
     assert await replay(pool, settings(), ZONE) == Replayed(stored=1)
 
-    assert await list_open(pool) == []
+    assert await open_letters(pool) == []
     assert await outcomes(pool) == [("stored", None)]
     assert await readings(pool) == 2
     assert (await accounts_hold(pool))["dead_lettered"] == 0
