@@ -16,6 +16,7 @@ from gateway.repeats import RepeatMemory
 from metering.envelope import Report
 from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError, StreamFullError
 from metering.model import Authentication, Door
+from tests.gateway.conftest import until
 
 
 @dataclass
@@ -72,7 +73,7 @@ async def desk() -> AsyncIterator[Desk]:
 async def test_success_is_told_only_after_the_stream_took_the_batch(desk: Desk) -> None:
     desk.send(b"a")
     desk.send(b"b")
-    await asyncio.sleep(0.02)
+    await until(lambda: asyncio.sleep(0, desk.stream.running))
     assert desk.answers == []
     assert desk.custody.pending == 2
     desk.stream.gate.set()
@@ -144,8 +145,7 @@ async def test_pending_reports_and_concurrent_batches_are_bounded() -> None:
         desk.send(b"%d" % number)
     with pytest.raises(CustodyBusyError):
         desk.send(b"one too many")
-    await asyncio.sleep(0.02)
-    assert desk.stream.running == 2
+    await until(lambda: asyncio.sleep(0, desk.stream.running == 2))
     desk.stream.gate.set()
     await asyncio.wait_for(desk.custody.drained(), 5)
     assert desk.stream.most_running == 2
