@@ -8,6 +8,7 @@ counted once and remembered, up to a bound; beyond it the answer is "at least". 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from prometheus_client import Counter
 from api.database import ReadPool
 from metering.envelope import REPORTS_HEADER
 from metering.errors import UnavailableError
-from metering.streams import UP_STREAM, up_subject
+from metering.streams import COUNTERS, UP_STREAM, up_subject
 
 log = structlog.get_logger()
 
@@ -116,18 +117,20 @@ class InFlightReader:
 
     async def _read(self, js: Any, partition: int, start: int, bound: int) -> tuple[int, int, bool]:
         """Reports and batches of one partition from stream sequence `start`, and whether `bound` cut the count."""
+        name = secrets.choice(COUNTERS)
         subscription = await js.subscribe(
             up_subject(partition),
             stream=UP_STREAM,
             ordered_consumer=True,
             config=ConsumerConfig(
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, start), headers_only=True
+                name=name,
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=max(1, start),
+                headers_only=True,
             ),
         )
-        name = None
         try:
             info = await subscription.consumer_info()
-            name = info.name
             expected = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
             reports = batches = 0
             while batches < min(expected, bound):
@@ -137,8 +140,7 @@ class InFlightReader:
             return reports, batches, batches < expected
         finally:
             await subscription.unsubscribe()
-            if name is not None:
-                await js.delete_consumer(UP_STREAM, name)
+            await js.delete_consumer(UP_STREAM, name)
 
 
 def _same_life(mark: _Watermark, created: datetime | None) -> bool:

@@ -31,6 +31,10 @@ SNAPSHOT_BUCKET = "registry"
 DUPLICATE_WINDOW_S = 120
 
 
+COUNTERS = tuple(f"api-{n}" for n in range(16))
+"""Names of the consumers by which api processes count what is in flight; one is chosen by chance for each count."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSizes:
     """Bounds in bytes; a stream at its bound refuses (`discard: new`)."""

@@ -8,13 +8,13 @@ import subprocess
 import sysconfig
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.embedded.ports import free_tcp_port
 from metering.errors import StartError
 from metering.stream_connection import inbox_prefix
-from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET, UP_STREAM, UP_SUBJECT
+from metering.streams import COUNTERS, REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET, UP_STREAM, UP_SUBJECT
 
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 20
@@ -25,21 +25,35 @@ def _info(*streams: str) -> list[str]:
     return [f"$JS.API.STREAM.INFO.{stream}" for stream in streams]
 
 
-def _read(stream: str) -> list[str]:
-    """What a client publishes to read a stream by a consumer of its own."""
+def _watch(stream: str) -> list[str]:
+    """What a client publishes to read a stream by consumers without a name, which end with their reader.
+
+    Where other programs have consumers with a name this is too much: the request may hold that name.
+    """
+    return [f"$JS.API.CONSUMER.CREATE.{stream}", f"$JS.API.CONSUMER.INFO.{stream}.>", f"$JS.FC.{stream}.>"]
+
+
+def _watch_by_name(stream: str, names: Sequence[str]) -> list[str]:
+    """What a client publishes to read a stream by consumers that have one of these names, and to reach no other."""
+    verbs = ("CREATE.{}.{}.>", "INFO.{}.{}", "DELETE.{}.{}")
+    return [f"$JS.FC.{stream}.>"] + [
+        f"$JS.API.CONSUMER.{verb.format(stream, name)}" for name in names for verb in verbs
+    ]
+
+
+def _get(stream: str) -> list[str]:
+    """What a client publishes to read single messages of a stream."""
+    return [f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"]
+
+
+def _consume(stream: str) -> list[str]:
+    """What a client publishes to make, use and remove durable consumers of a stream."""
     api = "$JS.API"
     return [
-        f"{api}.CONSUMER.CREATE.{stream}",
-        f"{api}.CONSUMER.CREATE.{stream}.>",
         f"{api}.CONSUMER.DURABLE.CREATE.{stream}.>",
-        f"{api}.CONSUMER.INFO.{stream}.>",
         f"{api}.CONSUMER.DELETE.{stream}.>",
         f"{api}.CONSUMER.MSG.NEXT.{stream}.>",
-        f"{api}.STREAM.MSG.GET.{stream}",
-        f"{api}.DIRECT.GET.{stream}",
-        f"{api}.DIRECT.GET.{stream}.>",
         f"$JS.ACK.{stream}.>",
-        f"$JS.FC.{stream}.>",
     ]
 
 
@@ -47,19 +61,23 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
         *_info(UP_STREAM, REGISTRY_STREAM, _OBJECTS),
-        *_read(REGISTRY_STREAM),
-        *_read(_OBJECTS),
+        *_watch(REGISTRY_STREAM),
+        *_watch(_OBJECTS),
+        *_get(_OBJECTS),
     ],
     "ingest": [
         *_info(UP_STREAM, REGISTRY_STREAM, _OBJECTS),
-        *_read(UP_STREAM),
+        *_watch(UP_STREAM),
+        *_get(UP_STREAM),
+        *_consume(UP_STREAM),
         f"$JS.API.STREAM.PURGE.{UP_STREAM}",
         REGISTRY_SUBJECT,
         f"$O.{SNAPSHOT_BUCKET}.>",
         f"$JS.API.STREAM.PURGE.{_OBJECTS}",
-        *_read(_OBJECTS),
+        *_watch(_OBJECTS),
+        *_get(_OBJECTS),
     ],
-    "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_read(UP_STREAM)],
+    "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_watch_by_name(UP_STREAM, COUNTERS)],
 }
 """Subjects each program may publish to; it may subscribe to its inboxes only."""
 

@@ -1,0 +1,112 @@
+"""What each program's NATS user may not do, tried on a real server; what it must do is seen by its own tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from deploy.embedded.nats import ADMIN, USERS, NatsServer
+from metering.stream_connection import connect, inbox_prefix
+from metering.streams import (
+    COUNTERS,
+    REGISTRY_STREAM,
+    REGISTRY_SUBJECT,
+    SNAPSHOT_BUCKET,
+    UP_STREAM,
+    up_durable,
+    up_subject,
+)
+
+API = "$JS.API"
+OBJECTS = f"OBJ_{SNAPSHOT_BUCKET}"
+DURABLE = up_durable(0)
+EVERYBODY = frozenset(USERS) - {ADMIN}
+REFUSAL_S = 5.0
+
+FORBIDDEN: dict[str, frozenset[str]] = {
+    up_subject(0): EVERYBODY - {"gateway"},
+    REGISTRY_SUBJECT: EVERYBODY - {"ingest"},
+    f"$O.{SNAPSHOT_BUCKET}.C.x": EVERYBODY - {"ingest"},
+    f"{API}.STREAM.CREATE.NEW": EVERYBODY,
+    f"{API}.STREAM.NAMES": EVERYBODY,
+    f"{API}.INFO": EVERYBODY,
+    "$SYS.REQ.SERVER.PING": EVERYBODY,
+    f"{API}.STREAM.PURGE.{UP_STREAM}": EVERYBODY - {"ingest"},
+    f"{API}.STREAM.PURGE.{OBJECTS}": EVERYBODY - {"ingest"},
+    f"{API}.STREAM.PURGE.{REGISTRY_STREAM}": EVERYBODY,
+    f"{API}.STREAM.MSG.GET.{UP_STREAM}": EVERYBODY - {"ingest"},
+    f"{API}.DIRECT.GET.{UP_STREAM}": EVERYBODY - {"ingest"},
+    f"{API}.CONSUMER.CREATE.{UP_STREAM}": EVERYBODY - {"ingest"},  # the name of a consumer may stand in the request
+    f"{API}.CONSUMER.CREATE.{UP_STREAM}.{DURABLE}": EVERYBODY,
+    f"{API}.CONSUMER.CREATE.{UP_STREAM}.{DURABLE}.{up_subject(0)}": EVERYBODY,
+    f"{API}.CONSUMER.DURABLE.CREATE.{UP_STREAM}.{DURABLE}": EVERYBODY - {"ingest"},
+    f"{API}.CONSUMER.DELETE.{UP_STREAM}.{DURABLE}": EVERYBODY - {"ingest"},
+    f"{API}.CONSUMER.MSG.NEXT.{UP_STREAM}.{DURABLE}": EVERYBODY - {"ingest"},
+    f"{API}.CONSUMER.PAUSE.{UP_STREAM}.{DURABLE}": EVERYBODY,
+    f"$JS.ACK.{UP_STREAM}.{DURABLE}.1.1.1.1.1": EVERYBODY - {"ingest"},
+    **{
+        f"{API}.STREAM.{verb}.{stream}": EVERYBODY
+        for verb in ("DELETE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
+        for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS)
+    },
+}
+"""Subject and the programs that must not publish to it."""
+
+
+class Intruder:
+    """A program's own connection, and what the server refused it."""
+
+    def __init__(self) -> None:
+        self.refused: asyncio.Queue[str] = asyncio.Queue()
+        self.client = Client()
+
+    async def note(self, error: Exception) -> None:
+        self.refused.put_nowait(str(error).lower())
+
+    async def refusal(self) -> str:
+        return await asyncio.wait_for(self.refused.get(), REFUSAL_S)
+
+
+@pytest.fixture(params=sorted(EVERYBODY))
+async def intruder(request: pytest.FixtureRequest, nats_server: NatsServer, nats_url: str) -> AsyncIterator[Intruder]:
+    made = Intruder()
+    made.client = await connect(nats_server.url_for(request.param), request.param, error_cb=made.note)
+    made.program = request.param
+    yield made
+    await made.client.close()
+
+
+async def test_no_program_publishes_beyond_its_part(intruder: Intruder) -> None:
+    for subject, programs in FORBIDDEN.items():
+        if intruder.program in programs:
+            await intruder.client.publish(subject, b"{}")
+            assert f'publish to "{subject.lower()}"' in await intruder.refusal()
+    assert intruder.refused.empty()
+
+
+async def test_no_program_listens_beyond_its_inboxes(intruder: Intruder) -> None:
+    others = [f"{inbox_prefix(program)}.>" for program in sorted(EVERYBODY - {intruder.program})]
+    for subject in (">", f"{up_subject(0)}", REGISTRY_SUBJECT, "$JS.>", "_INBOX.>", *others):
+        await intruder.client.subscribe(subject)
+        assert f'subscription to "{subject.lower()}"' in await intruder.refusal()
+
+
+async def test_a_name_in_the_request_is_no_way_around_that_in_the_subject(
+    nats_server: NatsServer, js: JetStreamContext
+) -> None:
+    await js.pull_subscribe(up_subject(0), durable=DURABLE, stream=UP_STREAM)
+    before = (await js.consumer_info(UP_STREAM, DURABLE)).config
+    client = await connect(nats_server.url_for("api"), "api")
+    for field in ("name", "durable_name"):
+        config = {field: DURABLE, "filter_subject": "up.9", "ack_policy": "explicit", "max_ack_pending": 1}
+        request = json.dumps({"stream_name": UP_STREAM, "config": config}).encode()
+        subject = f"{API}.CONSUMER.CREATE.{UP_STREAM}.{COUNTERS[0]}.up.9"
+        answer = json.loads((await client.request(subject, request, timeout=REFUSAL_S)).data)
+        assert "error" in answer or answer["name"] == COUNTERS[0]
+    await client.close()
+    assert (await js.consumer_info(UP_STREAM, DURABLE)).config == before
