@@ -40,7 +40,7 @@ def run_program(
         run(work())
     except* NbwaterError as group:
         for error in _leaves(group):
-            print(f"nbwater {program}: {error}", file=sys.stderr)
+            print(f"{program}: {error}", file=sys.stderr)
         code = 1
     return code
 

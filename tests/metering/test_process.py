@@ -27,12 +27,12 @@ def work_that(*errors: Exception, grouped: bool = False) -> Callable[[], Corouti
 @pytest.mark.parametrize("grouped", [False, True])
 def test_errors_of_the_platform_are_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str], grouped: bool) -> None:
     assert run_program("it", work_that(StartError("port 1 is taken"), grouped=grouped)) == 1
-    assert capsys.readouterr().err == "nbwater it: port 1 is taken\n"
+    assert capsys.readouterr().err == "it: port 1 is taken\n"
 
 
 def test_each_error_of_a_group_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program("it", work_that(StartError("one"), SettingsError("two"), grouped=True)) == 1
-    assert capsys.readouterr().err == "nbwater it: one\nnbwater it: two\n"
+    assert capsys.readouterr().err == "it: one\nit: two\n"
 
 
 def test_a_defect_keeps_its_traceback() -> None:
