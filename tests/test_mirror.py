@@ -1,0 +1,75 @@
+"""Every module has a test that names it: a new file without one fails here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("metering", "gateway", "ingest", "api", "simulators", "deploy")
+
+COVERED_OTHERWISE = {
+    "api.pages": "drawn in Chromium: tests/browser",
+    "api.routes": "asked over HTTP: tests/api/routes",
+    "api.audit": "as api.routes",
+    "api.metrics": "as api.routes",
+    "api.problems": "as api.routes",
+    "deploy.commands": "called as commands: tests/e2e",
+    "deploy.demo": "called as a command: tests/e2e/test_demo.py",
+    "deploy.programs": "run by `nbwater up`: tests/e2e/test_up.py",
+    "deploy.registration": "as deploy.commands",
+    "deploy.servers": "as deploy.programs",
+    "deploy.status_table": "as deploy.programs",
+    "deploy.supervision.parent_death": "as deploy.programs: the supervisor is killed with -9",
+    "deploy.up": "as deploy.programs",
+    "gateway.registry_mirror": "run in the gateway's process: tests/gateway/test_process.py",
+    "ingest.decoders": "run by their vectors through the table of formats: tests/ingest/decoders",
+    "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/test_settlement.py",
+    "ingest.metrics": "names only",
+    "ingest.registry.entries": "through the publisher: tests/ingest/registry/test_publisher.py",
+    "simulators.cli": "called as commands: tests/e2e/test_commands.py",
+    "simulators.load": "as simulators.cli",
+    "simulators.replay": "as simulators.cli",
+    "simulators.target": "as simulators.cli",
+}
+"""Modules, and packages with all theirs, that are reached only through something else, and where."""
+
+
+@cache
+def imported_by_tests() -> frozenset[str]:
+    """Modules, and names imported from packages, of every file below tests/."""
+    return frozenset(name for path in (ROOT / "tests").rglob("*.py") for name in _imports(ast.parse(path.read_text())))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules() -> Iterator[str]:
+    """All but packages' own `__init__` and `__main__`; the latter are run as processes."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if not path.stem.startswith("__"):
+                yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_a_test_imports_it(module: str) -> None:
+    if not any(f"{module}.".startswith(f"{covered}.") for covered in COVERED_OTHERWISE):
+        assert module in imported_by_tests(), f"no test imports {module}"
+
+
+@pytest.mark.parametrize("covered", COVERED_OTHERWISE)
+def test_an_exception_is_still_needed(covered: str) -> None:
+    inside = [module for module in modules() if f"{module}.".startswith(f"{covered}.")]
+    assert inside
+    assert not imported_by_tests().issuperset(inside), f"{covered} has tests that import it"
