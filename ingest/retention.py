@@ -15,9 +15,7 @@ SLICE_ROWS = 20_000
 KEEP_REPORTS_DAYS = 3 * 365
 """As the policy of the hypertable."""
 
-_HYPERTABLES = """
-    SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'
-"""
+_HYPERTABLES = "SELECT bool_or(timescale) FROM schema_migrations"
 _DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {table} WHERE received_at < now() - make_interval(days => $1) LIMIT $2))

@@ -126,7 +126,9 @@ class IngestSettings(Section):
     keep_stream_h: float = Field(
         48.0, ge=0, description="Oldest restorable backup: the trimmer keeps the stream this far back"
     )
-    keep_raw_days: int = Field(400, ge=1, description="Retention of raw report bytes")
+    keep_raw_days: int = Field(
+        400, ge=1, description="Retention of raw report bytes; on TimescaleDB its own policy decides"
+    )
     metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz")
     metrics_port: int = Field(9102, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from nats.js import JetStreamContext
 
-from ingest.retention import RetentionStage
 from ingest.trimmer import Trimmer, keep_from
 from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, open_pool, publish, report, take_all
 
@@ -64,12 +63,3 @@ async def test_a_watermark_of_another_stream_frees_nothing(js: JetStreamContext,
     await take_all(pool, js, await publish(js, report("1001", native(1, FIRST_S, [1]))))
     await pool.execute("UPDATE watermarks SET stream_created = '2020-01-01Z', sequence = 1000")
     assert await Trimmer(pool, js, 1, keep_stream_h=0).trim() == 1
-
-
-async def test_old_raw_bytes_are_forgotten(pool: Any) -> None:
-    for days in (1, 399, 401, 2000):
-        await pool.execute(
-            "INSERT INTO raw_reports VALUES (now() - make_interval(days => $1), gen_random_uuid(), 'x')", days
-        )
-    assert await RetentionStage(pool, keep_raw_days=400).forget() == 2
-    assert await pool.fetchval("SELECT count(*) FROM raw_reports") == 2
