@@ -13,6 +13,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from metering.errors import StartError
 
 MAX_REQUEST_BYTES = 4096
+MAX_CONNECTIONS = 64
+"""Beyond them a connection is closed at once: whoever holds many open must not use up the program's descriptors."""
+EXCHANGE_TIMEOUT_S = 5
 
 
 def configure_logging(program: str) -> None:
@@ -40,6 +43,7 @@ class TelemetryServer:
     def __init__(self, host: str, port: int, ready: Callable[[], bool], registry: CollectorRegistry = REGISTRY) -> None:
         self._host, self._port, self._ready, self._registry = host, port, ready, registry
         self._server: asyncio.Server | None = None
+        self._connections = 0
 
     async def start(self) -> int:
         """Returns the port. Raises StartError when it is taken."""
@@ -55,17 +59,28 @@ class TelemetryServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._connections >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._connections += 1
         try:
-            request = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-            path = request.split(b" ", 2)[1].decode("ascii", "replace")
-            status, body = self._answer(path)
-            head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-            writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
-            await writer.drain()
-        except (OSError, TimeoutError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(EXCHANGE_TIMEOUT_S):
+                await self._exchange(reader, writer)
+        except TimeoutError:
+            writer.transport.abort()  # closing would wait for whoever does not read
+        except (OSError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a scraper that goes away or talks nonsense is nobody's concern
         finally:
+            self._connections -= 1
             writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        path = request.split(b" ", 2)[1].decode("ascii", "replace")
+        status, body = self._answer(path)
+        head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        await writer.drain()
 
     def _answer(self, path: str) -> tuple[str, bytes]:
         if path == "/metrics":

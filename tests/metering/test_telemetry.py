@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from metering import telemetry
 from metering.errors import StartError
 from metering.telemetry import TelemetryServer
 
@@ -38,6 +39,22 @@ async def test_nonsense_on_the_port_harms_nobody() -> None:
     writer.write(b"\x00" * 100_000)
     await reader.read()
     writer.close()
+    assert (await _get(port, "/healthz"))[0] == "HTTP/1.1 200 OK"
+    await server.stop()
+
+
+async def test_many_connections_that_say_nothing_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(telemetry, "EXCHANGE_TIMEOUT_S", 0.3)
+    server = TelemetryServer("127.0.0.1", 0, lambda: True, CollectorRegistry())
+    port = await server.start()
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read() == b""
+    writer.close()
+    for reader, writer in silent:
+        assert await reader.read() == b""
+        writer.close()
     assert (await _get(port, "/healthz"))[0] == "HTTP/1.1 200 OK"
     await server.stop()
 
