@@ -13,19 +13,20 @@ from nicegui import Client, ui
 from nicegui.element import Element
 
 from api.accounts import hash_of
-from api.auth import Principal, Role
 from api.context import PageContext
 from api.guard import COOKIE
 from api.pages import parts
 from api.pages.live import Answer, SharedAnswers
 from api.pages.wording import Wording
+from api.roles import Principal, Role
 from metering.errors import UnavailableError
 
 T = TypeVar("T")
 
 SESSION_S = 5.0
 """An open page notices within this, and its own interval, that its session is over."""
-RELOAD = "window.location.reload()"
+RELOAD = "window.nbwaterLeaving ||= (window.location.reload(), true)"
+"""Once, though each part of a page notices by itself."""
 
 _log = structlog.get_logger()
 

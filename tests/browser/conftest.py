@@ -9,13 +9,13 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from deploy.embedded.postgres import PostgresServer
@@ -47,28 +47,39 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(postgres_server: PostgresServer) -> Iterator[Site]:
+def town(postgres_server: PostgresServer) -> Iterator[str]:
+    """Name of a database that holds the seeded town; nobody connects to it, so that it can be copied."""
+    with _database(postgres_server, TEMPLATE) as name:
+        asyncio.run(seed(postgres_server.url(name)))
+        yield name
+
+
+@pytest.fixture(scope="session")
+def site(postgres_server: PostgresServer, town: str) -> Iterator[Site]:
     """The seeded town, shared by all tests that only look."""
-    with _database(postgres_server, seed) as url, _serving(url) as running:
+    with _database(postgres_server, town) as name, _serving(postgres_server.url(name)) as running:
         yield running
 
 
-@pytest.fixture
-def own_site(postgres_server: PostgresServer) -> Iterator[Site]:
-    """A town of the test's own, to change."""
-    with _database(postgres_server, seed) as url, _serving(url) as running:
+@pytest.fixture(scope="session")
+def changing_site(postgres_server: PostgresServer, town: str) -> Iterator[Site]:
+    """Another one, shared by the tests that change it: each something else, that the others do not look at."""
+    with _database(postgres_server, town) as name, _serving(postgres_server.url(name)) as running:
         yield running
 
 
-@pytest.fixture
-def empty_site(postgres_server: PostgresServer) -> Iterator[Site]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def empty_site(postgres_server: PostgresServer) -> AsyncIterator[Site]:
     """People, but not one meter."""
-    with _database(postgres_server, seed_people) as url, _serving(url) as running:
-        yield running
+    with _database(postgres_server, TEMPLATE) as name:
+        await seed_people(postgres_server.url(name))
+        with _serving(postgres_server.url(name)) as running:
+            yield running
 
 
 @contextmanager
-def _database(server: PostgresServer, fill: Callable[[str], Coroutine[Any, Any, None]]) -> Iterator[str]:
+def _database(server: PostgresServer, template: str) -> Iterator[str]:
+    """A copy of a database, by its name; dropped afterwards."""
     name = f"test_{secrets.token_hex(6)}"
 
     async def administer(statement: str) -> None:
@@ -76,12 +87,16 @@ def _database(server: PostgresServer, fill: Callable[[str], Coroutine[Any, Any, 
         await connection.execute(statement)
         await connection.close()
 
-    asyncio.run(administer(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    def run(statement: str) -> None:  # in a thread of its own: the caller's may have a loop running
+        thread = threading.Thread(target=lambda: asyncio.run(administer(statement)))
+        thread.start()
+        thread.join()
+
+    run(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
-        asyncio.run(fill(server.url(name)))
-        yield server.url(name)
+        yield name
     finally:
-        asyncio.run(administer(f"DROP DATABASE {name} WITH (FORCE)"))
+        run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -96,7 +111,7 @@ def _serving(database_url: str) -> Iterator[Site]:
     hang = threading.Timer(READY_S, process.kill)
     hang.start()
     try:
-        port = _ready_port(process)
+        port = _ready_port(process, said)
         hang.cancel()
         yield Site(process, port, database_url)
         process.terminate()
@@ -113,15 +128,16 @@ def _collect(process: subprocess.Popen[str], said: list[str]) -> None:
     said.extend(process.stderr)
 
 
-def _ready_port(process: subprocess.Popen[str]) -> int:
+def _ready_port(process: subprocess.Popen[str], said: list[str]) -> int:
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("{") and "ready" in (message := json.loads(line)):
             return int(message["port"])
-    raise AssertionError("the api ended before it was ready")
+    process.wait()
+    raise AssertionError(f"the api ended before it was ready: {''.join(said)}")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -176,7 +192,7 @@ class Visitors:
         return visitor
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitors(browser: Browser) -> AsyncIterator[Visitors]:
     made = Visitors(browser)
     yield made

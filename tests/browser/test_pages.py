@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from api.pages.texts import TEXTS
-from tests.browser.conftest import PHONE, WIDE, Site, Visitors
-from tests.browser.town import DEAD_PAYLOAD, FIRST_SERIAL, HOSTILE_TEXT, LEAKING_SERIAL, TAMPERED_SERIAL
+from tests.browser.conftest import PHONE, WIDE, Site, Visitor, Visitors
+from tests.browser.town import DEAD_PAYLOAD, FIRST_SERIAL, GAP_SERIAL, HOSTILE_TEXT, LEAKING_SERIAL, TAMPERED_SERIAL
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 PAGES = {
     "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.silent")),
@@ -21,45 +21,43 @@ PAGES = {
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
 }
+FITS = "width => innerWidth === width && document.documentElement.scrollWidth <= width"
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
 CHINESE = re.compile(r"[\u4e00-\u9fff]+")
+OURS = {run for text in TEXTS.values() for run in CHINESE.findall(text.zh) if len(run) > 1}
+"""Chinese that we say, as against names and addresses."""
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1280", "390"])
 @pytest.mark.parametrize("language", ["zh", "en"])
-async def test_every_page_in_every_language_and_width(
-    site: Site, visitors: Visitors, language: str, size: dict[str, int]
-) -> None:
-    visitor = await visitors.new(site, size)
+async def test_every_page_in_both_languages_and_widths(site: Site, visitors: Visitors, language: str) -> None:
+    visitor = await visitors.new(site)
     await visitor.log_in(language=language)
     for name, (path, keys) in PAGES.items():
         await visitor.open(path)
-        text = await visitor.text()
-        for key in keys:
-            assert getattr(TEXTS[key], language) in text, (name, key)
-        assert not [found for found in KEY.findall(text) if found in TEXTS], name
-        html_lang = await visitor.page.get_attribute("html", "lang")
-        assert html_lang == ("zh-CN" if language == "zh" else "en-US")
-        width = await visitor.page.evaluate("document.documentElement.scrollWidth")
-        assert width <= size["width"], f"{name} is {width} px wide"
-        unnamed = await visitor.page.evaluate(
-            "[...document.querySelectorAll('button, a')].filter(e => !e.textContent.trim().replace(/^[a-z_]+$/, '')"
-            " && !e.getAttribute('aria-label')).map(e => e.outerHTML.slice(0, 120))"
-        )
-        assert not unnamed, unnamed
-        await visitor.shoot(f"{name}-{language}-{size['width']}")
+        await _check_words(visitor, name, keys, language)
+        for size in (WIDE, PHONE):
+            await visitor.page.set_viewport_size(size)
+            await visitor.page.wait_for_function(FITS, arg=size["width"])
+            await visitor.shoot(f"{name}-{language}-{size['width']}")
+        await visitor.page.set_viewport_size(WIDE)
     assert not visitor.faults
 
 
-async def test_english_pages_hold_no_chinese_of_ours(site: Site, visitors: Visitors) -> None:
-    """Names and addresses are the utility's own and stay as they are; everything we say is English."""
-    visitor = await visitors.new(site)
-    await visitor.log_in(language="en")
-    ours = {run for text in TEXTS.values() for run in CHINESE.findall(text.zh) if len(run) > 1}
-    for path, _ in PAGES.values():
-        await visitor.open(path)
-        found = {run for run in CHINESE.findall(await visitor.text()) if run in ours}
-        assert found <= {"中文"}, path
+async def _check_words(visitor: Visitor, name: str, keys: tuple[str, ...], language: str) -> None:
+    """What must be said is said, in the one language; every control has a name."""
+    text = await visitor.text()
+    for key in keys:
+        assert getattr(TEXTS[key], language) in text, (name, key)
+    assert not [found for found in KEY.findall(text) if found in TEXTS], name
+    html_lang = await visitor.page.get_attribute("html", "lang")
+    assert html_lang == ("zh-CN" if language == "zh" else "en-US")
+    if language == "en":  # names and addresses are the utility's own and stay as they are
+        assert {run for run in CHINESE.findall(text) if run in OURS} <= {"中文"}, name
+    unnamed = await visitor.page.evaluate(
+        "[...document.querySelectorAll('button, a')].filter(e => !e.textContent.trim().replace(/^[a-z_]+$/, '')"
+        " && !e.getAttribute('aria-label')).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert not unnamed, unnamed
 
 
 async def test_language_switches_in_place_and_is_remembered(site: Site, visitors: Visitors) -> None:
@@ -94,8 +92,8 @@ async def test_what_a_device_says_is_shown_as_text(site: Site, visitors: Visitor
     assert not visitor.faults
 
 
-async def test_an_operator_acknowledges_and_dismisses_with_a_reason(own_site: Site, visitors: Visitors) -> None:
-    visitor = await visitors.new(own_site)
+async def test_an_operator_acknowledges_and_dismisses_with_a_reason(changing_site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(changing_site)
     await visitor.log_in()
     await visitor.open("/alerts")
     alert = visitor.page.locator("article", has_text=TAMPERED_SERIAL)
@@ -103,13 +101,15 @@ async def test_an_operator_acknowledges_and_dismisses_with_a_reason(own_site: Si
     await visitor.page.fill(".q-dialog textarea", "已派工")
     await visitor.page.locator(".q-dialog").get_by_role("button", name="确认接手").click()
     await alert.get_by_text("处理中", exact=True).wait_for()
+    life = await alert.locator(".nb-life li").inner_text()
+    assert all(part in life for part in ("test-operator", "待处理 → 处理中", "已派工"))
     await alert.get_by_role("button", name="判为误报").click()
     await visitor.page.locator(".q-dialog").get_by_role("button", name="判为误报").click()
     await visitor.page.get_by_text("请写明原因").wait_for()
     await visitor.page.fill(".q-dialog textarea", "现场核实为施工干扰")
     await visitor.page.locator(".q-dialog").get_by_role("button", name="判为误报").click()
     await alert.wait_for(state="detached")
-    connection = await asyncpg.connect(own_site.database_url)
+    connection = await asyncpg.connect(changing_site.database_url)
     events = await connection.fetch("SELECT to_state, actor, reason FROM alert_events ORDER BY at")
     await connection.close()
     assert [tuple(event) for event in events] == [
@@ -142,19 +142,68 @@ async def test_meters_are_searched_filtered_and_paged_by_the_server(site: Site, 
     assert not visitor.faults
 
 
-async def test_a_new_report_shows_without_reloading(own_site: Site, visitors: Visitors) -> None:
-    visitor = await visitors.new(own_site)
+async def test_a_new_report_shows_without_reloading(changing_site: Site, visitors: Visitors) -> None:
+    """A CJ/T 188 report that arrives while the page is open: its index, its fields, its bytes."""
+    visitor = await visitors.new(changing_site)
     await visitor.log_in()
     await visitor.open(f"/meters/{FIRST_SERIAL}")
-    connection = await asyncpg.connect(own_site.database_url)
+    connection = await asyncpg.connect(changing_site.database_url)
+    await connection.execute(
+        "WITH taken AS (INSERT INTO reports (received_at, report_id, device, device_id, meter_id, door, authentication,"
+        " source, content_format, payload_bytes, decoder, outcome, identity, last_ts, first_ts, readings,"
+        " readings_stored, extra) SELECT now(), gen_random_uuid(), device, 1, 1, 'coap', 'claimed', '127.0.0.1:1', 42,"
+        " 6, 'cjt188', 'stored', 1, now(), now(), 1, 1, $1::jsonb FROM devices WHERE device_id = 1"
+        " RETURNING received_at, report_id)"
+        " INSERT INTO raw_reports SELECT received_at, report_id, '\\x6810feedc0de' FROM taken",
+        '{"di": "901F", "settlement_index_ml": 145480000, "vendor": "<b>"}',
+    )
     await connection.execute(
         "UPDATE device_latest SET last_index_ml = 987654321000, last_ts = now(), last_report_at = now()"
-        " WHERE meter_id = (SELECT meter_id FROM meters WHERE serial = $1)",
-        FIRST_SERIAL,
+        " WHERE meter_id = 1"
     )
     await connection.close()
     await visitor.page.get_by_text("987,654.321 m³").wait_for(timeout=20_000)
+    newest = visitor.page.locator("details.nb-report", has_text="1 / 1")
+    await newest.locator("summary").click(timeout=20_000)
+    await newest.locator(".nb-hex").wait_for()
+    said = await newest.inner_text()
+    assert all(part in said for part in ("68 10 fe ed c0 de", "结算日累计示数", "145.480 m³", "cjt188", "<b>"))
     assert not visitor.faults
+
+
+async def test_a_page_ends_with_its_session(changing_site: Site, visitors: Visitors) -> None:
+    """One is logged out elsewhere, the other locked: both stand before the login soon, and come back to their page."""
+    logged_out, locked = await visitors.new(changing_site), await visitors.new(changing_site)
+    await logged_out.log_in()
+    await locked.log_in("viewer")
+    await logged_out.open("/alerts")
+    await locked.open("/")
+    connection = await asyncpg.connect(changing_site.database_url)
+    await connection.execute("DELETE FROM sessions WHERE login = 'test-operator'")
+    await connection.execute("UPDATE users SET enabled = false WHERE login = 'test-viewer'")
+    await connection.close()
+    await logged_out.page.wait_for_url("**/login?next=/alerts", timeout=20_000)
+    await locked.page.wait_for_url("**/login", timeout=20_000)
+    connection = await asyncpg.connect(changing_site.database_url)
+    await connection.execute("UPDATE users SET enabled = true")
+    await connection.close()
+
+
+async def test_what_is_not_measured_is_explained(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open(f"/meters/{GAP_SERIAL}")
+    await visitor.page.get_by_text("个时段有说明").click()
+    await visitor.page.get_by_text("读数缺失，按时间分摊").first.wait_for()
+    assert "插补" in await visitor.page.inner_text("details[open]")
+
+
+async def test_figures_say_how_they_are_defined(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    hint = visitor.page.get_by_label("抄表成功率 = 最近 25 小时内收到过上报的在装水表数")
+    await hint.focus()
+    assert await hint.evaluate("it => getComputedStyle(it, '::after').content.includes('在装水表数')")
 
 
 async def test_hours_and_months_are_chosen_in_place(site: Site, visitors: Visitors) -> None:
@@ -173,11 +222,11 @@ async def test_hours_and_months_are_chosen_in_place(site: Site, visitors: Visito
     assert not visitor.faults
 
 
-async def test_an_account_that_does_not_add_up_is_said_in_red(own_site: Site, visitors: Visitors) -> None:
-    connection = await asyncpg.connect(own_site.database_url)
+async def test_an_account_that_does_not_add_up_is_said_in_red(changing_site: Site, visitors: Visitors) -> None:
+    connection = await asyncpg.connect(changing_site.database_url)
     await connection.execute("UPDATE accounting SET stored = stored - 3 WHERE day = (SELECT max(day) FROM accounting)")
     await connection.close()
-    visitor = await visitors.new(own_site)
+    visitor = await visitors.new(changing_site)
     await visitor.log_in()
     await visitor.page.locator(".nb-banner", has_text="账目不符").wait_for()
     await visitor.shoot("accounting-wrong")

@@ -10,6 +10,8 @@ from api.passwords import hash_password
 
 PASSWORD = "Bohai-Sea-2026!"
 FIRST_SERIAL = "21060100000001"
+"""Also the number of its meter, device and service point, which is 1."""
+GAP_SERIAL = "21060100000005"
 LEAKING_SERIAL = "21060100000007"
 TAMPERED_SERIAL = "21060100000012"
 HOSTILE_TEXT = "<img src=x onerror=alert(1)>{{ 7*7 }}"
@@ -56,10 +58,13 @@ CREATE TEMP TABLE hours AS
 INSERT INTO readings (meter_id, ts, kind, index_ml)
     SELECT meter_id, ts, 0, 150000000 + meter_id * 7654321 + sum(step_ml) OVER (PARTITION BY meter_id ORDER BY ts)
     FROM hours;
-INSERT INTO settled_days (meter_id, day, start_index_ml, end_index_ml, consumption_ml, quality, complete, readings)
+INSERT INTO settled_days (meter_id, day, start_index_ml, end_index_ml, consumption_ml, quality, reasons, complete,
+        readings)
     SELECT meter_id, day, min(index_ml), max(index_ml), max(index_ml) - min(index_ml),
         CASE WHEN count(*) < 20 AND day < (now() AT TIME ZONE 'Asia/Shanghai')::date THEN 'interpolated'
             ELSE 'measured' END,
+        CASE WHEN count(*) < 20 AND day < (now() AT TIME ZONE 'Asia/Shanghai')::date THEN ARRAY['gap']
+            ELSE ARRAY[]::text[] END,
         day < (now() AT TIME ZONE 'Asia/Shanghai')::date, count(*)
     FROM (SELECT meter_id, (ts AT TIME ZONE 'Asia/Shanghai')::date AS day, index_ml FROM readings) r
     GROUP BY meter_id, day;
