@@ -12,26 +12,13 @@ import time
 
 from prometheus_client import Counter, Gauge
 
-from api.accounts import SECRET_BYTES, TOKEN_PREFIX, create_token, hash_of, set_password
+from api.accounts import SECRET_BYTES, TOKEN_PREFIX, hash_of, set_password
 from api.audit import audit
 from api.database import ReadPool, WritePool
 from api.passwords import check_new_password, password_matches
-from api.roles import CredentialsError, ForbiddenError, Principal, Role, ThrottledError, UnauthenticatedError
+from api.roles import CredentialsError, Principal, Role, ThrottledError
 from api.throttle import LoginThrottle
 from metering.errors import RequestError
-
-__all__ = [
-    "MAX_CREDENTIAL_CHARACTERS",
-    "TOKEN_PREFIX",
-    "Auth",
-    "CredentialsError",
-    "ForbiddenError",
-    "Principal",
-    "Role",
-    "ThrottledError",
-    "UnauthenticatedError",
-    "create_token",
-]
 
 MAX_CREDENTIAL_CHARACTERS = 128
 MAX_SESSIONS_PER_LOGIN = 50

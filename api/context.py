@@ -21,9 +21,10 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection
 
-from api.auth import Auth, Principal
+from api.auth import Auth
 from api.database import ReadPool, WritePool
 from api.live import LiveFigures
+from api.roles import Principal
 from api.stream import InFlightReader
 from metering.settings import ApiSettings, UtilitySettings
 

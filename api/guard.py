@@ -15,8 +15,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import TOKEN_PREFIX, Auth, Principal, UnauthenticatedError
+from api.accounts import TOKEN_PREFIX
+from api.auth import Auth
 from api.problems import of_error, problem
+from api.roles import Principal, UnauthenticatedError
 from metering.errors import UnavailableError
 from metering.settings import ApiSettings
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from api.auth import ThrottledError
+from api.roles import ThrottledError
 from metering.errors import NbwaterError
 
 log = structlog.get_logger()

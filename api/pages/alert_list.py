@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from nicegui import ui
 
 from api.alert_life import REASON_NEEDED, AlertAction, AlertState, actions
-from api.auth import Role
 from api.database import ReadPool
 from api.pages import evidence, parts
 from api.pages.parts import Words, box
@@ -23,6 +22,7 @@ from api.queries.alerts import (
     list_alerts,
     move_alert,
 )
+from api.roles import Role
 from metering.errors import ConflictError, RequestError, UnavailableError
 
 STATE_TONES: dict[AlertState, parts.Tone] = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from api.alert_life import AlertState
-from api.auth import Role
 from api.pages import alert_list, evidence, parts
 from api.pages.listing import Listing
 from api.pages.parts import Words, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.queries.alerts import ACTIVE, SEVERITIES, AlertFilter, AlertOrder
+from api.roles import Role
 
 INTERVAL_S = 5.0
 PAGE_ROWS = 25

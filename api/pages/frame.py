@@ -11,7 +11,6 @@ import structlog
 from fastapi import Request, Response
 from nicegui import ui
 
-from api.auth import Role
 from api.context import PageContext, principal_of
 from api.pages import theme
 from api.pages.live import SharedAnswers
@@ -20,6 +19,7 @@ from api.pages.preferences import is_dark, language_of
 from api.pages.visit import Visit
 from api.pages.wording import Language, Wording
 from api.problems import of_error
+from api.roles import Role
 from metering.errors import NotFoundError, UnavailableError
 
 _log = structlog.get_logger()

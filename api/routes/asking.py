@@ -10,10 +10,10 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path, Query, Request
 
-from api.auth import ForbiddenError, Principal, Role, UnauthenticatedError
 from api.context import PageContext
 from api.queries.accounting import midnight
 from api.queries.paging import MAX_CURSOR_CHARACTERS, MAX_LIMIT
+from api.roles import ForbiddenError, Principal, Role, UnauthenticatedError
 from metering.errors import RequestError
 
 FIRST_YEAR, LAST_YEAR = 1990, 2200

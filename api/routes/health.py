@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from api.auth import Role
 from api.database import schema_version
+from api.roles import Role
 from api.routes.asking import Context, require
 from metering.errors import UnavailableError
 from metering.schema_version import SCHEMA_VERSION

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
-from api.auth import MAX_CREDENTIAL_CHARACTERS, CredentialsError, Principal, ThrottledError, UnauthenticatedError
+from api.auth import MAX_CREDENTIAL_CHARACTERS
 from api.guard import COOKIE, secure_cookie
 from api.passwords import MAX_CHARACTERS
+from api.roles import CredentialsError, Principal, ThrottledError, UnauthenticatedError
 from api.routes.asking import Context, Viewer
 from metering.errors import RequestError, UnavailableError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from api.accounts import FIRST_LOGIN, create_token
-from api.auth import Role
 from api.database import open_write_pool
+from api.roles import Role
 from deploy import instance
 from deploy.commands.options import data_option
 

@@ -16,10 +16,11 @@ from fastapi import FastAPI
 
 from api.accounts import create_token, create_user, ensure_first_administrator
 from api.app import create_app
-from api.auth import Auth, Role
+from api.auth import Auth
 from api.context import PageContext
 from api.database import ReadPool, WritePool, open_read_pool, open_write_pool
 from api.live import LiveFigures
+from api.roles import Role
 from api.stream import InFlightReader
 from metering.settings import ApiSettings, UtilitySettings
 

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from api.accounts import create_token, create_user, ensure_first_administrator, revoke_token, set_password, update_user
-from api.auth import Auth, CredentialsError, Role, ThrottledError
+from api.auth import Auth
 from api.context import PageContext
 from api.database import ReadPool, WritePool
+from api.roles import CredentialsError, Role, ThrottledError
 from api.throttle import FREE_FAILURES_PER_ADDRESS, FREE_FAILURES_PER_LOGIN
 from metering.errors import ConflictError, NotFoundError, RequestError
 from tests.api.conftest import PASSWORD

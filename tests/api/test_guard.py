@@ -9,10 +9,10 @@ from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from api.accounts import create_user
-from api.auth import Role
 from api.context import PageContext
 from api.database import WritePool
 from api.guard import COOKIE, Guard
+from api.roles import Role
 from api.routes import accounting, alerts, health, meters, people, session
 from tests.api.conftest import ORIGIN, PASSWORD, Seed, client_of, token_for
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from api.accounts import create_token, create_user, ensure_first_administrator, revoke_token, update_user
 from api.alert_life import AlertAction, AlertState
-from api.auth import Auth, Role
+from api.auth import Auth
 from api.database import check_schema, open_read_pool, open_write_pool
 from api.queries.accounting import list_accounting
 from api.queries.alerts import AlertFilter, AlertOrder, get_alert, list_alert_events, list_alerts, move_alert
@@ -18,6 +18,7 @@ from api.queries.paging import Page
 from api.queries.people import list_tokens, list_users
 from api.queries.readings import index_curve, list_conflicts, list_readings
 from api.queries.reports import get_report, list_reports
+from api.roles import Role
 from metering.model import MeterId
 from tests.api.conftest import METERS, NOW, PASSWORD, SILENCE, TODAY, ZONE, seed
 
