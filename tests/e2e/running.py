@@ -70,7 +70,12 @@ class Up:
         return [process, *process.children(recursive=True)]
 
     def nbwater(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "deploy", *arguments, "--data", str(self.data)]
+        """A command on this platform's data."""
+        return self.plain(*arguments, "--data", str(self.data))
+
+    def plain(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command that takes no --data, or has it in its arguments."""
+        command = [sys.executable, "-m", "deploy", *arguments]
         return subprocess.run(
             command, capture_output=True, text=True, env=self._environment, cwd=ROOT, timeout=DEADLINE_S, check=False
         )

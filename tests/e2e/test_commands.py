@@ -1,0 +1,66 @@
+"""The commands beside `up`, each called once against a running platform."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+
+import httpx
+
+from tests.e2e.running import Up, until
+
+HOURS = 30
+
+
+def json_of(up: Up, *arguments: str) -> dict[str, object]:
+    done = up.plain(*arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_commands_find_the_running_platform(start: Callable[..., Up]) -> None:
+    up = start()
+    up.register()
+    a_recording_is_played_and_found_whole(up)
+    load_is_reconciled(up)
+    a_dead_letter_is_listed_and_tried_again(up)
+    a_token_opens_the_rest_interface(up)
+    settings_and_versions_are_printed(up)
+    assert "nothing to do" in up.nbwater("migrate").stdout
+    assert up.end() == 0
+
+
+def a_recording_is_played_and_found_whole(up: Up) -> None:
+    file = up.data.parent / "readings.csv"
+    rows = [f"M{meter},2026-01-0{1 + h // 24} {h % 24:02d}:00,{100 + 7 * h}" for meter in (1, 2) for h in range(HOURS)]
+    file.write_text("\n".join(("meter_id,ts,index_l", *rows)) + "\n")
+    found = json_of(up, "simulate", "--data", str(up.data), "replay", str(file), "--format", "mixed", "--check")
+    assert found["ok"]
+    assert found["check"]["readings_stored_once"] == 2 * HOURS
+
+
+def load_is_reconciled(up: Up) -> None:
+    options = ("--reports-per-second", "50", "--meters", "10", "--duration", "1")
+    found = json_of(up, "simulate", "--data", str(up.data), "load", *options)
+    assert found["reconciliation"]["ok"]
+    assert found["reconciliation"]["stored"] == 50
+
+
+def a_dead_letter_is_listed_and_tried_again(up: Up) -> None:
+    until(lambda: up.post(b"no frame of any meter") == "2.04", "a report nobody can read is taken all the same")
+    until(lambda: "1 waiting" in up.nbwater("dead-letters", "list").stderr, "it stands under dead letters")
+    assert b"no frame of any meter".hex() in up.nbwater("dead-letters", "list").stdout.replace(" ", "")
+    assert "1 still wait" in up.nbwater("dead-letters", "replay").stdout
+
+
+def a_token_opens_the_rest_interface(up: Up) -> None:
+    token = up.nbwater("tokens", "create", "billing").stdout.strip()
+    url = f"{up.instance['api_url']}/api/v1/meters"
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def settings_and_versions_are_printed(up: Up) -> None:
+    assert tomllib.loads(up.plain("config", "print").stdout)["gateway"]["port"] == 5683
+    assert "database schema" in up.plain("version").stdout
