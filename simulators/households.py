@@ -60,10 +60,6 @@ class Leak:
     def active(self, ts_s: int) -> bool:
         return self.lasts_s > (ts_s - EPOCH_S - self.phase_s) % LEAK_PERIOD_S
 
-    def started_s(self, ts_s: int) -> int:
-        """When the run that is going on at `ts_s`, or the one before, began."""
-        return ts_s - (ts_s - EPOCH_S - self.phase_s) % LEAK_PERIOD_S
-
     def litres_until(self, ts_s: int) -> int:
         """Everything that leaked since EPOCH_S."""
         periods, rest_s = divmod(ts_s - EPOCH_S - self.phase_s, LEAK_PERIOD_S)

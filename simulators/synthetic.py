@@ -51,9 +51,6 @@ class Plan:
     def offset_s(self) -> int:
         return self.first_s % HOUR_S
 
-    def reports_of(self, meter: int) -> int:
-        return (self.reports - meter + self.meters - 1) // self.meters
-
     def seq(self, number: int) -> int:
         return (self.seq_base + number) & 0xFFFFFFFF
 
