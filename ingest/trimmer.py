@@ -16,14 +16,13 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from metering.clock import now_us
-from metering.streams import UP_STREAM
+from metering.streams import TRIMMER_PROBE, UP_STREAM
 
 from . import metrics
 
 log = structlog.get_logger()
 
 TRIM_EVERY_S = 30.0
-_PROBE = "trimmer"
 
 
 def keep_from(
@@ -83,7 +82,7 @@ class Trimmer:
         info = await self._js.add_consumer(
             UP_STREAM,
             ConsumerConfig(
-                name=_PROBE,
+                name=TRIMMER_PROBE,
                 deliver_policy=DeliverPolicy.BY_START_TIME,
                 opt_start_time=instant,
                 ack_policy=AckPolicy.NONE,
@@ -97,4 +96,4 @@ class Trimmer:
 
     async def _drop_probe(self) -> None:
         with contextlib.suppress(NotFoundError):
-            await self._js.delete_consumer(UP_STREAM, _PROBE)
+            await self._js.delete_consumer(UP_STREAM, TRIMMER_PROBE)

@@ -35,6 +35,10 @@ COUNTERS = tuple(f"api-{n}" for n in range(16))
 """Names of the consumers by which api processes count what is in flight; one is chosen by chance for each count."""
 
 
+TRIMMER_PROBE = "trimmer"
+"""Name of the consumer by which ingest finds how far back the stream's young messages go."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSizes:
     """Bounds in bytes; a stream at its bound refuses (`discard: new`)."""

@@ -13,7 +13,15 @@ from deploy.embedded.ports import free_tcp_port
 from deploy.embedded.server import EmbeddedServer
 from metering.errors import StartError
 from metering.stream_connection import inbox_prefix
-from metering.streams import COUNTERS, REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET, UP_STREAM, UP_SUBJECT
+from metering.streams import (
+    COUNTERS,
+    REGISTRY_STREAM,
+    REGISTRY_SUBJECT,
+    SNAPSHOT_BUCKET,
+    TRIMMER_PROBE,
+    UP_STREAM,
+    UP_SUBJECT,
+)
 
 _OBJECTS = f"OBJ_{SNAPSHOT_BUCKET}"
 
@@ -67,6 +75,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
         *_consume(UP_STREAM),
+        f"$JS.API.CONSUMER.CREATE.{UP_STREAM}.{TRIMMER_PROBE}",
         f"$JS.API.STREAM.PURGE.{UP_STREAM}",
         REGISTRY_SUBJECT,
         f"$O.{SNAPSHOT_BUCKET}.>",

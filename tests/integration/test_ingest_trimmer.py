@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from nats.js import JetStreamContext
 
+from deploy.embedded.nats import NatsServer
 from ingest.trimmer import Trimmer, keep_from
+from metering.stream_connection import connect
 from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, open_pool, publish, report, take_all
 
 
@@ -56,6 +58,14 @@ async def test_what_is_committed_and_old_goes(js: JetStreamContext, pool: Any) -
     await pool.execute("DELETE FROM restore_points")
     assert await old_ones.trim() == 7
     assert await first_kept(js) == 7
+
+
+async def test_it_has_the_rights_for_it(js: JetStreamContext, nats_server: NatsServer, pool: Any) -> None:
+    await install(pool, "1001")
+    await take_all(pool, js, await publish(js, report("1001", native(1, FIRST_S, [1]))))
+    client = await connect(nats_server.url_for("ingest"), "ingest")
+    assert await Trimmer(pool, client.jetstream(timeout=5), 1, keep_stream_h=0).trim() == 2
+    await client.close()
 
 
 async def test_a_watermark_of_another_stream_frees_nothing(js: JetStreamContext, pool: Any) -> None:
