@@ -133,13 +133,6 @@ def hexadecimal(payload_hex: str) -> None:
     Words(" ".join(payload_hex[i : i + step] for i in range(0, len(payload_hex), step)), "nb-hex", "pre")
 
 
-def icon_button(icon: str, label: str, on_click: Any) -> Element:
-    """A button that shows only a picture; its label is what a screen reader says."""
-    return attributes(
-        ui.button(icon=icon, on_click=on_click, color=None).props("flat dense round"), {"aria-label": label}
-    )
-
-
 def button(text: str, on_click: Any, primary: bool = False) -> Element:
     return (
         ui.button(text, on_click=on_click, color=None)
