@@ -63,7 +63,9 @@ _UPDATE = f"""{_FOUND}, current AS (
     WHERE f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)
 )
 UPDATE alerts a
-SET severity = c.severity, started_at = c.began, last_seen_at = c.seen_at, ended_at = NULL, rate_ml_h = c.rate_ml_h,
+SET severity = c.severity, started_at = c.began,
+    raised_at = CASE WHEN a.ended_at IS NULL THEN a.raised_at ELSE c.raised_at END,
+    last_seen_at = c.seen_at, ended_at = NULL, rate_ml_h = c.rate_ml_h,
     loss_ml = (c.rate_ml_h * extract(epoch FROM c.seen_at - c.began) / 3600)::bigint, evidence = c.evidence::jsonb
 FROM current c
 WHERE a.alert_id = c.alert_id"""  # noqa: S608 - joins two constants

@@ -92,19 +92,20 @@ WITH clock AS (
                 THEN max(last_report_at) ELSE now() END AS heard
     FROM device_latest
 )
-SELECT i.meter_id, ceil(extract(epoch FROM COALESCE(l.last_report_at, i.valid_from)))::bigint,
+SELECT i.meter_id, ceil(extract(epoch FROM since.heard_at))::bigint,
        l.last_report_at IS NOT NULL, floor(extract(epoch FROM now()))::bigint
 FROM clock, installations i
 JOIN devices d USING (device_id)
 LEFT JOIN device_latest l USING (device_id)
+CROSS JOIN LATERAL (SELECT COALESCE(l.last_report_at, GREATEST(i.valid_from, d.registered_at)) AS heard_at) since
 WHERE i.valid_to IS NULL AND d.enabled
-  AND COALESCE(l.last_report_at, i.valid_from) < clock.heard - make_interval(secs => $1)
+  AND since.heard_at < clock.heard - make_interval(secs => $1)
   AND i.valid_from < now() - make_interval(secs => $1)
   AND NOT EXISTS (
       SELECT FROM alerts a
       WHERE a.meter_id = i.meter_id AND a.kind = $2 AND (
           (a.state IN ('open', 'acknowledged') AND a.ended_at IS NULL)
-          OR (a.state IN ('resolved', 'dismissed') AND a.started_at >= COALESCE(l.last_report_at, i.valid_from))))
+          OR (a.state IN ('resolved', 'dismissed') AND a.started_at >= since.heard_at)))
 LIMIT $3"""
 
 _HEARD_AGAIN = """
@@ -122,7 +123,8 @@ class SilenceStage:
 
     By receive time, counted to the newest report of any meter: while ingest catches up after an outage, or nothing
     comes in for hours, no single meter is to blame. When nobody was heard for that long, all are silent. A meter that
-    never reported is given the same time from its installation on. Runs until cancelled.
+    never reported is given the same time from its installation or registration on, whichever is later. Runs until
+    cancelled.
     """
 
     def __init__(self, pool: asyncpg.Pool, settings: IngestSettings) -> None:

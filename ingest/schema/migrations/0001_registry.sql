@@ -39,6 +39,7 @@ CREATE TABLE devices (
     plain_sources cidr[] NOT NULL DEFAULT '{}',                -- networks it may speak from without a key
     has_key       boolean NOT NULL DEFAULT false,
     enabled       boolean NOT NULL DEFAULT true,
+    registered_at timestamptz NOT NULL DEFAULT now(),          -- it cannot have been silent before
     firmware      text NOT NULL DEFAULT ''
 );
 

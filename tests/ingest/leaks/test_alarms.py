@@ -23,12 +23,13 @@ async def pool(any_database_url):
     await pool.close()
 
 
-async def add_meter(pool, serial="1", installed_at=None, enabled=True):
+async def add_meter(pool, serial="1", installed_at=None, enabled=True, registered_at=None):
     meter_id = await pool.fetchval("INSERT INTO meters (serial) VALUES ($1) RETURNING meter_id", serial)
     point = await pool.fetchval("INSERT INTO service_points (address) VALUES ('here') RETURNING service_point_id")
     device = await pool.fetchval(
-        "INSERT INTO devices (device, enabled) VALUES ($1, $2) RETURNING device_id", serial, enabled
-    )
+        "INSERT INTO devices (device, enabled, registered_at) VALUES ($1, $2, $3) RETURNING device_id",
+        serial, enabled, registered_at or installed_at or datetime.fromtimestamp(T0 - DAY, UTC),
+    )  # fmt: skip
     await pool.execute(
         "INSERT INTO installations (service_point_id, meter_id, device_id, valid_from) VALUES ($1, $2, $3, $4)",
         point, meter_id, device, installed_at or datetime.fromtimestamp(T0 - DAY, UTC),
@@ -85,6 +86,16 @@ async def test_a_report_that_comes_late_changes_nothing(pool):
     await pool.execute("UPDATE alerts SET state = 'resolved', closed_at = now()")
     await record(pool, event(meter_id, 2, Alarm.LEAK))
     assert len(await alerts_of(pool, meter_id)) == 1
+
+
+async def test_an_alarm_that_comes_back_is_raised_when_it_came_back(pool):
+    meter_id, _ = await add_meter(pool)
+    await record(pool, event(meter_id, 1, Alarm.LEAK))
+    await record(pool, event(meter_id, 2, 0))
+    await record(pool, event(meter_id, 5, Alarm.LEAK))
+    (alert,) = await alerts_of(pool, meter_id)
+    assert alert["started_at"] == alert["raised_at"] == datetime.fromtimestamp(T0 + 5 * DAY, UTC)
+    assert alert["ended_at"] is None
 
 
 async def test_in_one_batch_the_newest_report_decides(pool):
@@ -160,8 +171,10 @@ async def test_who_never_reported_has_time_from_installation(pool):
     fresh, _ = await add_meter(pool, "1", now() - timedelta(hours=3))
     old, _ = await add_meter(pool, "2", now() - timedelta(hours=26))
     disabled, _ = await add_meter(pool, "3", now() - timedelta(hours=26), enabled=False)
+    registered_now, _ = await add_meter(pool, "4", now() - timedelta(days=9000), registered_at=now())
     await SilenceStage(pool, IngestSettings()).check()
     assert not await alerts_of(pool, fresh)
+    assert not await alerts_of(pool, registered_now)
     assert not await alerts_of(pool, disabled)
     (alert,) = await alerts_of(pool, old)
     assert json.loads(alert["evidence"])["last_report_at"] is None
