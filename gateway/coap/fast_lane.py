@@ -18,7 +18,8 @@ import structlog
 from gateway.coap import message as coap
 from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.port import Hosts
-from gateway.coap.refusal import Refusal, answer_message, is_report_path, refusal_of, too_large
+from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
+from gateway.coap.short_report import read_short_report
 from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
@@ -128,6 +129,18 @@ class FastLane:
             _log.exception("a datagram met a defect", datagram=datagram[:64].hex())
 
     def _datagram(self, datagram: bytes, peer: Peer, now: float) -> None:
+        """The usual report is read in one go; everything else, and what is to be refused, takes the general way."""
+        short = read_short_report(datagram)
+        if (
+            short is not None
+            and short.content_format in FORMATS
+            and len(short.payload) <= self._limits.max_payload_bytes
+            and len(datagram) < self._buffer_bytes
+        ):
+            address, shown = self._hosts.read(peer[0])
+            exchange = Exchange(short.type, datagram[2 : short.echo_end], peer, address, len(datagram))
+            self._report(short.device, short.content_format, short.payload, exchange, shown, now)
+            return
         parsed = coap.parse(datagram)
         if parsed is None:
             self._counters.ignored["not_coap"] += 1
@@ -171,20 +184,22 @@ class FastLane:
         if refusal is not None:
             self._refuse(exchange, refusal, now)
         elif is_report_path(request.path) and request.block1 is None:
-            self._report(message, request, exchange, shown, now)
+            self._report(request.path[1], request.content_format or 0, message.payload, exchange, shown, now)
         else:
             self._pass_on(request, exchange, datagram, now)
 
-    def _report(self, message: Message, request: Request, exchange: Exchange, shown: str, now: float) -> None:
+    def _report(
+        self, device: bytes, content_format: int, payload: bytes, exchange: Exchange, shown: str, now: float
+    ) -> None:
         """The hot path: a report in one datagram."""
         try:
             self._intake.take(
                 Door.COAP,
-                request.path[1].decode("utf-8", "replace"),
+                device.decode("utf-8", "replace"),
                 exchange.address,
                 f"{shown}:{exchange.peer[1]}",
-                request.content_format or 0,
-                message.payload,
+                content_format,
+                payload,
                 partial(self._settled, exchange),
             )
         except AdmissionError as error:

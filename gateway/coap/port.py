@@ -29,8 +29,12 @@ def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
     except OSError as error:
         if host == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             return bind("0.0.0.0", port, reuse_port)  # a machine without IPv6
-        taken = "is taken by another program" if error.errno == errno.EADDRINUSE else error.strerror
-        raise StartError(f"CoAP port udp/{port} on {host}: {taken}") from error
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"udp/{port} is taken by another program: choose another CoAP port with NBWATER_GATEWAY_PORT "
+                "(of `nbwater up` also --coap-port)"
+            ) from error
+        raise StartError(f"CoAP port udp/{port} on the address {host}: {error.strerror}") from error
 
 
 def _bound(family: int, address: tuple[object, ...], reuse_port: bool) -> socket.socket:

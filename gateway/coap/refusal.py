@@ -13,7 +13,7 @@ REPORT_PATH = b"r"
 AMPLIFICATION = 3
 """Answers to unverified sources are at most this many times as large as the request (DESIGN section 5.3)."""
 
-_FORMATS = frozenset(int(known) for known in ContentFormat)
+FORMATS = frozenset(int(known) for known in ContentFormat)
 _RESERVED_SZX = 7
 
 
@@ -42,7 +42,7 @@ def refusal_of(message: Message, request: Request, max_payload_bytes: int) -> Re
         return None
     if message.code != coap.POST:
         return Refusal(coap.METHOD_NOT_ALLOWED, "method", None, b"POST")
-    if request.content_format not in _FORMATS:
+    if request.content_format not in FORMATS:
         return Refusal(coap.UNSUPPORTED_CONTENT_FORMAT, "content_format", None, b"42 50 60")
     if request.block1 is not None:
         return _block_refusal(request.block1, len(message.payload))
