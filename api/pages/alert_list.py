@@ -64,8 +64,8 @@ def full(
     say = visit.say
     with box(f"nb-alert {_severity(alert)}", "article", **{"aria-label": evidence.kind_name(say, alert.kind)}):
         with box("nb-alert-head"):
-            _heading(visit, alert, with_meter)
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
+            _heading(visit, alert, with_meter)
         for sentence in evidence.sentences(say, alert):
             Words(sentence, "nb-alert-words")
         _drawing(visit, alert)
@@ -139,9 +139,10 @@ def _since(visit: Visit, alert: AlertRow) -> str:
 
 def _facts(visit: Visit, alert: AlertRow) -> list[str]:
     say = visit.say
+    again = alert.started_at > alert.raised_at  # it had rested since it was raised
     facts = [
-        say("alerts.started", time=say.instant(alert.started_at)),
-        say("alerts.raised", time=say.instant(alert.raised_at)),
+        say("alerts.started_again" if again else "alerts.started", time=say.instant(alert.started_at)),
+        say("alerts.first_raised" if again else "alerts.raised", time=say.instant(alert.raised_at)),
         say("alerts.last_seen", time=say.instant(alert.last_seen_at)),
     ]
     if alert.ended_at is not None:

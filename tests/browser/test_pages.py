@@ -194,7 +194,7 @@ async def test_what_is_not_measured_is_explained(site: Site, visitors: Visitors)
     await visitor.log_in()
     await visitor.open(f"/meters/{GAP_SERIAL}")
     await visitor.page.get_by_text("个时段有说明").click()
-    await visitor.page.get_by_text("读数缺失，按时间分摊").first.wait_for()
+    await visitor.page.get_by_text("读数间隔较长，按时间分摊").first.wait_for()
     assert "插补" in await visitor.page.inner_text("details[open]")
 
 

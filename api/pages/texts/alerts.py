@@ -11,6 +11,8 @@ ALERTS: dict[str, Text] = {
     "alerts.active": Text("未关闭", "Not closed"),
     "alerts.meter_link": Text("水表 {serial}", "Meter {serial}"),
     "alerts.raised": Text("{time} 发出", "raised {time}"),
+    "alerts.first_raised": Text("首次 {time} 发出", "first raised {time}"),
+    "alerts.started_again": Text("本次始于 {time}", "this time since {time}"),
     "alerts.started": Text("始于 {time}", "since {time}"),
     "alerts.last_seen": Text("最近一次 {time}", "last seen {time}"),
     "alerts.ended": Text("已于 {time} 消失", "gone since {time}"),

@@ -51,9 +51,7 @@ METER: dict[str, Text] = {
     "meter.period": Text("时段", "Period"),
     "meter.days": Text("近 {days} 日", "{days} days"),
     "meter.months": Text("近 {months} 个月", "{months} months"),
-    "meter.remarks": Text(
-        "{count} 个时段有说明（插补、缺失或剔除）", "{count} with a remark (gaps, estimates, left out)"
-    ),
+    "meter.remarks": Text("{count} 个时段有说明（插补或剔除）", "{count} with a remark (spread, left out)"),
     "meter.remark_span": Text("时段", "Span"),
     "meter.remark_quality": Text("数据质量", "Quality"),
     "meter.remark_why": Text("说明", "Why"),

@@ -35,7 +35,7 @@ REASONS: dict[str, Text] = {
     "reason.unit": Text("单位未知", "unit is unknown"),
     "reason.unrecognised": Text("无法识别的报文", "not recognised"),
     "reason.version": Text("不支持的版本", "version is not supported"),
-    "step.gap": Text("读数缺失，按时间分摊", "readings missing, spread over time"),
+    "step.gap": Text("读数间隔较长，按时间分摊", "readings far apart, spread over time"),
     "step.negative_step": Text("示数倒退，不计量", "the index went back, not counted"),
     "step.impossible_flow": Text("流量超过水表能力，不计量", "more than the meter can pass, not counted"),
     "step.roll_over": Text("计数器翻转，已续接", "the register rolled over, carried on"),
