@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from simulators import message
 
@@ -75,6 +75,27 @@ class Exchange:
 
 
 OnEnd = Callable[[Exchange], None]
+
+
+class Ends(Protocol):
+    """Counts of how exchanges ended; `codes` by CoAP code of those that were not answered with success."""
+
+    answered: int
+    refused: int
+    unknown: int
+    codes: dict[str, int]
+
+
+def count_end(ends: Ends, exchange: Exchange) -> None:
+    if exchange.fate is Fate.ANSWERED:
+        ends.answered += 1
+        return
+    if exchange.fate is Fate.REFUSED:
+        ends.refused += 1
+    else:
+        ends.unknown += 1
+    code = message.code_text(exchange.code) if exchange.code else "no answer"
+    ends.codes[code] = ends.codes.get(code, 0) + 1
 
 
 class Port:

@@ -14,10 +14,9 @@ from itertools import accumulate
 
 import numpy as np
 
-HOUR_S = 3_600
-DAY_S = 86_400
+from simulators.local_time import DAY_S, HOUR_S
+
 WEEK_S = 7 * DAY_S
-UTC_OFFSET_S = 8 * HOUR_S
 EPOCH_S = 1_704_038_400
 """Monday 2024-01-01 00:00 in China, the first instant of week 0."""
 WEEKS = 2_600

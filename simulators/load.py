@@ -19,8 +19,9 @@ from metering.model import ContentFormat
 from simulators import message
 from simulators.admission import admit
 from simulators.coap import Sender
-from simulators.exchange import Exchange, Fate, Timers
+from simulators.exchange import Exchange, Fate, Timers, count_end
 from simulators.latency import Histogram
+from simulators.local_time import DAY_S
 from simulators.payloads import CborDays, Report, encode_json
 from simulators.reconcile import Grid, Ledger, Reconciliation, reconcile
 from simulators.synthetic import Plan, index_l, plan, serial
@@ -67,7 +68,7 @@ class LoadRun:
     def tail(self, report: int) -> bytes:
         """Options and payload of a report."""
         number, meter = divmod(report, self.plan.meters)
-        seq, t0 = self.plan.seq(number), self.plan.first_s + number * 86_400
+        seq, t0 = self.plan.seq(number), self.plan.first_s + number * DAY_S
         if self.options.content_format == ContentFormat.CBOR:
             return self._tails[meter] + self._days.encode(seq, t0, index_l(meter, t0))
         readings = [(ts, index_l(meter, ts)) for ts in self.plan.instants(number)]
@@ -77,17 +78,11 @@ class LoadRun:
         report = exchange.tag
         assert isinstance(report, int)  # noqa: S101 - we set it, for the type checker
         if exchange.fate is Fate.ANSWERED:
-            self.answered += 1
             self.states[report] = ANSWERED
             self.latency.record(time.monotonic() - exchange.intended)
-            return
-        if exchange.fate is Fate.REFUSED:
-            self.refused += 1
+        elif exchange.fate is Fate.REFUSED:
             self.states[report] = REFUSED
-        else:
-            self.unknown += 1
-        code = message.code_text(exchange.code) if exchange.code else "no answer"
-        self.codes[code] = self.codes.get(code, 0) + 1
+        count_end(self, exchange)
 
     async def open_door(self, sender: Sender) -> None:
         """Send the first report of the meters registered last and first until the gateway knows them."""

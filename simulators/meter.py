@@ -12,10 +12,10 @@ import numpy as np
 from metering.alarms import Alarm
 from metering.model import ContentFormat, Valve
 from simulators import payloads
-from simulators.households import EPOCH_S, HOUR_S, Household, LeakKind
+from simulators.households import EPOCH_S, Household, LeakKind
+from simulators.local_time import DAY_S, HOUR_S
 from simulators.radio import Conditions, Radio
 
-DAY_S = 86_400
 YEAR_S = 365 * DAY_S
 NEW_BATTERY_MV, BATTERY_MV_PER_YEAR = 3_650, 22
 GARBLED_SHARE = 0.004

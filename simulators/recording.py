@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from metering.model import ContentFormat
 from simulators import payloads
+from simulators.local_time import DAY_S, UTC_OFFSET_S
 
 HEADER = ["meter_id", "ts", "index_l"]
-DAY_S = 86_400
 MAX_VENDOR_L = 2**32 - 1
 SERIAL_DIGITS = 12
 
@@ -106,11 +106,11 @@ def wire_of(recorded: Recorded, number: int) -> Recorded:
     return MIXTURE[number % len(MIXTURE)] if recorded is Recorded.MIXED else recorded
 
 
-def days(recording: Recording, offset_s: int = 8 * 3600) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+def days(recording: Recording) -> Iterator[tuple[int, list[tuple[int, int]]]]:
     """(local day counted from 1970-01-01, its readings), ascending."""
     day_now, readings = None, list[tuple[int, int]]()
     for ts_s, index_l in zip(recording.ts_s, recording.index_l, strict=True):
-        day = (ts_s + offset_s) // DAY_S
+        day = (ts_s + UTC_OFFSET_S) // DAY_S
         if day != day_now and readings:
             assert day_now is not None  # noqa: S101 - readings were added under it
             yield day_now, readings

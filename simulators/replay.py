@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from simulators import message
 from simulators.admission import admit
 from simulators.coap import Sender
-from simulators.exchange import Exchange, Fate, Timers
+from simulators.exchange import Timers, count_end
 from simulators.recording import Recorded, Recording, days, encode, read, wire_of
 from simulators.replay_check import ReplayCheck, check_replay
 from simulators.target import Target
@@ -54,17 +55,6 @@ class ReplayResult:
         found = None if self.check is None else self.check.as_dict()
         return {**{name: getattr(self, name) for name in names}, "check": found, "ok": self.ok}
 
-    def on_end(self, exchange: Exchange) -> None:
-        if exchange.fate is Fate.ANSWERED:
-            self.answered += 1
-            return
-        if exchange.fate is Fate.REFUSED:
-            self.refused += 1
-        else:
-            self.unknown += 1
-        code = message.code_text(exchange.code) if exchange.code else "no answer"
-        self.codes[code] = self.codes.get(code, 0) + 1
-
 
 async def run_replay(target: Target, options: ReplayOptions, tell: Callable[[str], None]) -> ReplayResult:
     """Register, play, check. Raises RecordingError for a file that cannot be played, TargetError."""
@@ -100,7 +90,7 @@ async def _play(
             result.answered += 1
             continue
         await sender.room(INFLIGHT)
-        sender.submit(tail, result.on_end, lane=lane)
+        sender.submit(tail, partial(count_end, result), lane=lane)
         if result.sent % SHOWN_EVERY == 0:
             tell(f"{result.sent} reports sent, {result.answered} answered")
     await sender.room(1)

@@ -12,12 +12,12 @@ from typing import Any
 
 import asyncpg
 
+from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.reconcile import EXAMPLES, ML_PER_LITRE, connect
-from simulators.recording import DAY_S, Recording
+from simulators.recording import Recording
 
 POLL_S = 1.0
 QUIET_S = 30.0
-UTC_OFFSET_S = 8 * 3600
 
 
 @dataclass(slots=True)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-DAY_S = 86_400
-HOUR_S = 3_600
-UTC_OFFSET_S = 8 * HOUR_S
+from simulators.local_time import DAY_S, HOUR_S, UTC_OFFSET_S
+
 LITRES_BY_HOUR = (0, 0, 0, 0, 0, 4, 22, 38, 26, 10, 8, 14, 24, 12, 6, 6, 10, 22, 40, 36, 28, 22, 12, 4)
 _BEFORE_HOUR = (0, *accumulate(LITRES_BY_HOUR))
 DAILY_L = _BEFORE_HOUR[-1]

@@ -7,13 +7,15 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from simulators import message
 from simulators.admission import admit
 from simulators.coap import Sender
-from simulators.exchange import Exchange, Fate, Timers
-from simulators.households import DAY_S, EPOCH_S, UTC_OFFSET_S
+from simulators.exchange import Timers, count_end
+from simulators.households import EPOCH_S
+from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.meter import Meter, Transmission
 from simulators.target import Target
 from simulators.town_plan import make_meters
@@ -171,7 +173,7 @@ class Town:
         tail = self._tail(meter, transmission)
         self.counts.sent += 1
         self.counts.garbled += transmission.garbled
-        sender.submit(tail, self._ended, lane=meter.number)
+        sender.submit(tail, partial(count_end, self.counts), lane=meter.number)
         if transmission.conditions.repeated:
             self.counts.repeats += 1
             loop = asyncio.get_running_loop()
@@ -183,14 +185,3 @@ class Town:
 
     def _tail(self, meter: Meter, transmission: Transmission) -> bytes:
         return message.request_tail(("r", meter.name), transmission.content_format, transmission.payload)
-
-    def _ended(self, exchange: Exchange) -> None:
-        if exchange.fate is Fate.ANSWERED:
-            self.counts.answered += 1
-            return
-        if exchange.fate is Fate.REFUSED:
-            self.counts.refused += 1
-        else:
-            self.counts.unknown += 1
-        code = message.code_text(exchange.code) if exchange.code else "no answer"
-        self.counts.codes[code] = self.counts.codes.get(code, 0) + 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from simulators.households import household
-from simulators.meter import DAY_S, Label, Meter, Wire
+from simulators.local_time import DAY_S
+from simulators.meter import Label, Meter, Wire
 from simulators.radio import radio
 
 MAKERS = (

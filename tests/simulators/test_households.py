@@ -5,8 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.households import DAY_S, EPOCH_S, HOUR_S, LEAK_PERIOD_S, Leak, LeakKind, household
+from simulators.households import EPOCH_S, LEAK_PERIOD_S, Leak, LeakKind, household
 from simulators.latency import Histogram
+from simulators.local_time import DAY_S, HOUR_S
 from simulators.meter import Wire
 from simulators.radio import radio
 from simulators.synthetic import DAILY_L, index_l, plan

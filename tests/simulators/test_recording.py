@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ingest.decoders import decode
+from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.recording import Recorded, RecordingError, days, encode, read, serials_of, wire_of
 from simulators.replay_check import expected_days
 
-DAY_S = 86_400
 MIDNIGHT_S = 1_767_196_800  # 2026-01-01 00:00 in China
 
 
@@ -64,7 +64,7 @@ def test_every_format_says_the_same(tmp_path: Path, number: int) -> None:
     (recording,) = read(written(tmp_path, *rows), "Asia/Shanghai")
     played: dict[int, int] = {}
     for day, readings in days(recording):
-        assert day == (readings[0][0] + 8 * 3_600) // DAY_S
+        assert day == (readings[0][0] + UTC_OFFSET_S) // DAY_S
         for content_format, payload in encode(recording, wire_of(Recorded.MIXED, number), 1 + day, readings):
             _, report = decode(content_format, payload, recording.ts_s[-1] + 3_600)
             played |= dict(zip(report.ts_s, report.index_ml, strict=True))
