@@ -69,7 +69,5 @@ def test_a_test_imports_it(module: str) -> None:
 
 
 @pytest.mark.parametrize("covered", COVERED_OTHERWISE)
-def test_an_exception_is_still_needed(covered: str) -> None:
-    inside = [module for module in modules() if f"{module}.".startswith(f"{covered}.")]
-    assert inside
-    assert not imported_by_tests().issuperset(inside), f"{covered} has tests that import it"
+def test_what_is_covered_otherwise_exists(covered: str) -> None:
+    assert any(f"{module}.".startswith(f"{covered}.") for module in modules())
