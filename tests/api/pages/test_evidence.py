@@ -1,0 +1,85 @@
+"""What alerts say of themselves: how sure, since when, where to look; and that nothing strange gets into a drawing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from api.alert_life import AlertState
+from api.pages.evidence import Certainty, certainty, drawing, sentences
+from api.pages.hourly_bars import HEIGHT_PX
+from api.pages.hourly_bars import drawing as bars
+from api.pages.wording import Language, Wording
+from api.queries.alerts import AlertRow
+from metering.model import MeterId
+
+SAY = Wording(Language.ZH, ZoneInfo("Asia/Shanghai"))
+SEEN = datetime(2026, 3, 10, 4, tzinfo=UTC)
+
+
+def alert(minimum_ml_h: int, lasting_h: int, ended: bool = False, **changed: Any) -> AlertRow:
+    evidence = {
+        "hours": 24, "measured_hours": 24, "threshold_ml_h": 1_000, "minimum_ml_h": minimum_ml_h,
+        "volume_ml": 24 * minimum_ml_h, "from": (SEEN - timedelta(hours=24)).isoformat(), "to": SEEN.isoformat(),
+        "hourly_ml": [minimum_ml_h] * 23 + [None],
+    } | changed  # fmt: skip
+    began = SEEN - timedelta(hours=lasting_h)
+    return AlertRow(
+        1, "continuous_flow", "warning", AlertState.OPEN, MeterId(1), "1", "", None, None, began, SEEN, SEEN,
+        SEEN if ended else None, None, minimum_ml_h, None, evidence,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("times", "hours", "all_measured", "sure"),
+    [
+        (1.0, 24, True, Certainty.LOW),
+        (1.9, 35, True, Certainty.LOW),
+        (1.0, 36, True, Certainty.MEDIUM),
+        (2.0, 24, True, Certainty.MEDIUM),
+        (5.0, 24, True, Certainty.HIGH),
+        (5.0, 24, False, Certainty.MEDIUM),
+        (1.0, 72, False, Certainty.HIGH),
+    ],
+)
+def test_how_sure_it_is(times: float, hours: int, all_measured: bool, sure: Certainty) -> None:
+    assert certainty(times, timedelta(hours=hours), all_measured) is sure
+
+
+def test_a_leak_is_argued_in_hours_litres_and_times_the_threshold() -> None:
+    seen, why, where = sentences(SAY, alert(222_000, 336))
+    assert all(part in seen for part in ("03-09 12:00", "03-10 12:00", "24 小时", "222 L/h", "1.0 L/h"))
+    assert all(part in why for part in ("高", "222 倍", "14 天"))
+    assert "派人" in where
+
+
+@pytest.mark.parametrize(("minimum_ml_h", "word"), [(2_000, "滴漏"), (37_000, "浮球阀"), (150_000, "破损")])
+def test_where_to_look_depends_on_how_much_is_lost(minimum_ml_h: int, word: str) -> None:
+    assert word in sentences(SAY, alert(minimum_ml_h, 30))[-1]
+
+
+def test_what_is_over_says_so() -> None:
+    assert "核实后可关闭" in sentences(SAY, alert(37_000, 30, ended=True))[-1]
+
+
+def test_evidence_of_another_make_is_shown_as_it_is() -> None:
+    odd = alert(1_000, 24, threshold_ml_h=None)
+    assert "minimum_ml_h: 1000" in sentences(SAY, odd)[0]
+    assert drawing(SAY, odd) is None
+
+
+def test_hours_are_drawn_to_scale_and_unknown_ones_hollow() -> None:
+    svg = bars([0, 50, 100, None], 100, ["a", "b", "c", "<d>"])
+    assert svg.count('class="nb-flow"') == 3
+    assert svg.count('class="nb-unknown"') == 1
+    assert f'height="{(HEIGHT_PX - 2) / 2:g}"' in svg
+    assert "<d>" not in svg
+
+
+@pytest.mark.parametrize("flows", [["<script>"], [[1]], ["1;"]])
+def test_only_numbers_get_into_a_drawing(flows: list[Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        bars(flows, 100, ["x"])
