@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import secrets
 import socket
 import sys
@@ -22,6 +21,7 @@ from api.app import create_app
 from api.auth import Auth
 from api.context import PageContext, utc_now
 from api.database import ReadPool, WritePool, check_schema, open_read_pool, open_write_pool
+from api.exposure import check_exposure
 from api.live import LiveFigures
 from api.stream import InFlightReader
 from metering.errors import RequestError, StartError
@@ -38,7 +38,7 @@ STREAM_RETRY_S = 2.0
 async def serve() -> None:
     """The process, with the settings of its environment. Raises SettingsError and StartError."""
     settings, database = load(ApiSettings), load(DatabaseSettings)
-    _check_exposure(settings)
+    check_exposure(settings)
     url = database.url.get_secret_value()
     if not url:
         raise StartError("no database: set NBWATER_DATABASE_URL, or use `nbwater up` for an embedded one")
@@ -91,24 +91,6 @@ async def _first_administrator(write: WritePool, settings: ApiSettings) -> None:
         raise StartError(f"NBWATER_API_FIRST_PASSWORD: {error}") from error
     if made_up is not None:
         say(first_password=made_up, login=FIRST_LOGIN)
-
-
-def _check_exposure(settings: ApiSettings) -> None:
-    """Raises StartError where passwords would cross a network in the clear."""
-    if bool(settings.tls_certificate) != bool(settings.tls_key):
-        raise StartError("api.tls_certificate and api.tls_key belong together: set both or none")
-    if settings.tls_certificate or settings.behind_tls_proxy or _is_loopback(settings.host):
-        return
-    raise StartError(
-        f"api.host {settings.host} is not loopback: set api.tls_certificate and api.tls_key, or api.behind_tls_proxy"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listen(settings: ApiSettings) -> socket.socket:

@@ -1,0 +1,29 @@
+"""Passwords never cross a network in the clear: the pages leave this machine by TLS only."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from metering.errors import StartError
+from metering.settings import ApiSettings
+
+
+def check_exposure(settings: ApiSettings, option: str = "") -> None:
+    """Raises StartError where passwords would. `option`: what of a command line says the address too."""
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise StartError("NBWATER_API_TLS_CERTIFICATE and NBWATER_API_TLS_KEY belong together: set both or none")
+    if settings.tls_certificate or settings.behind_tls_proxy or _is_loopback(settings.host):
+        return
+    said_by = " or ".join(name for name in (option, "NBWATER_API_HOST") if name)
+    raise StartError(
+        f"the pages' address {settings.host} ({said_by}) is not loopback and would need TLS: set "
+        "NBWATER_API_TLS_CERTIFICATE and NBWATER_API_TLS_KEY, or NBWATER_API_BEHIND_TLS_PROXY=true where a proxy in "
+        "front speaks TLS"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
