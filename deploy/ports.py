@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -23,17 +24,18 @@ def require_tcp(host: str, port: int, purpose: str, option: str) -> None:
 
 def next_free_tcp(host: str, port: int, besides: int = 0) -> int:
     """`port`, or the first free one above it that is not `besides`; 0 when none of the next 100 is, and for 0."""
-    candidates = (candidate for candidate in _above(port) if candidate != besides or candidate == 0)
-    return next((candidate for candidate in candidates if _is_free(socket.SOCK_STREAM, host, candidate)), 0)
+    return _next_free(socket.SOCK_STREAM, host, port, besides)
 
 
-def next_free_udp(host: str, port: int) -> int:
+def next_free_udp(host: str, port: int, besides: int = 0) -> int:
     """As `next_free_tcp`, for UDP."""
-    return next((candidate for candidate in _above(port) if _is_free(socket.SOCK_DGRAM, host, candidate)), 0)
+    return _next_free(socket.SOCK_DGRAM, host, port, besides)
 
 
-def _above(port: int) -> range:
-    return range(port, min(port + ATTEMPTS, 65_536))
+def _next_free(kind: socket.SocketKind, host: str, port: int, besides: int) -> int:
+    above = range(port, min(port + ATTEMPTS, 65_536))
+    candidates = (candidate for candidate in above if candidate != besides or candidate == 0)
+    return next((candidate for candidate in candidates if _is_free(kind, host, candidate)), 0)
 
 
 def _require(kind: socket.SocketKind, host: str, port: int, what: str, option: str) -> None:
@@ -43,10 +45,12 @@ def _require(kind: socket.SocketKind, host: str, port: int, what: str, option: s
     except PermissionError as error:
         raise StartError(f"{what} needs more rights: choose one above 1023 with {option}") from error
     except OSError as error:
-        raise StartError(
-            f"{what} on {host} cannot be had ({error.strerror or error}): stop the program that has it, "
-            f"or choose another with {option} (0 takes a free one)"
-        ) from error
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"{what} is taken by another program: stop that, or choose another port with {option} "
+                "(0 takes a free one)"
+            ) from error
+        raise StartError(f"{what} cannot be had on the address {host}: {error.strerror or error}") from error
 
 
 def _is_free(kind: socket.SocketKind, host: str, port: int) -> bool:

@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.accounts import FIRST_LOGIN, ensure_first_administrator
 from api.database import open_write_pool
-from deploy import instance, ports, programs, servers
+from api.exposure import check_exposure
+from deploy import instance, programs, servers
 from deploy.accounts import Accounts, load_or_create
 from deploy.embedded.nats import ADMIN
 from deploy.instance import Instance, Lock
+from deploy.listeners import Listeners, start_somewhere
 from deploy.status_table import status_table
 from deploy.supervision.child import Child, Spec, Tell
 from deploy.supervision.leftovers import Children
 from deploy.supervision.log_file import LogFile
 from metering.errors import StartError
-from metering.settings import ApiSettings, DatabaseSettings, GatewaySettings, IngestSettings, NatsSettings, load
+from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, load
 
 FOLDERS = ("run", "logs", "secrets")
 STOP_ORDER = ("town", "gateway", "ingest", "api", "nats", "postgres")
@@ -37,6 +40,8 @@ class Options:
     host: str | None = None
     coap_port: int | None = None
     http_port: int | None = None
+    ports_may_move: bool = False
+    """Ports that are taken are replaced by free ones instead of being an error: for a demo."""
     known_password: bool = False
     """The first administrator gets a password that is kept and shown at each start: for a demo."""
     guest: Spec | None = None
@@ -51,6 +56,7 @@ async def up(options: Options, tell: Tell) -> int:
 
     def asked() -> None:
         if stop.is_set():
+            tell("ending everything at once")
             platform.kill()
         stop.set()
 
@@ -61,6 +67,7 @@ async def up(options: Options, tell: Tell) -> int:
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
+            tell("stopping")
             starting.cancel()
             await asyncio.wait({starting})
         elif starting.exception() is None:
@@ -70,6 +77,7 @@ async def up(options: Options, tell: Tell) -> int:
         stopping.cancel()
     finally:
         await platform.stop()
+    tell("stopped")
     return 0
 
 
@@ -86,9 +94,13 @@ class Platform:
     async def start(self) -> None:
         """Check what can be checked first, so that a mistake costs no half-started platform."""
         settings = load(NatsSettings)
-        host, wanted = self._ports()
+        host = self._options.host or load(ApiSettings).host
+        check_exposure(load(ApiSettings).model_copy(update={"host": host}), "--host")
+        listeners = Listeners(host, self._options.ports_may_move, self._tell)
+        wanted = listeners.choose(self._options.coap_port, self._options.http_port)
         make_folders(self._data)
         self._lock.take()
+        instance.forget(self._data)  # of a run that was killed: until this one is ready, nothing can be found by it
         for name in await asyncio.to_thread(self._leftovers.end_leftovers):
             self._tell(f"{name} of an earlier run was still there and has been ended")
         accounts = load_or_create(self._data)
@@ -103,6 +115,7 @@ class Platform:
             programs.gateway(stream.urls["gateway"], stream.monitor_url, wanted),
             programs.ingest(stream.urls["ingest"], stream.monitor_url, database.urls["ingest"], wanted),
             programs.api(stream.urls["api"], database.urls["api"], accounts.session_secret, host, wanted),
+            move=listeners.move,
         )
         demo_password = accounts.demo_password if self._options.known_password else None
         await self._announce(stream, database, host, demo_password)
@@ -133,18 +146,6 @@ class Platform:
         for child in self._children.values():
             child.kill()
 
-    def _ports(self) -> tuple[str, programs.Ports]:
-        """The page's address, and the ports; those that people chose must be free, of the others another will do."""
-        gateway, ingest, api = load(GatewaySettings), load(IngestSettings), load(ApiSettings)
-        coap = gateway.port if self._options.coap_port is None else self._options.coap_port
-        page = api.port if self._options.http_port is None else self._options.http_port
-        host = self._options.host or api.host
-        ports.require_udp(gateway.host, coap, "CoAP", "--coap-port")
-        ports.require_tcp(host, page, "pages", "--http-port")
-        gateway_metrics = ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port)
-        ingest_metrics = ports.next_free_tcp(ingest.metrics_host, ingest.metrics_port, besides=gateway_metrics)
-        return host, programs.Ports(coap, page, gateway_metrics, ingest_metrics)
-
     async def _start_servers(
         self, accounts: Accounts, settings: NatsSettings
     ) -> tuple[servers.Stream, servers.Database]:
@@ -161,12 +162,13 @@ class Platform:
         await self._start_together(*(spec for spec in (stream.spec, database.spec) if spec is not None))
         return stream, database
 
-    async def _start_together(self, *specs: Spec) -> None:
-        """All at once; raises the first StartError after the others have settled."""
+    async def _start_together(self, *specs: Spec, move: Callable[[Spec], bool] = lambda _: False) -> None:
+        """All at once; raises the first StartError after the others have settled. `move`: see `Listeners`."""
         for spec in specs:
             log = LogFile(self._data / "logs" / f"{spec.name}.log")
             self._children[spec.name] = Child(spec, log, self._tell, self._leftovers.started)
-        started = await asyncio.gather(*(self._children[spec.name].start() for spec in specs), return_exceptions=True)
+        starts = (start_somewhere(self._children[spec.name], move) for spec in specs)
+        started = await asyncio.gather(*starts, return_exceptions=True)
         for outcome in started:
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -116,7 +116,8 @@ class Child:
         self._log.close()
 
     def kill(self) -> None:
-        """kill -9."""
+        """kill -9, for good: `watch` ends without a word."""
+        self._stop_requested.set()
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

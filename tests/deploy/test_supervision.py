@@ -123,6 +123,16 @@ async def test_a_deaf_child_is_killed_after_its_time(stage: Stage) -> None:
     assert any("is killed" in line for line in stage.said)
 
 
+async def test_who_is_ended_at_once_is_not_mourned(stage: Stage) -> None:
+    child = stage.child(OBEDIENT)
+    await child.start()
+    watching = asyncio.create_task(child.watch())
+    child.kill()
+    await asyncio.wait_for(watching, DEADLINE_S)
+    assert stage.said == []
+    await child.stop()
+
+
 async def test_output_of_any_shape_reaches_the_log(stage: Stage) -> None:
     child = stage.child("import sys, os; os.write(1, b'x' * 300_000 + b'\\xff\\n')\n" + OBEDIENT)
     await child.start()

@@ -52,6 +52,14 @@ def test_a_taken_port(tmp_path: Path, kind: socket.SocketKind, option: str, purp
     assert not (tmp_path / "data").exists()
 
 
+def test_an_address_that_would_need_tls(tmp_path: Path) -> None:
+    line = one_line(up(tmp_path / "data", "--host", "0.0.0.0"))
+    assert "--host" in line
+    for variable in ("NBWATER_API_TLS_CERTIFICATE", "NBWATER_API_TLS_KEY", "NBWATER_API_BEHIND_TLS_PROXY"):
+        assert variable in line
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     line = one_line(up(tmp_path / "file" / "data"))

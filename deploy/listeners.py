@@ -1,0 +1,94 @@
+"""The ports of one platform: checked before anything starts, changed when a neighbour takes one in the meantime."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from deploy import ports, programs
+from deploy.supervision.child import Child, Spec, Tell
+from metering.errors import StartError
+from metering.settings import ApiSettings, GatewaySettings, IngestSettings, load
+
+COAPS = 5684
+"""UDP port of CoAP over DTLS (RFC 7252, section 6.2): not for plain CoAP."""
+
+MOVES = 5
+"""How often one program is given another port in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One port of a program. `may_move`: people did not choose it, another one will do."""
+
+    what: str
+    kind: socket.SocketKind
+    host: str
+    variable: str
+    may_move: bool
+
+
+class Listeners:
+    """`may_move`: the CoAP and the page port too may be others than those of the settings, as for a demo."""
+
+    def __init__(self, page_host: str, may_move: bool, tell: Tell) -> None:
+        gateway, ingest = load(GatewaySettings), load(IngestSettings)
+        tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
+        self._page_host, self._may_move, self._tell = page_host, may_move, tell
+        self._coap = Listener("CoAP", udp, gateway.host, "NBWATER_GATEWAY_PORT", may_move)
+        self._page = Listener("page", tcp, page_host, "NBWATER_API_PORT", may_move)
+        self._of: Mapping[str, tuple[Listener, ...]] = {
+            "gateway": (
+                self._coap,
+                Listener("gateway metrics", tcp, gateway.metrics_host, "NBWATER_GATEWAY_METRICS_PORT", True),
+            ),
+            "ingest": (Listener("ingest metrics", tcp, ingest.metrics_host, "NBWATER_INGEST_METRICS_PORT", True),),
+            "api": (self._page,),
+        }
+
+    def choose(self, coap_port: int | None = None, page_port: int | None = None) -> programs.Ports:
+        """None: as the settings say. Raises StartError for one that is taken and may not move."""
+        gateway, ingest, api = load(GatewaySettings), load(IngestSettings), load(ApiSettings)
+        coap = gateway.port if coap_port is None else coap_port
+        page = api.port if page_port is None else page_port
+        if self._may_move:
+            coap, page = self._free(self._coap, coap), self._free(self._page, page)
+        else:
+            ports.require_udp(gateway.host, coap, "CoAP", "--coap-port or NBWATER_GATEWAY_PORT")
+            ports.require_tcp(self._page_host, page, "pages", "--http-port or NBWATER_API_PORT")
+        gateway_metrics = ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port)
+        ingest_metrics = ports.next_free_tcp(ingest.metrics_host, ingest.metrics_port, besides=gateway_metrics)
+        return programs.Ports(coap, page, gateway_metrics, ingest_metrics)
+
+    def move(self, spec: Spec) -> bool:
+        """Give a program that could not start other ports for those that somebody else has now; False: none may move,
+        so that its failure stands."""
+        moved = False
+        for listener in self._of.get(spec.name, ()):
+            if listener.may_move:
+                port = int(spec.environment[listener.variable])
+                free = self._free(listener, port)
+                spec.environment[listener.variable] = str(free)
+                moved = moved or free != port
+        return moved
+
+    def _free(self, listener: Listener, port: int) -> int:
+        if listener.kind == socket.SOCK_DGRAM:
+            free = ports.next_free_udp(listener.host, port, besides=0 if port == COAPS else COAPS)
+        else:
+            free = ports.next_free_tcp(listener.host, port)
+        if free != port:
+            self._tell(f"the {listener.what} port {port} is taken; using {free or 'a free one'}")
+        return free
+
+
+async def start_somewhere(child: Child, move: Callable[[Spec], bool]) -> None:
+    """Start it; when somebody took its port since that was looked for, start it again on another. Raises StartError."""
+    for _ in range(MOVES):
+        try:
+            return await child.start()
+        except StartError:
+            if child.pid is not None or not move(child.spec):
+                raise
+    return await child.start()
