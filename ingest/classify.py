@@ -81,6 +81,13 @@ class Segment:
     first_s: int
     last_s: int
 
+    @property
+    def last_index_ml(self) -> int:
+        """The index at `last_s`, the highest where there are several."""
+        if self.ts_s.count(self.last_s) == 1:
+            return self.index_ml[self.ts_s.index(self.last_s)]
+        return max(index for ts, index in zip(self.ts_s, self.index_ml, strict=True) if ts == self.last_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:

@@ -166,8 +166,7 @@ class Pipeline:
         return judge(table, leaders, existing, existing_ml)
 
     async def _write_effects(self, connection: Any, ended: list[Ended], table: ReadingTable, verdict: Verdict) -> None:
-        reports = [(UUID(e.placed.report.report_id), instant(e.placed.report.received_at_us)) for e in ended]
-        await writer.insert_conflicts(connection, table, verdict, reports)
+        await writer.insert_conflicts(connection, table, verdict, [end.placed.report for end in ended])
         await writer.insert_spans(connection, table, verdict.stored)
         await writer.upsert_latest(connection, latest_rows(ended))
         await self._record_alarms(connection, ended)

@@ -186,7 +186,7 @@ def _latest_row(ended: Ended) -> Row:
     index_ml: int | None = None
     for segment in placed.segments:
         if segment.meter_id == placed.meter_id:
-            last_s, index_ml = max(zip(segment.ts_s, segment.index_ml, strict=True))
+            last_s, index_ml = segment.last_s, segment.last_index_ml
     return (
         placed.device.device_id, placed.meter_id, instant(placed.report.received_at_us),
         UUID(placed.report.report_id), _second(last_s), index_ml, *state_columns(placed.content),

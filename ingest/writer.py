@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from asyncpg.pgproto.pgproto import UUID
+
+from metering.envelope import Report
 
 from .copy_encoding import READING_COLUMNS, encode_readings
 from .readings import Bools, Int64s, ReadingTable, Verdict
-from .report_rows import Row
+from .report_rows import Row, instant
 
 _NO_READING_S = -(2**62)
 
@@ -185,11 +188,13 @@ async def _look_up(connection: Any, table: ReadingTable, leaders: Int64s, which:
     return existing, existing_ml
 
 
-async def insert_conflicts(connection: Any, table: ReadingTable, verdict: Verdict, reports: Sequence[Row]) -> None:
-    """`reports` has (report_id, received_at) of each position in `table.report`."""
+async def insert_conflicts(connection: Any, table: ReadingTable, verdict: Verdict, reports: Sequence[Report]) -> None:
+    """`reports` has the report of each position in `table.report`."""
     rows = np.flatnonzero(verdict.conflicting)
     if len(rows):
-        ids, seen = _columns([reports[position] for position in table.report[rows].tolist()])
+        of_row = [reports[position] for position in table.report[rows].tolist()]
+        ids = [UUID(report.report_id) for report in of_row]
+        seen = [instant(report.received_at_us) for report in of_row]
         await connection.execute(
             _INSERT_CONFLICTS, table.meter_id[rows].tolist(), table.ts_s[rows].tolist(), table.kind[rows].tolist(),
             verdict.reference_ml[rows].tolist(), table.index_ml[rows].tolist(), ids, seen,
