@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from simulators.local_time import DAY_S, UTC_OFFSET_S
 HEADER = ["meter_id", "ts", "index_l"]
 MAX_VENDOR_L = 2**32 - 1
 SERIAL_DIGITS = 12
+TIME_FORMS = "2026-01-31 23:00, 2026-01-31T23:00+08:00 or 2026-01-31T15:00Z"
 
 
 class Recorded(StrEnum):
@@ -47,7 +48,8 @@ class Recording:
 
 
 def read(path: Path, timezone: str) -> list[Recording]:
-    """The recordings of a file, by meter_id. Local times are taken at the zone's standard offset, without summer time.
+    """The recordings of a file, by meter_id. Times without an offset are taken at the zone's standard one, without
+    summer time.
 
     Raises RecordingError for a header, time or index that is none, and for one instant with two indices.
     """
@@ -80,10 +82,20 @@ def _standard_offset_s(zone: ZoneInfo) -> int:
 def _row(path: Path, line: int, row: list[str], offset_s: int) -> tuple[str, int, int]:
     try:
         meter_id, ts, index = row
-        local = datetime.fromisoformat(ts + "+00:00")
-        return meter_id.strip(), int(local.timestamp()) - offset_s, int(index)
+        return meter_id.strip(), _ts_s(ts.strip(), offset_s), int(index)
     except ValueError as error:
         raise RecordingError(f"{path}: line {line}: {','.join(row)!r}: {error}") from error
+
+
+def _ts_s(text: str, offset_s: int) -> int:
+    """Raises ValueError for what is no ISO 8601 date and time. `offset_s` is that of a time which states none."""
+    try:
+        time = datetime.fromisoformat(text if ":" in text else "")
+    except ValueError as error:
+        raise ValueError(f"the time {text!r} is not written like {TIME_FORMS}") from error
+    if time.tzinfo is None:
+        return int(time.replace(tzinfo=UTC).timestamp()) - offset_s
+    return int(time.timestamp())
 
 
 def _recording(meter_id: str, serial: str, readings: dict[int, int]) -> Recording:

@@ -26,6 +26,12 @@ def test_times_are_local_and_rows_in_any_order(tmp_path: Path) -> None:
     assert (second.meter_id, second.serial) == ("M2", "100000000002")
 
 
+def test_a_time_with_its_offset_is_taken_as_it_stands(tmp_path: Path) -> None:
+    rows = ("M1,2026-01-01T00:00+08:00,1", "M1,2025-12-31T17:00Z,2", "M1,2025-12-31 19:00:00+01:00,3")
+    (recording,) = read(written(tmp_path, *rows), "Europe/Berlin")
+    assert recording.ts_s == [MIDNIGHT_S, MIDNIGHT_S + 3_600, MIDNIGHT_S + 7_200]
+
+
 def test_a_zone_with_summer_time_is_taken_without_it(tmp_path: Path) -> None:
     (summer,) = read(written(tmp_path, "M1,2026-07-01 00:00,1"), "Europe/Berlin")
     assert summer.ts_s == [1_782_860_400]  # 2026-06-30 23:00 UTC
@@ -34,7 +40,9 @@ def test_a_zone_with_summer_time_is_taken_without_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["M1,yesterday,1"], "line 2: 'M1,yesterday,1'"),
+        (["M1,yesterday,1"], "line 2: 'M1,yesterday,1': the time 'yesterday' is not written like 2026-01-31 23:00,"),
+        (["M1,2026-01-01,1"], "line 2: .*the time '2026-01-01' is not"),
+        (["M1,2026-01-01 00:00X,1"], "line 2: .*the time '2026-01-01 00:00X' is not"),
         (["M1,2026-01-01 00:00,1", "M1,2026-01-01 01:00,1.5"], "line 3"),
         (["M1,2026-01-01 00:00"], "line 2"),
         (["M1,2026-01-01 00:00,1", "M1,2026-01-01 00:00,2"], "line 3: meter M1 has two indices"),
