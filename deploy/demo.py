@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy import programs
 from deploy.supervision.child import Spec, Tell
 from deploy.up import Options, up
+from simulators.cli import HISTORY_IS_IN
 
 METERS = 300
 DAYS = 14
@@ -27,6 +28,7 @@ def town(data: Path, meters: int, days: int) -> Spec:
         command=programs.command("deploy", "simulate", *arguments),
         environment=dict(os.environ),
         probe=lambda: True,  # nobody waits for it
+        relayed=HISTORY_IS_IN,
         stop_timeout_s=5,
         orphan_signal=signal.SIGKILL,
     )

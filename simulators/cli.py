@@ -24,9 +24,11 @@ from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
 from simulators.recording import Recorded
 from simulators.replay import ReplayOptions, run_replay
 from simulators.target import Target
-from simulators.town import Show, Town, TownCounts, TownOptions
+from simulators.town import MAX_HISTORY_DAYS, Show, Town, TownCounts, TownOptions
 
 NOT_RECONCILED = 2
+HISTORY_IS_IN = "the history is in:"
+"""Begins the line on stderr that says so; `nbwater demo` looks for it."""
 T = TypeVar("T")
 console = Console(stderr=True)
 
@@ -112,7 +114,9 @@ def load(
 
 @simulate.command()
 @click.option("--meters", type=click.IntRange(1, 100_000), default=300, show_default=True)
-@click.option("--days", type=click.IntRange(0, 730), default=14, show_default=True, help="History to play in first.")
+@click.option(
+    "--days", type=click.IntRange(0, MAX_HISTORY_DAYS), default=14, show_default=True, help="History to play in first."
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed is the same town.")
 @click.option("--report-every", "report_every_s", type=click.FloatRange(1), default=120.0, show_default=True,
               help="s between two reports of a meter once the town is live; real meters: 86400.")  # fmt: skip
@@ -135,8 +139,13 @@ def town(
     """
     options = TownOptions(meters, days, seed, report_every_s, speed, duration_s)
     with console.status("town") as status:
+        phase = ""
 
         def show(counts: TownCounts) -> None:
+            nonlocal phase
+            if counts.phase == "live" != phase and counts.history:
+                console.print(f"{HISTORY_IS_IN} {days} days, {counts.sent} reports", highlight=False, soft_wrap=True)
+            phase = counts.phase
             of = f" of {counts.history}" if counts.phase == "history" else ""
             status.update(f"{counts.phase}: {counts.sent}{of} sent, {counts.answered} answered, "
                           f"{counts.refused} refused, {counts.unknown} unknown")  # fmt: skip
@@ -157,7 +166,7 @@ async def _live_town(target: Target, options: TownOptions, show: Show) -> TownCo
     "--format", "format_name", type=click.Choice([one.value for one in Recorded]), default="cbor", show_default=True
 )
 @click.option("--timezone", default="Asia/Shanghai", show_default=True,
-              help="Time zone of the file's times, which know no summer time.")  # fmt: skip
+              help="Of times without an offset; at its standard time, without summer time.")  # fmt: skip
 @click.option("--check/--no-check", default=False, help="Recompute everything from the file and compare.")
 @click.option("--max-wait", "max_wait_s", type=float, default=600.0, show_default=True, help="s for ingest to settle.")
 @click.option("--summary", "summary_path", type=click.Path(dir_okay=False, path_type=Path),
@@ -174,6 +183,7 @@ def replay(
 ) -> None:
     """Play recorded readings (meter_id,ts,index_l) as daily reports, registering the meters first.
 
+    A time is written 2026-01-31 23:00 (in --timezone), or with its offset: 2026-01-31T23:00+08:00, 2026-01-31T15:00Z.
     Prints one JSON object on stdout. Exit code 2: the check found a difference.
     """
     if check and not target.database_url:

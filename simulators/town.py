@@ -26,6 +26,7 @@ SILENT_FOR_S = 3 * DAY_S
 REPEAT_AFTER_S = 4.0
 TIMERS = Timers(unavailable_retries=20, pause_cap_s=5.0)
 SHOWN_EVERY_S = 0.5
+MAX_HISTORY_DAYS = 730
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,10 @@ class Town:
 
     async def _live(self, sender: Sender) -> None:
         """Each meter reports every `report_every_s`, dispersed; the first time with all hours since its last report."""
+        if self._stop.is_set():
+            return
         self.counts.phase = "live"
+        self._show(self.counts)
         every_s = self._options.report_every_s
         started = shown = time.monotonic()
         talking = [meter for meter in self._meters if not meter.silent]

@@ -40,6 +40,8 @@ class Spec:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 20
     start_timeout_s: float = 60
+    relayed: str = ""
+    """Lines that begin so are said at the terminal too; empty: none."""
     orphan_signal: signal.Signals = signal.SIGTERM
     """What the kernel sends when the supervisor itself is killed."""
 
@@ -203,6 +205,8 @@ class Child:
                 self._ready.set()
                 return
         self.last_words = text[:500]
+        if self.spec.relayed and text.startswith(self.spec.relayed):
+            self._tell(self.last_words)
 
     async def _drain_pumps(self) -> None:
         """Let the last lines in; grandchildren may keep the pipe open, so not for long."""

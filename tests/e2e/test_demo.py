@@ -15,6 +15,8 @@ from pathlib import Path
 
 import asyncpg
 
+from tests.e2e.running import until
+
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120
 
@@ -37,11 +39,13 @@ def test_a_town_lives_although_the_page_port_is_taken(tmp_path: Path) -> None:
             assert stored >= 5
             said = output.read_text()
             assert f"the page port {taken} is taken; using" in said
+            until(lambda: "the history is in: 2 days, " in output.read_text(), "the end of the history is said")
             assert re.search(r"Open http://127\.0\.0\.1:\d+ and log in as +admin +with +\S{10,}", said)
         finally:
             demo.send_signal(signal.SIGTERM)
             code = demo.wait(DEADLINE_S)
     assert code == 0, output.read_text()
+    assert output.read_text().endswith("\nstopped\n")
 
 
 async def _stored(demo: subprocess.Popen[bytes], data: Path) -> int:
