@@ -27,6 +27,7 @@ from metering.registry import (
     SNAPSHOT_OBJECT,
     RegistryEntry,
     decode_entries,
+    entry_of,
 )
 from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET
 
@@ -198,10 +199,10 @@ def _entries(body: bytes) -> Iterator[RegistryEntry]:
     decoder = cbor2.CBORDecoder(stream)
     for _ in range(count):
         try:
-            device, names, plain_sources, flags = decoder.decode()
-            yield RegistryEntry(str(device), tuple(names), tuple(plain_sources), int(flags))
+            row = decoder.decode()
         except (cbor2.CBORDecodeError, TypeError, ValueError) as error:
             raise EnvelopeError(f"not a registry entry: {error}") from error
+        yield entry_of(row)
 
 
 def _array_length(stream: io.BytesIO) -> int:

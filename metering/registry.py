@@ -9,7 +9,7 @@ contains, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -50,6 +50,17 @@ def encode_entries(entries: Iterable[RegistryEntry]) -> bytes:
 def decode_entries(body: bytes) -> list[RegistryEntry]:
     """The entries of `encode_entries`. Raises EnvelopeError when the body is something else."""
     try:
-        return [RegistryEntry(str(d), tuple(n), tuple(p), int(f)) for d, n, p, f in cbor2.loads(body)]
+        return [entry_of(row) for row in cbor2.loads(body)]
+    except EnvelopeError:
+        raise
     except Exception as error:
         raise EnvelopeError(f"not a list of registry entries: {error}") from error
+
+
+def entry_of(row: Any) -> RegistryEntry:
+    """One decoded element of the array. Raises EnvelopeError when it is no entry."""
+    try:
+        device, names, plain_sources, flags = row
+        return RegistryEntry(str(device), tuple(names), tuple(plain_sources), int(flags))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EnvelopeError(f"not a registry entry: {error}") from error
