@@ -55,6 +55,7 @@ CREATE TABLE installations (
     CHECK (valid_to IS NULL OR valid_to > valid_from)
 );
 CREATE INDEX ON installations (device_id, valid_from);
+CREATE INDEX ON installations (meter_id, valid_from);
 CREATE INDEX ON installations (service_point_id, valid_from);
 CREATE UNIQUE INDEX ON installations (meter_id) WHERE valid_to IS NULL;
 CREATE UNIQUE INDEX installations_open_device ON installations (device_id) WHERE valid_to IS NULL;
