@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,16 +27,48 @@ class Simulators(click.Group):
         return _group().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _group().get_command(ctx, cmd_name)
+        command = _group().get_command(ctx, cmd_name)
+        return None if command is None else _aimed(command)
 
 
 @click.command(cls=Simulators)
 @click.option("--coap-host", default="127.0.0.1", show_default=True, help="Where the gateway is.")
 @click.option("--coap-port", type=click.IntRange(1, 65_535), help="Its UDP port.  [default: that of --data, else 5683]")
 @data_option()
-@click.pass_context
-def simulate(ctx: click.Context, coap_host: str, coap_port: int | None, data: Path) -> None:
-    """Play meters, a town, recorded readings or load."""
+def simulate(coap_host: str, coap_port: int | None, data: Path) -> None:
+    """Play meters, a town, recorded readings or load. These options may also stand after the kind."""
+
+
+def _aimed(command: click.Command) -> click.Command:
+    """The command with the group's options as its own, its target found only when it runs: help needs no platform."""
+    play = command.callback
+    assert play is not None  # noqa: S101 - a command without one would be a group
+
+    def run(coap_host: str | None, coap_port: int | None, data: Path | None, **values: object) -> Any:
+        context = click.get_current_context()
+        group = context.parent.params if context.parent else {}
+        context.obj = _target(
+            coap_host or group["coap_host"], coap_port or group["coap_port"], data or Path(group["data"])
+        )
+        return play(**values)
+
+    aimed = copy.copy(command)
+    aimed.callback = run
+    aimed.params = [
+        *command.params,
+        click.Option(["--coap-host"], hidden=True),
+        click.Option(["--coap-port"], type=click.IntRange(1, 65_535), hidden=True),
+        click.Option(
+            ["--data"],
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Data directory of the platform, as before the kind.",
+        ),
+    ]
+    return aimed
+
+
+def _target(coap_host: str, coap_port: int | None, data: Path) -> Target:
+    """Raises StartError when there is neither a platform on `data` nor one named otherwise."""
     running = instance.find(data)
     try:
         database_url = instance.database_url(data)
@@ -42,7 +76,7 @@ def simulate(ctx: click.Context, coap_host: str, coap_port: int | None, data: Pa
         if coap_port is None:
             raise
         database_url = ""  # a gateway elsewhere: its meters are registered already, nothing is reconciled
-    ctx.obj = Target(
+    return Target(
         coap_host=coap_host,
         coap_port=coap_port or (running.coap_port if running else load(GatewaySettings).port),
         database_url=database_url,

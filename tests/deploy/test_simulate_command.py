@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import main
+
+
+@pytest.mark.parametrize("kind", ["town", "replay", "load"])
+def test_help_needs_no_platform(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--data", str(tmp_path), kind, "--help"]) == 0
+    assert "--data" in capsys.readouterr().out
+
+
+def test_the_directory_may_stand_before_or_after_the_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = tmp_path / "wanted"
+    for arguments in (
+        ["--data", str(wanted), "load"],
+        ["load", "--data", str(wanted)],
+        ["--data", str(tmp_path / "other"), "load", "--data", str(wanted)],
+    ):
+        assert main(["simulate", *arguments]) == 1
+        assert f"nothing runs on {wanted}:" in capsys.readouterr().err
+
+
+def test_the_gateway_too_may_stand_after_the_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--data", str(tmp_path), "load", "--coap-port", "1", "--no-verify"]) == 1
+    assert "127.0.0.1" in capsys.readouterr().err
