@@ -130,7 +130,7 @@ ALERTS: dict[str, Text] = {
         "Its last report came {time}, longer ago than the limit of {limit} h. Check signal and battery, then visit.",
     ),
     "evidence.never_heard": Text(
-        "自 {time} 安装以来从未上报（上限 {limit} 小时）。核对 IMEI 与安装登记。",
-        "It has not reported since it was installed {time} (limit {limit} h). Check its IMEI and registration.",
+        "自 {time} 安装或登记以来从未上报（上限 {limit} 小时）。核对 IMEI 与安装登记。",
+        "It never reported since it was installed or registered, {time} (limit {limit} h). Check its IMEI.",
     ),
 }
