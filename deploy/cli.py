@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "meters": "deploy.commands.meters:meters",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "config": "deploy.commands.config:config",
+    "users": "deploy.commands.users:users",
     "tokens": "deploy.commands.tokens:tokens",
     "version": "deploy.commands.version:version",
 }
@@ -65,13 +66,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         outcome: Any = cli.main(args=arguments, prog_name="nbwater", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"{error.ctx.get_usage()}\n`{error.ctx.command_path} --help` says more", err=True)
+        click.echo(f"nbwater: {error.format_message()}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
     except ImportRowsError as error:
         for line, column, message in error.rows[:SHOWN_ROWS]:
-            click.echo(f"line {line}, {column}: {message}", err=True)
+            click.echo(f"line {line}{', ' if column else ''}{column}: {message}", err=True)
         if len(error.rows) > SHOWN_ROWS:
             click.echo(f"… and {len(error.rows) - SHOWN_ROWS} more", err=True)
         click.echo(f"nbwater: {error}", err=True)

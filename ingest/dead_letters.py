@@ -38,6 +38,7 @@ _TAKE = """
     ORDER BY dead_letter_id LIMIT $5
     FOR UPDATE SKIP LOCKED
 """
+_OPEN = "SELECT dead_letter_id FROM dead_letters WHERE replayed_at IS NULL AND dead_letter_id = ANY ($1::bigint[])"
 _KEY = ("received_at", "report_id")
 _CHANGED = [column for column in REPORT_COLUMNS if column not in _KEY]
 _UPDATE_REPORTS = """
@@ -75,6 +76,12 @@ class Replayed:
             self.duplicate + other.duplicate,
             self.dead_lettered + other.dead_lettered,
         )
+
+
+async def open_ids(pool: Any, ids: Sequence[int]) -> list[int]:
+    """Those of `ids` that belong to open dead letters."""
+    found = await pool.fetch(_OPEN, [number for number in ids if number < 2**63])
+    return [row["dead_letter_id"] for row in found]
 
 
 async def replay(

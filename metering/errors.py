@@ -139,5 +139,5 @@ class ImportRowsError(RequestError):
     http = 422
 
     def __init__(self, rows: Sequence[tuple[int, str, str]]) -> None:
-        super().__init__(f"{len(rows)} error(s), nothing was imported")
+        super().__init__(f"{len(rows)} error{'s' if len(rows) != 1 else ''}, nothing was imported")
         self.rows = list(rows)

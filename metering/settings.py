@@ -176,7 +176,9 @@ def _toml(path: str | None) -> dict[str, Any]:
         return {}
     try:
         document = tomllib.loads(Path(path).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"configuration file {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"configuration file {path}: {error}") from error
     known = {section.table for section in SECTIONS}
     if unknown := sorted(set(document) - known):

@@ -13,11 +13,14 @@ from api.queries.dead_letters import DeadLetterRow, count_reasons, list_dead_let
 from deploy import instance
 from deploy.commands.options import data_option
 from deploy.servers import database_pool
-from ingest.dead_letters import Replayed
+from ingest.dead_letters import Replayed, open_ids
 from ingest.dead_letters import replay as replay_letters
+from metering.errors import NotFoundError
 from metering.settings import IngestSettings, UtilitySettings, load
 
 MAX_SHOWN = 500
+SHOWN_BYTES = 64
+"""Of each report, unless all are asked for."""
 
 
 @click.group("dead-letters")
@@ -30,13 +33,17 @@ def dead_letters() -> None:
 @click.option("--device", help="Only those of this device.")
 @click.option("--all", "replayed_too", is_flag=True, help="Also those replayed already.")
 @click.option("--limit", type=click.IntRange(1, MAX_SHOWN), default=50, show_default=True)
+@click.option("--full", is_flag=True, help=f"All bytes of each, not only the first {SHOWN_BYTES}.")
 @data_option()
-def list_(reason: str | None, device: str | None, replayed_too: bool, limit: int, data: Path) -> None:
+def list_(reason: str | None, device: str | None, replayed_too: bool, limit: int, full: bool, data: Path) -> None:
     """Show what waits, newest first, with its bytes."""
-    asyncio.run(_list(instance.database_url(data), reason, device, None if replayed_too else True, limit))
+    waiting = None if replayed_too else True
+    asyncio.run(_list(instance.database_url(data), reason, device, waiting, limit, None if full else SHOWN_BYTES))
 
 
-async def _list(url: str, reason: str | None, device: str | None, waiting: bool | None, limit: int) -> None:
+async def _list(
+    url: str, reason: str | None, device: str | None, waiting: bool | None, limit: int, shown_bytes: int | None
+) -> None:
     pool = await open_read_pool(url, size=1)
     try:
         found = await list_dead_letters(pool, waiting=waiting, reason=reason, device=device, limit=limit)
@@ -44,7 +51,7 @@ async def _list(url: str, reason: str | None, device: str | None, waiting: bool 
     finally:
         await pool.close()
     for letter in found.items:
-        click.echo(_described(letter))
+        click.echo(_described(letter, shown_bytes))
     total = sum(reason.waiting for reason in reasons)
     click.echo(f"{total} waiting" + "".join(f"; {reason.waiting} {reason.reason}" for reason in reasons), err=True)
 
@@ -56,7 +63,8 @@ async def _list(url: str, reason: str | None, device: str | None, waiting: bool 
 def replay(ids: tuple[int, ...], reason: str | None, data: Path) -> None:
     """Run what waits through today's decoders: all, or those with a reason, or the IDS that list shows.
 
-    May run while the platform does. What still cannot be taken stays, with its new reason.
+    May run while the platform does. What still cannot be taken stays, with its new reason. Nothing is done when one of
+    the IDS is not open.
     """
     done = asyncio.run(_replay(instance.database_url(data), reason, ids or None))
     click.echo(
@@ -66,12 +74,22 @@ def replay(ids: tuple[int, ...], reason: str | None, data: Path) -> None:
 
 async def _replay(url: str, reason: str | None, ids: Sequence[int] | None) -> Replayed:
     async with database_pool(url) as pool:
+        if missing := sorted(set(ids or ()) - set(await open_ids(pool, ids or ()))):
+            raise NotFoundError(f"no open dead letter {', '.join(map(str, missing))}")
         return await replay_letters(pool, load(IngestSettings), load(UtilitySettings).zone, reason, ids)
 
 
-def _described(letter: DeadLetterRow) -> str:
+def _described(letter: DeadLetterRow, shown_bytes: int | None) -> str:
     replayed = f"  replayed {letter.replayed_at:%Y-%m-%d %H:%M}" if letter.replayed_at else ""
-    return (
+    what = (
         f"{letter.dead_letter_id}  {letter.received_at:%Y-%m-%dT%H:%M:%SZ}  {letter.device}  "
-        f"format {letter.content_format}  {letter.reason}: {letter.message}{replayed}\n    {letter.payload_hex}"
+        f"format {letter.content_format}  {letter.reason}: {letter.message}{replayed}"
     )
+    return f"{what}\n    {shortened(letter.payload_hex, shown_bytes)}"
+
+
+def shortened(payload_hex: str, shown_bytes: int | None) -> str:
+    """The first bytes, and how many there are; None: all of them."""
+    if shown_bytes is None or len(payload_hex) <= 2 * shown_bytes:
+        return payload_hex
+    return f"{payload_hex[: 2 * shown_bytes]}… ({len(payload_hex) // 2} bytes)"

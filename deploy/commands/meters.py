@@ -54,4 +54,7 @@ def import_(file: Path, plain_coap: tuple[str, ...], data: Path) -> None:
     except OSError as error:
         raise RequestError(f"{file} cannot be read: {error.strerror or error}") from error
     count = asyncio.run(register_file(instance.database_url(data), content, plain_coap))
-    click.echo(f"{count} meters imported; gateways know them within seconds")
+    if count == 1:
+        click.echo("1 meter imported; gateways know it within seconds")
+    else:
+        click.echo(f"{count} meters imported; gateways know them within seconds")

@@ -64,6 +64,14 @@ def test_a_wrong_value_is_named_in_one_line(
     assert "api.port" in error
 
 
+def test_a_missing_file_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none.toml"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("NBWATER_CONFIG", "")
+        assert main(["--config", str(missing), "config", "print"]) == 1
+    assert capsys.readouterr().err == f"nbwater: configuration file {missing}: No such file or directory\n"
+
+
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBWATER_CONFIG", "")
     with pytest.raises(SettingsError, match=r"none\.toml"):

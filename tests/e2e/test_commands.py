@@ -26,6 +26,7 @@ def test_commands_find_the_running_platform(start: Callable[..., Up]) -> None:
     load_is_reconciled(up)
     a_dead_letter_is_listed_and_tried_again(up)
     a_token_opens_the_rest_interface(up)
+    a_lost_password_is_replaced(up)
     settings_and_versions_are_printed(up)
     assert "nothing to do" in up.nbwater("migrate").stdout
     assert up.end() == 0
@@ -48,9 +49,15 @@ def load_is_reconciled(up: Up) -> None:
 
 
 def a_dead_letter_is_listed_and_tried_again(up: Up) -> None:
-    until(lambda: up.post(b"no frame of any meter") == "2.04", "a report nobody can read is taken all the same")
+    long = b"no frame of any meter" + bytes(100)
+    until(lambda: up.post(long) == "2.04", "a report nobody can read is taken all the same")
     until(lambda: "1 waiting" in up.nbwater("dead-letters", "list").stderr, "it stands under dead letters")
-    assert b"no frame of any meter".hex() in up.nbwater("dead-letters", "list").stdout.replace(" ", "")
+    shown = up.nbwater("dead-letters", "list").stdout
+    assert f"{long[:64].hex()}… (121 bytes)\n" in shown
+    assert f"{long.hex()}\n" in up.nbwater("dead-letters", "list", "--full").stdout
+    missing = up.nbwater("dead-letters", "replay", "999999")
+    assert (missing.returncode, missing.stderr) == (1, "nbwater: no open dead letter 999999\n")
+    assert "1 still wait" in up.nbwater("dead-letters", "replay", shown.split()[0]).stdout
     assert "1 still wait" in up.nbwater("dead-letters", "replay").stdout
 
 
@@ -59,6 +66,16 @@ def a_token_opens_the_rest_interface(up: Up) -> None:
     url = f"{up.instance['api_url']}/api/v1/meters"
     assert httpx.get(url).status_code == 401
     assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def a_lost_password_is_replaced(up: Up) -> None:
+    password = up.nbwater("users", "set-password", "admin").stdout.strip()
+    assert "one-time password" in up.nbwater("users", "list").stdout
+    url = up.instance["api_url"]
+    answer = httpx.post(f"{url}/login", data={"login": "admin", "password": password}, headers={"Origin": url})
+    assert answer.headers["location"] == "/"
+    unknown = up.nbwater("users", "set-password", "nobody")
+    assert (unknown.returncode, unknown.stderr) == (1, "nbwater: there is no user nobody\n")
 
 
 def settings_and_versions_are_printed(up: Up) -> None:

@@ -99,6 +99,7 @@ def test_commands_without_a_running_platform_say_how_to_get_one(tmp_path: Path) 
     meters.write_text("serial\n1\n")
     for command in (
         ["migrate"],
+        ["users", "list"],
         ["meters", "import", str(meters)],
         ["tokens", "create", "x"],
         ["dead-letters", "list"],
@@ -114,10 +115,11 @@ def test_a_program_alone_says_what_it_needs() -> None:
 
 def test_wrong_rows_are_named_and_nothing_is_imported(tmp_path: Path, database_url: str) -> None:
     meters = tmp_path / "meters.csv"
-    meters.write_text("serial,dn_mm\n1,15\n2,wide\n")
+    meters.write_text("serial,dn_mm\n1,15\n2,wide\n3\n")
     done = nbwater("meters", "import", str(meters), NBWATER_DATABASE_URL=database_url)
     assert done.returncode == 1
-    assert "line 3, dn_mm" in done.stderr
+    assert "line 3, dn_mm: " in done.stderr
+    assert "line 4: 1 fields, the header has 2" in done.stderr
     assert "nothing was imported" in done.stderr
 
 
@@ -126,7 +128,7 @@ def test_networks_must_be_networks(tmp_path: Path) -> None:
     meters.write_text("serial\n1\n")
     done = nbwater("meters", "import", str(meters), "--plain-coap", "10.0.0.0/8,the-office")
     assert done.returncode == 2
-    assert "the-office" in done.stderr
+    assert "nbwater: Invalid value for '--plain-coap': 'the-office'" in done.stderr
 
 
 def test_help_of_every_command_is_there() -> None:
@@ -142,6 +144,8 @@ def test_help_of_every_command_is_there() -> None:
         "simulate",
         "meters",
         "dead-letters",
+        "users",
+        "tokens",
         "config",
     ):
         assert f"\n  {command} " in done.stdout
