@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+import structlog
+
 from metering.errors import NbwaterError
+from metering.settings import unknown_variables
 from metering.telemetry import configure_logging
+
+_log = structlog.get_logger()
 
 
 def say(**line: object) -> None:
@@ -35,6 +41,8 @@ def run_program(
     `run` is the event loop's. Any other exception is a defect and goes on with its traceback.
     """
     configure_logging(program)
+    for line in unknown_variables(os.environ):
+        _log.warning(line)
     code = 0
     try:
         run(work())

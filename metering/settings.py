@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
@@ -159,6 +161,8 @@ SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, GatewaySettings, IngestSettings, ApiSettings,
 )  # fmt: skip
 
+OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")
+TEST_PREFIX = "NBWATER_TEST_"
 S = TypeVar("S", bound=Section)
 
 
@@ -169,6 +173,22 @@ def load(section: type[S], path: str | None = None) -> S:
     except ValidationError as error:
         bad = "; ".join(f"{section.table}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"settings cannot be used: {bad}") from error
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable that looks like one of ours and is none, with the one that was probably meant."""
+    known = {
+        f"{section.model_config.get('env_prefix', '')}{name}".upper()
+        for section in SECTIONS
+        for name in section.model_fields
+    }.union(OTHER_VARIABLES)
+    lines = []
+    for name in sorted(environment):
+        upper = name.upper()
+        if upper.startswith("NBWATER_") and not upper.startswith(TEST_PREFIX) and upper not in known:
+            meant = get_close_matches(upper, known, n=1, cutoff=0.8)
+            lines.append(f"unknown setting {name}" + (f"; is {meant[0]} meant?" if meant else ""))
+    return lines
 
 
 def _toml(path: str | None) -> dict[str, Any]:

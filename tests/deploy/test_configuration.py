@@ -76,3 +76,13 @@ def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("NBWATER_CONFIG", "")
     with pytest.raises(SettingsError, match=r"none\.toml"):
         render(str(tmp_path / "none.toml"))
+
+
+def test_a_mistyped_variable_is_told_beside_the_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NBWATER_GATEWAY_PRT", "5700")
+    assert main(["config", "print"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "nbwater: unknown setting NBWATER_GATEWAY_PRT; is NBWATER_GATEWAY_PORT meant?\n"
+    assert "PRT" not in out

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from metering.errors import SettingsError
-from metering.settings import SECTIONS, DatabaseSettings, GatewaySettings, UtilitySettings, load
+from metering.settings import (
+    SECTIONS,
+    DatabaseSettings,
+    GatewaySettings,
+    UtilitySettings,
+    load,
+    unknown_variables,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +65,15 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_field_is_described() -> None:
     assert [f"{s.table}.{n}" for s in SECTIONS for n, f in s.model_fields.items() if not f.description] == []
+
+
+def test_a_mistyped_variable_is_told_with_the_one_that_was_meant() -> None:
+    environment = {
+        "NBWATER_GATEWAY_PRT": "1", "nbwater_gatway_port": "2", "NBWATER_ZZZ": "", "NBWATER_GATEWAY_PORT": "3",
+        "nbwater_api_host": "", "NBWATER_CONFIG": "", "NBWATER_DATA": "", "NBWATER_TEST_TIMESCALE_URL": "", "HOME": "",
+    }  # fmt: skip
+    assert unknown_variables(environment) == [
+        "unknown setting NBWATER_GATEWAY_PRT; is NBWATER_GATEWAY_PORT meant?",
+        "unknown setting NBWATER_ZZZ",
+        "unknown setting nbwater_gatway_port; is NBWATER_GATEWAY_PORT meant?",
+    ]
