@@ -18,7 +18,7 @@ from deploy.accounts import LOGINS, Accounts, login_name, make_logins
 from deploy.embedded.nats import ADMIN, PUBLISH_RIGHTS, NatsServer
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.server import EmbeddedServer
-from deploy.supervision.child import Spec
+from deploy.supervision.child import Spec, Tell
 from deploy.supervision.leftovers import forget_stale_postmaster
 from ingest.schema.migrate import migrate
 from metering.errors import StartError
@@ -68,8 +68,8 @@ def external_stream(settings: NatsSettings) -> Stream:
     return Stream(dict.fromkeys((ADMIN, *PUBLISH_RIGHTS), url), settings.monitor_url, None)
 
 
-def embedded_database(data: Path, accounts: Accounts) -> Database:
-    server = PostgresServer(data / "postgres", accounts.database_owner)
+def embedded_database(data: Path, accounts: Accounts, tell: Tell) -> Database:
+    server = PostgresServer(data / "postgres", accounts.database_owner, tell=tell)
     try:
         server.prepare()
     except OSError as error:

@@ -26,7 +26,7 @@ from deploy.supervision.child import Child, Spec, Tell
 from deploy.supervision.leftovers import Children
 from deploy.supervision.log_file import LogFile
 from metering.errors import StartError
-from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, load
+from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, load, unknown_variables
 
 FOLDERS = ("run", "logs", "secrets")
 STOP_ORDER = ("town", "gateway", "ingest", "api", "nats", "postgres")
@@ -94,6 +94,8 @@ class Platform:
     async def start(self) -> None:
         """Check what can be checked first, so that a mistake costs no half-started platform."""
         settings = load(NatsSettings)
+        for line in unknown_variables(os.environ):
+            self._tell(line)
         host = self._options.host or load(ApiSettings).host
         check_exposure(load(ApiSettings).model_copy(update={"host": host}), "--host")
         listeners = Listeners(host, self._options.ports_may_move, self._tell)
@@ -157,7 +159,7 @@ class Platform:
         database = (
             servers.external_database(database_url)
             if database_url
-            else await asyncio.to_thread(servers.embedded_database, self._data, accounts)
+            else await asyncio.to_thread(servers.embedded_database, self._data, accounts, self._tell)
         )
         await self._start_together(*(spec for spec in (stream.spec, database.spec) if spec is not None))
         return stream, database

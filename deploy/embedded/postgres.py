@@ -13,6 +13,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,27 @@ def binaries() -> Path:
 
 
 class PostgresServer(EmbeddedServer):
-    """A PostgreSQL on `directory`. `durable=False` is for tests only: it may forget on power loss."""
+    """A PostgreSQL on `directory`. `durable=False` is for tests only: it may forget on power loss.
+
+    `tell` takes a line for each change outside of `directory`, which only root makes.
+    """
 
     name = "PostgreSQL"
     stop_signal = signal.SIGINT  # fast shutdown: clients are cut off, what is committed stays
     start_timeout_s = 120
     stop_timeout_s = 60
 
-    def __init__(self, directory: Path, password: str, port: int = 0, durable: bool = True) -> None:
-        self.directory, self._password, self._durable = directory.resolve(), password, durable
+    def __init__(
+        self,
+        directory: Path,
+        password: str,
+        port: int = 0,
+        durable: bool = True,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.directory, self._password, self._durable, self._tell = directory.resolve(), password, durable, tell
         self.port = port or free_tcp_port()
-        self.account = _system_account() if os.geteuid() == 0 else None
+        self.account = _system_account(tell) if os.geteuid() == 0 else None
 
     def url(self, database: str = "nbwater", user: str = SUPERUSER, password: str | None = None) -> str:
         secret = self._password if password is None else password
@@ -56,8 +67,9 @@ class PostgresServer(EmbeddedServer):
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.account is not None:
             os.chown(self.directory, self.account.pw_uid, self.account.pw_gid)
-            for path in (self.directory, binaries() / "postgres"):
-                _let_traverse(path)
+            opened = [folder for path in (self.directory, binaries() / "postgres") for folder in let_traverse(path)]
+            if opened:
+                self._tell(f"for PostgreSQL's user others may now pass (chmod o+x): {', '.join(map(str, opened))}")
         if not (self.directory / "PG_VERSION").exists():
             self._initdb()
 
@@ -105,7 +117,7 @@ class PostgresServer(EmbeddedServer):
             raise StartError(f"PostgreSQL cannot make its directory {self.directory}: {done.stderr.strip()}")
 
 
-def _system_account() -> pwd.struct_passwd:
+def _system_account(tell: Callable[[str], None]) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(SYSTEM_USER)
     except KeyError:
@@ -113,12 +125,16 @@ def _system_account() -> pwd.struct_passwd:
         done = subprocess.run(create, check=False, capture_output=True, text=True)  # noqa: S603 - our own command
         if done.returncode != 0:
             raise StartError(f"PostgreSQL cannot run as root and no user for it can be made: {done.stderr}") from None
+        tell(f"PostgreSQL does not run as root: made the system user {SYSTEM_USER} for it")
         return pwd.getpwnam(SYSTEM_USER)
 
 
-def _let_traverse(path: Path) -> None:
-    """Let PostgreSQL's system user pass (not list) the folders above `path`: root's home is closed to it otherwise."""
-    for folder in path.parents:
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)
+def let_traverse(path: Path) -> list[Path]:
+    """Let PostgreSQL's system user pass (not list) the folders above `path`: root's home is closed to it otherwise.
+
+    Returns those that were opened.
+    """
+    closed = [folder for folder in path.parents if not folder.stat().st_mode & stat.S_IXOTH]
+    for folder in closed:
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+    return closed
