@@ -80,7 +80,7 @@ def _running(data: Path, variable: str) -> Instance:
     if (instance := find(data)) is not None:
         return instance
     if is_locked(data):
-        raise StartError(f"nbwater on {data} is starting or stopping: try again in some seconds")
+        raise StartError(f"the platform on {data} is starting or stopping: try again in some seconds")
     raise StartError(
         f"nothing runs on {data}: start `nbwater up --data {data}`, name another directory with --data, "
         f"or set {variable}"

@@ -25,3 +25,9 @@ def test_the_directory_may_stand_before_or_after_the_kind(tmp_path: Path, capsys
 def test_the_gateway_too_may_stand_after_the_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--data", str(tmp_path), "load", "--coap-port", "1", "--no-verify"]) == 1
     assert "127.0.0.1" in capsys.readouterr().err
+
+
+def test_the_demos_history_has_the_towns_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--data", str(tmp_path / "town"), "--days", "731"]) == 2
+    assert "0<=x<=730" in capsys.readouterr().err
+    assert not (tmp_path / "town").exists()
