@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.port import bind
+from gateway.custody import Settle
 from gateway.devices import Devices
-from gateway.intake import Intake, Settle
+from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
 from metering.model import Authentication, Door
