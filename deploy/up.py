@@ -90,6 +90,7 @@ class Platform:
         self._lock = Lock(self._data)
         self._leftovers = Children(self._data / "run" / "children.json")
         self._children: dict[str, Child] = {}
+        self._announced: Instance | None = None
 
     async def start(self) -> None:
         """Check what can be checked first, so that a mistake costs no half-started platform."""
@@ -168,7 +169,7 @@ class Platform:
         """All at once; raises the first StartError after the others have settled. `move`: see `Listeners`."""
         for spec in specs:
             log = LogFile(self._data / "logs" / f"{spec.name}.log")
-            self._children[spec.name] = Child(spec, log, self._tell, self._leftovers.started)
+            self._children[spec.name] = Child(spec, log, self._tell, self._child_started)
         starts = (start_somewhere(self._children[spec.name], move) for spec in specs)
         started = await asyncio.gather(*starts, return_exceptions=True)
         for outcome in started:
@@ -204,10 +205,18 @@ class Platform:
             programs={name: {"pid": child.pid} | child.said for name, child in self._children.items()},
         )
         running.write(self._data)
+        self._announced = running
         if self._options.guest is not None:
             await self._start_together(self._options.guest)
         for line in status_table(running, self._data, demo_password):
             self._tell(line)
+
+    def _child_started(self, name: str, pid: int) -> None:
+        """Each time; who reads instance.json after a restart must not be sent to a dead process."""
+        self._leftovers.started(name, pid)
+        if self._announced is not None and name in self._announced.programs:
+            self._announced.programs[name]["pid"] = pid
+            self._announced.write(self._data)
 
     async def _stop_children(self) -> None:
         for name in STOP_ORDER:

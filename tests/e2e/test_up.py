@@ -46,6 +46,8 @@ async def test_every_child_comes_back_after_kill_9(start: Callable[..., Up]) -> 
         os.kill(before[name], signal.SIGKILL)
         until(lambda name=name: f"{name} is back" in up.said, f"{name} is back")
     assert all(up.pids()[name] != before[name] for name in CHILDREN)
+    told = json.loads((up.data / "run" / "instance.json").read_text())["programs"]
+    assert {name: program["pid"] for name, program in told.items()} == up.pids()
 
     frame = bytearray(FRAME)  # another volume, so that it is no repeat
     frame[27:31] = (2471).to_bytes(4, "little")
