@@ -58,70 +58,61 @@ async def _seed(c: asyncpg.Connection) -> Seed:
     dma = await c.fetchval(
         "INSERT INTO zones (parent_id, code, name) VALUES ($1, 'DMA-1', '龙港一区') RETURNING zone_id", city
     )
-    meter_ids, devices = [], []
-    for n in range(1, METERS + 1):
-        point = await c.fetchval(
-            "INSERT INTO service_points (zone_id, address, customer) VALUES ($1, $2, $3) RETURNING service_point_id",
-            dma if n % 2 else city,
-            f"龙港区 100%_{n} 号",
-            f"=cmd|{n}",
-        )
-        meter = await c.fetchval(
-            "INSERT INTO meters (serial, maker) VALUES ($1, 'maker') RETURNING meter_id", f"2100000000{n:02d}"
-        )
-        imei = f"8612345678901{n:02d}"
-        device = await c.fetchval(
-            "INSERT INTO devices (device, imei, enabled, plain_sources) VALUES ($1, $1, $2, '{127.0.0.0/8}')"
-            " RETURNING device_id",
-            imei,
-            n != 5,
-        )
-        await c.execute(
-            "INSERT INTO installations (service_point_id, meter_id, device_id, valid_from, valid_to)"
-            " VALUES ($1, $2, $3, '2026-01-01', $4)",
-            point,
-            meter,
-            device,
-            datetime(2026, 2, 1, tzinfo=UTC) if n == 6 else None,
-        )
-        if n not in (4, 6):
-            at = NOW - (timedelta(hours=30) if n == 3 else timedelta(minutes=n))
-            await c.execute(
-                "INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts,"
-                " last_index_ml, battery_mv, rsrp_ddbm, alarms) VALUES ($1, $2, $3, $4, $3, $5, 3600, -1087, $6)",
-                device,
-                meter,
-                at,
-                report_id_at(at, n),
-                1_000_000 + n,
-                1 if n == 1 else 0,
-            )
-        meter_ids.append(meter)
-        devices.append(imei)
+    installed = [await _meter(c, n, dma if n % 2 else city) for n in range(1, METERS + 1)]
+    meter_ids, devices = [list(column) for column in zip(*installed, strict=True)]
     await _water(c, meter_ids[0])
     reports = await _reports(c, meter_ids[0], devices[0])
-    alerts = []
-    for n, (kind, severity, state) in enumerate(
-        [
-            ("continuous_flow", "warning", "open"),
-            ("silent", "info", "acknowledged"),
-            ("meter_alarm:leak", "critical", "open"),
-            ("silent", "info", "resolved"),
-        ]
-    ):
-        alerts.append(
-            await c.fetchval(
-                "INSERT INTO alerts (kind, severity, state, meter_id, service_point_id, started_at, raised_at,"
-                " last_seen_at, rate_ml_h, evidence) VALUES ($1, $2, $3, $4, $4, $5, $5, $5, 12000, '{\"hours\": 24}')"
-                " RETURNING alert_id",
-                kind,
-                severity,
-                state,
-                meter_ids[0 if n != 1 else 2],
-                NOW - timedelta(hours=n),
-            )
+    return Seed(meter_ids, await _alerts(c, meter_ids), reports)
+
+
+async def _meter(c: asyncpg.Connection, n: int, zone: int) -> tuple[int, str]:
+    """Id of the meter and name of its device."""
+    point = await c.fetchval(
+        "INSERT INTO service_points (zone_id, address, customer) VALUES ($1, $2, $3) RETURNING service_point_id",
+        zone, f"龙港区 100%_{n} 号", f"=cmd|{n}",
+    )  # fmt: skip
+    meter = await c.fetchval(
+        "INSERT INTO meters (serial, maker) VALUES ($1, 'maker') RETURNING meter_id", f"2100000000{n:02d}"
+    )
+    imei = f"8612345678901{n:02d}"
+    device = await c.fetchval(
+        "INSERT INTO devices (device, imei, enabled, plain_sources) VALUES ($1, $1, $2, '{127.0.0.0/8}')"
+        " RETURNING device_id",
+        imei, n != 5,
+    )  # fmt: skip
+    await c.execute(
+        "INSERT INTO installations (service_point_id, meter_id, device_id, valid_from, valid_to)"
+        " VALUES ($1, $2, $3, '2026-01-01', $4)",
+        point, meter, device, datetime(2026, 2, 1, tzinfo=UTC) if n == 6 else None,
+    )  # fmt: skip
+    if n not in (4, 6):
+        at = NOW - (timedelta(hours=30) if n == 3 else timedelta(minutes=n))
+        await c.execute(
+            "INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts,"
+            " last_index_ml, battery_mv, rsrp_ddbm, alarms) VALUES ($1, $2, $3, $4, $3, $5, 3600, -1087, $6)",
+            device, meter, at, report_id_at(at, n), 1_000_000 + n, 1 if n == 1 else 0,
+        )  # fmt: skip
+    return meter, imei
+
+
+ALERTS = (
+    ("continuous_flow", "warning", "open"),
+    ("silent", "info", "acknowledged"),
+    ("meter_alarm:leak", "critical", "open"),
+    ("silent", "info", "resolved"),
+)
+
+
+async def _alerts(c: asyncpg.Connection, meter_ids: list[int]) -> list[int]:
+    return [
+        await c.fetchval(
+            "INSERT INTO alerts (kind, severity, state, meter_id, service_point_id, started_at, raised_at,"
+            " last_seen_at, rate_ml_h, evidence) VALUES ($1, $2, $3, $4, $4, $5, $5, $5, 12000, '{\"hours\": 24}')"
+            " RETURNING alert_id",
+            *alert, meter_ids[0 if n != 1 else 2], NOW - timedelta(hours=n),
         )
-    return Seed(meter_ids, alerts, reports)
+        for n, alert in enumerate(ALERTS)
+    ]  # fmt: skip
 
 
 async def _water(c: asyncpg.Connection, meter: int) -> None:
