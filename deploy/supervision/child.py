@@ -73,10 +73,11 @@ class Child:
         ready = asyncio.ensure_future(self._wait_ready())
         try:
             await asyncio.wait({ended, ready}, timeout=self.spec.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
+            if ended.done():
+                await self._drain_pumps()  # its ready line may still be in the pipe: who was ready and died is for `watch`
+            if ready.done() or self._ready.is_set():
                 return
             if ended.done():
-                await self._drain_pumps()
                 raise StartError(self.last_words or f"{self.spec.name} {_death(ended.result())} before it was ready")
             raise StartError(
                 f"{self.spec.name} was not ready within {self.spec.start_timeout_s:.0f} s; see {self._log.path}"
@@ -211,7 +212,7 @@ class Child:
     async def _drain_pumps(self) -> None:
         """Let the last lines in; grandchildren may keep the pipe open, so not for long."""
         if self._pumps:
-            await asyncio.wait(self._pumps, timeout=0.5)
+            await asyncio.wait(self._pumps, timeout=2)
 
     def _obituary(self, code: int, delay_s: float) -> str:
         if self._backoff.is_loop:
