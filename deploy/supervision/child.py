@@ -74,7 +74,7 @@ class Child:
         try:
             await asyncio.wait({ended, ready}, timeout=self.spec.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                await self._drain_pumps()  # its ready line may still be in the pipe: who was ready and died is for `watch`
+                await self._drain_pumps()  # its ready line may still be in the pipe: what then died is for `watch`
             if ready.done() or self._ready.is_set():
                 return
             if ended.done():
