@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import cast
 
@@ -118,6 +118,8 @@ class Prepared:
     decoded: list[Decoded]
     refused: list[Refused]
     repeats: list[Repeats]
+    sequences: dict[bytes, int] = field(default_factory=dict)
+    """Stream sequence of the message each report came in, by report id; empty for what comes from no stream."""
 
     @property
     def reports(self) -> int:
@@ -131,9 +133,10 @@ class Prepared:
 
 def prepare(messages: Iterable[Message]) -> Prepared:
     """Open the envelopes and decode the reports."""
-    reports, refused, repeats = open_envelopes(messages)
+    sequences: dict[bytes, int] = {}
+    reports, refused, repeats = open_envelopes(messages, sequences)
     prepared = prepare_reports(reports)
-    return Prepared(prepared.decoded, refused + prepared.refused, repeats)
+    return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences)
 
 
 def prepare_reports(reports: Iterable[Report]) -> Prepared:
@@ -143,8 +146,13 @@ def prepare_reports(reports: Iterable[Report]) -> Prepared:
     return Prepared(decoded, [step for step in steps if isinstance(step, Refused)], [])
 
 
-def open_envelopes(messages: Iterable[Message]) -> tuple[list[Report], list[Refused], list[Repeats]]:
-    """All reports; messages that are no envelope; repeats. A report id that comes twice is one report and a repeat."""
+def open_envelopes(
+    messages: Iterable[Message], sequences: dict[bytes, int]
+) -> tuple[list[Report], list[Refused], list[Repeats]]:
+    """All reports; messages that are no envelope; repeats. A report id that comes twice is one report and a repeat.
+
+    `sequences` is given each report's stream sequence.
+    """
     reports: dict[bytes, Report] = {}
     refused: list[Refused] = []
     repeats: list[Repeats] = []
@@ -153,6 +161,7 @@ def open_envelopes(messages: Iterable[Message]) -> tuple[list[Report], list[Refu
             batch = envelope.decode(message.body)
         except EnvelopeError as error:
             refused.append(Refused(_whole_message(message), "envelope", str(error)))
+            sequences[refused[-1].report.report_id] = message.sequence
             continue
         repeats += _repeats(batch.repeats, message.stored_at_us)
         for raw in batch.reports:
@@ -160,6 +169,7 @@ def open_envelopes(messages: Iterable[Message]) -> tuple[list[Report], list[Refu
             if report.report_id in reports:
                 repeats.append(Repeats(report.door, report.received_at_us, 1))
             reports.setdefault(report.report_id, report)
+            sequences.setdefault(report.report_id, message.sequence)
     return list(reports.values()), refused, repeats
 
 

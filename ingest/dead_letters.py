@@ -39,8 +39,8 @@ _TAKE = """
     FOR UPDATE SKIP LOCKED
 """
 _OPEN = "SELECT dead_letter_id FROM dead_letters WHERE replayed_at IS NULL AND dead_letter_id = ANY ($1::bigint[])"
-_KEY = ("received_at", "report_id")
-_CHANGED = [column for column in REPORT_COLUMNS if column not in _KEY]
+_KEPT = ("received_at", "report_id", "stream_sequence")
+_CHANGED = [column for column in REPORT_COLUMNS if column not in _KEPT]
 _UPDATE_REPORTS = """
     UPDATE reports SET {}
     FROM unnest({}) AS new ({})
@@ -137,7 +137,7 @@ async def _replay_letters(connection: Any, pipeline: Pipeline, zone: ZoneInfo, l
 
 
 async def _write(connection: Any, tally: Tally, taken: Taken) -> None:
-    rows = [ended_row(end) for end in taken.ended] + [refused_row(refused) for refused in taken.refused]
+    rows = [ended_row(end, None) for end in taken.ended] + [refused_row(refused, None) for refused in taken.refused]
     if rows:
         await connection.execute(_UPDATE_REPORTS, *map(list, zip(*rows, strict=True)))
     for end in taken.ended:

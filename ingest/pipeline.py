@@ -48,6 +48,8 @@ class Taken:
     repeats: list[Repeats]
     table: ReadingTable
     verdict: Verdict
+    sequences: dict[bytes, int]
+    """As `Prepared.sequences`."""
 
     @property
     def kept(self) -> list[Ended]:
@@ -94,7 +96,7 @@ class Pipeline:
         ended = conclude(fresh, table, verdict)
         await self._write_effects(connection, ended, table, verdict)
         ended += [Ended(p, Outcome.DUPLICATE, "repeat", 0) for p in repeated]
-        return Taken(ended, refused, prepared.repeats, table, verdict)
+        return Taken(ended, refused, prepared.repeats, table, verdict, prepared.sequences)
 
     def remember(self, taken: Taken) -> None:
         """The transaction is committed."""
@@ -190,7 +192,9 @@ class Pipeline:
 
     async def _write_reports(self, connection: Any, taken: Taken, copy: bool) -> None:
         """Raw bytes are kept of every report but repeats, whose first copy has them."""
-        rows = [ended_row(end) for end in taken.ended] + [refused_row(refused) for refused in taken.refused]
+        sequence = taken.sequences.get
+        rows = [ended_row(end, sequence(end.placed.report.report_id)) for end in taken.ended]
+        rows += [refused_row(refused, sequence(refused.report.report_id)) for refused in taken.refused]
         raw = [end.placed.report for end in taken.kept] + [refused.report for refused in taken.refused]
         await writer.insert(connection, "reports", REPORT_COLUMNS, rows, copy)
         await writer.insert(connection, "raw_reports", RAW_COLUMNS, [raw_row(report) for report in raw], copy)

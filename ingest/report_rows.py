@@ -47,6 +47,7 @@ REPORT_COLUMNS = {
     "alarms": "integer",
     "device_time": "timestamptz",
     "extra": "jsonb",
+    "stream_sequence": "bigint",
 }
 RAW_COLUMNS = {"received_at": "timestamptz", "report_id": "uuid", "payload": "bytea"}
 DEAD_LETTER_COLUMNS = {
@@ -93,8 +94,8 @@ def _within(value: int | None, limit: int) -> int | None:
     return value if value is not None and -limit <= value <= limit else None
 
 
-def ended_row(ended: Ended) -> Row:
-    """The row of `reports`, columns as REPORT_COLUMNS."""
+def ended_row(ended: Ended, sequence: int | None) -> Row:
+    """The row of `reports`, columns as REPORT_COLUMNS; `sequence` is that of the stream message."""
     placed = ended.placed
     report, content, segments = placed.report, placed.content, placed.segments
     first = _second(min((segment.first_s for segment in segments), default=None))
@@ -104,11 +105,11 @@ def ended_row(ended: Ended) -> Row:
         placed.meter_id, str(report.door), str(report.authentication), report.source, report.content_format,
         len(report.payload), placed.decoder, str(ended.outcome), ended.reason, placed.identity,
         _within(content.seq, _INT64), first, last, placed.readings, ended.stored, *state_columns(content),
-        _second(content.state.device_time_s), extra_json(content),
+        _second(content.state.device_time_s), extra_json(content), sequence,
     )  # fmt: skip
 
 
-def refused_row(refused: Refused) -> Row:
+def refused_row(refused: Refused, sequence: int | None) -> Row:
     """The row of `reports` of a dead letter, columns as REPORT_COLUMNS."""
     report, device = refused.report, refused.device
     installed = device.at(report.received_at_us // 1_000_000) if device else None
@@ -117,6 +118,7 @@ def refused_row(refused: Refused) -> Row:
         device.device_id if device else None, installed.meter_id if installed else None, str(report.door),
         str(report.authentication), report.source, report.content_format, len(report.payload), refused.decoder,
         str(Outcome.DEAD_LETTERED), refused.reason, 0, *(None,) * 3, 0, 0, *(None,) * 8, 0, None, None,
+        sequence,
     )  # fmt: skip
 
 

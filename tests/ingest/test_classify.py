@@ -75,8 +75,11 @@ def test_any_payload_has_one_end(payloads: list[bytes], content_format: int) -> 
 
 @given(st.binary(max_size=200))
 def test_a_message_that_is_no_envelope_is_one_refused_report(body: bytes) -> None:
-    reports, refused, _ = open_envelopes([Message(7, NOW_US, body)])
-    again = open_envelopes([Message(7, NOW_US, body)])
+    sequences: dict[bytes, int] = {}
+    reports, refused, _ = open_envelopes([Message(7, NOW_US, body)], sequences)
+    again = open_envelopes([Message(7, NOW_US, body)], {})
+    assert set(sequences.values()) <= {7}
+    assert len(sequences) == len(reports) + len(refused)
     if not reports:
         assert [r.report.report_id for r in refused] == [r.report.report_id for r in again[1]]
         assert len(refused[0].report.report_id) == 16 if refused else True

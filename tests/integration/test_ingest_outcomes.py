@@ -273,8 +273,8 @@ async def test_a_row_that_no_check_foresaw_is_found_and_set_aside(
     await install(pool, "1001")
     good = pipeline.ended_row
 
-    def bad_row(ended: Any) -> tuple[Any, ...]:
-        row = good(ended)
+    def bad_row(ended: Any, sequence: int) -> tuple[Any, ...]:
+        row = good(ended, sequence)
         return row if ended.placed.content.seq != 13 else (*row[:7], "nul \0 in a text", *row[8:])
 
     monkeypatch.setattr(pipeline, "ended_row", bad_row)

@@ -32,6 +32,8 @@ CREATE TABLE reports (
     alarms          integer NOT NULL DEFAULT 0,
     device_time     timestamptz,
     extra           jsonb,
+    stream_sequence bigint,                        -- of the stream message it came in; NULL: from no message
+    taken_at        timestamptz NOT NULL DEFAULT now(),    -- start of the ingest transaction that wrote the row
     PRIMARY KEY (received_at, report_id)
 );
 CREATE INDEX reports_identity ON reports (device, identity);
