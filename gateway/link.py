@@ -34,13 +34,14 @@ class StreamLink:
             raise nats.errors.ConnectionClosedError
         return self._js
 
-    async def connect(self, url: str) -> None:
+    async def connect(self, url: str, tls_ca: str = "") -> None:
         """Returns once connected; tries for ever, saying so every few seconds."""
         while self._client is None:
             try:
                 self._client = await connect(
                     url,
                     "gateway",
+                    tls_ca,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnected,
                     reconnected_cb=self._on_reconnected,

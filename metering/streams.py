@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, ObjectStoreConfig, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import BucketNotFoundError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from metering.errors import StreamContractError
 
@@ -28,7 +29,10 @@ UP_SUBJECT = "up"
 REGISTRY_STREAM = "REGISTRY"
 REGISTRY_SUBJECT = "registry.change"
 SNAPSHOT_BUCKET = "registry"
+OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
+"""The stream that the object store keeps its bucket in."""
 DUPLICATE_WINDOW_S = 120
+MONITOR_TIMEOUT_S = 5
 
 
 COUNTERS = tuple(f"api-{n}" for n in range(16))
@@ -87,39 +91,56 @@ def _registry_config(sizes: StreamSizes) -> StreamConfig:
 
 
 async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
-    """Create what is missing; widen or narrow `max_bytes` of what exists. Needs the rights of the administrator."""
+    """Create what is missing; bring `max_bytes` and the replicas of what exists to what is asked for. Needs the rights
+    of the administrator."""
     for config in (_up_config(sizes), _registry_config(sizes)):
         try:
             existing = (await js.stream_info(str(config.name))).config
         except NotFoundError:
             await js.add_stream(config)
-            continue
-        if existing.max_bytes != config.max_bytes:
-            await js.update_stream(existing.evolve(max_bytes=config.max_bytes))
+        else:
+            await _adapt(js, existing, sizes.replicas, max_bytes=config.max_bytes)
     try:
-        await js.object_store(SNAPSHOT_BUCKET)
-    except BucketNotFoundError:
+        existing = (await js.stream_info(OBJECTS_STREAM)).config
+    except NotFoundError:
         await js.create_object_store(
             SNAPSHOT_BUCKET,
             ObjectStoreConfig(storage=StorageType.FILE, replicas=sizes.replicas, max_bytes=sizes.registry_max_bytes),
         )
+    else:
+        await _adapt(js, existing, sizes.replicas)
 
 
-async def verify(js: JetStreamContext, monitor_url: str | None) -> None:
+async def _adapt(js: JetStreamContext, existing: StreamConfig, replicas: int, **wanted: Any) -> None:
+    """One step at a time: nats-server takes no change of the replicas together with another."""
+    wanted["num_replicas"] = replicas
+    for name, value in wanted.items():
+        if getattr(existing, name) != value:
+            existing = existing.evolve(**{name: value})
+            await js.update_stream(existing)
+
+
+async def verify(js: JetStreamContext, monitor_url: str | None, replicas: int = 1) -> None:
     """Refuse to serve on a stream that could forget. Raises StreamContractError naming every deviation.
 
-    `monitor_url` is nats-server's monitoring address, where alone a client can see `sync_interval`; None leaves that
-    one check to the operator, as where the servers' monitoring is not reachable.
+    `monitor_url` is nats-server's monitoring address, several with commas, where alone a client can see
+    `sync_interval`; None leaves that one check to the operator, as where the servers' monitoring is not reachable.
     """
-    try:
-        config = (await js.stream_info(UP_STREAM)).config
-    except NotFoundError as error:
-        raise StreamContractError(f"stream {UP_STREAM} does not exist: run `nbwater migrate`") from error
-    deviations = _deviations(config)
+    deviations = _deviations(await _config(js, UP_STREAM))
+    for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM):
+        if (is_ := (await _config(js, stream)).num_replicas or 1) != replicas:
+            deviations.append(f"{stream} has {is_} replica(s), nats.replicas says {replicas}: run `nbwater migrate`")
     if monitor_url is not None:
-        deviations += await asyncio.to_thread(_sync_deviations, monitor_url)
+        deviations += await asyncio.to_thread(_sync_deviations, monitor_url.split(","))
     if deviations:
         raise StreamContractError(f"stream {UP_STREAM} breaks the custody contract: " + "; ".join(deviations))
+
+
+async def _config(js: JetStreamContext, stream: str) -> StreamConfig:
+    try:
+        return (await js.stream_info(stream)).config
+    except NotFoundError as error:
+        raise StreamContractError(f"stream {stream} does not exist: run `nbwater migrate`") from error
 
 
 def _deviations(config: StreamConfig) -> list[str]:
@@ -137,13 +158,22 @@ def _deviations(config: StreamConfig) -> list[str]:
     return found
 
 
-def _sync_deviations(monitor_url: str) -> list[str]:
-    url = f"{monitor_url.rstrip('/')}/jsz"
-    if not url.startswith(("http://", "https://")):
-        raise StreamContractError(f"NATS monitoring address {monitor_url!r} is not a http address")
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the scheme is checked above
-            config = json.load(answer).get("config") or {}
-    except (OSError, ValueError) as error:
-        raise StreamContractError(f"cannot read sync_interval from {url}: {error}") from error
-    return [] if config.get("sync_always") else ["nats-server's sync_interval is not `always`"]
+def _sync_deviations(monitor_urls: Sequence[str]) -> list[str]:
+    """Of the servers that answer; one must. A server that is down at this moment loses nothing by it."""
+    unread: list[str] = []
+    found: list[str] = []
+    for monitor_url in monitor_urls:
+        url = f"{monitor_url.strip().rstrip('/')}/jsz"
+        if not url.startswith(("http://", "https://")):
+            raise StreamContractError(f"NATS monitoring address {monitor_url!r} is not a http address")
+        try:
+            with urllib.request.urlopen(url, timeout=MONITOR_TIMEOUT_S) as answer:  # noqa: S310 - checked above
+                config = json.load(answer).get("config") or {}
+        except (OSError, ValueError) as error:
+            unread.append(f"{url}: {error}")
+            continue
+        if not config.get("sync_always"):
+            found.append(f"sync_interval of the nats-server at {monitor_url} is not `always`")
+    if len(unread) == len(monitor_urls):
+        raise StreamContractError(f"cannot read sync_interval from {'; '.join(unread)}")
+    return found

