@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import nats.errors
 import structlog
@@ -14,16 +16,18 @@ from prometheus_client import REGISTRY
 from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
-from gateway.coap.port import bind
+from gateway.coap.port import backlog, bind
+from gateway.coap.siblings import Siblings
 from gateway.custody import StreamCustody
 from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.link import StreamLink
-from gateway.metrics import Counters, GatewayCollector, Gauges
+from gateway.metrics import Counters, GatewayCollector, Readings
 from gateway.publisher import Publisher
 from gateway.refusals import RefusalLimiter
 from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
+from gateway.stall import watch_stalls
 from metering.errors import SettingsError
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import GatewaySettings, NatsSettings, load
@@ -42,7 +46,8 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, stream: NatsSettings) -> None:
         self._settings, self._stream = settings, stream
-        self._socket = bind(settings.host, settings.port, settings.reuse_port)
+        self._socket = bind(settings.host, settings.port, settings.workers > 1)
+        self.siblings = _siblings(settings)
         self._stop = asyncio.Event()
         self._verified = False
         self.counters = Counters(REGISTRY)
@@ -50,7 +55,7 @@ class Gateway:
         self.devices = Devices()
         self.mirror = RegistryMirror(self.link, self.devices)
         self.memory = RepeatMemory()
-        self.limiter = RefusalLimiter(settings.refusals_per_second)
+        self.limiter = RefusalLimiter(settings.refusals_per_second / settings.workers)
         self.custody = StreamCustody(
             Publisher(self.link, settings.publish_timeout_s),
             Batcher(settings.batch_ms / 1000),
@@ -63,10 +68,12 @@ class Gateway:
         )
         intake = Intake(self.devices, self.custody)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
-        self.fast = FastLane(self._socket, intake, self.limiter, self.counters, limits, time.monotonic)
+        self.fast = FastLane(
+            self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings
+        )  # fmt: skip
         self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
-        REGISTRY.register(GatewayCollector(self.counters, self._gauges()))
+        REGISTRY.register(GatewayCollector(self.counters, self._gauges(), self._totals()))
 
     def is_ready(self) -> bool:
         """Whether a known meter's report would be taken into custody now."""
@@ -86,22 +93,26 @@ class Gateway:
             serving.cancel()
         await self.link.close()
         self._socket.close()
+        if self.siblings is not None:
+            self.siblings.close()
 
     async def _serve(self, metrics_port: int) -> None:
-        await self.link.connect(self._stream.url.get_secret_value())
+        await self.link.connect(self._stream.url.get_secret_value(), self._stream.tls_ca)
         await self._verify()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.mirror.run(), name="registry mirror")
             group.create_task(self.custody.run(), name="custody")
+            group.create_task(watch_stalls(self.counters.loop_stall_s.observe, time.monotonic), name="stall watch")
             port = self._socket.getsockname()[1]
-            say(ready="gateway", port=port, metrics_port=metrics_port)
-            _log.info("gateway serves", port=port, metrics_port=metrics_port)
+            worker = self._settings.worker
+            say(ready="gateway", port=port, metrics_port=metrics_port, worker=worker)
+            _log.info("gateway serves", port=port, metrics_port=metrics_port, worker=worker)
 
     async def _verify(self) -> None:
         """Raises StreamContractError when the stream could forget; waits while nobody can say."""
         while True:
             try:
-                await verify(self.link.js, self._stream.monitor_url or None)
+                await verify(self.link.js, self._stream.monitor_url or None, self._stream.replicas)
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 _log.warning("the stream cannot be checked yet, trying again", error=repr(error))
                 await asyncio.sleep(VERIFY_PAUSE_S)
@@ -120,9 +131,11 @@ class Gateway:
         await self.slow.stop()
         await self.telemetry.stop()
 
-    def _gauges(self) -> Gauges:
+    def _gauges(self) -> Readings:
         return {
             "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
+            "oldest_pending_seconds": ("Age of the report that waits longest", lambda: self.custody.oldest_s),
+            "udp_waiting_bytes": ("Kernel memory of unread datagrams", lambda: backlog(self._socket).waiting_bytes),
             "inflight_batches": ("Batches without PubAck", lambda: self.custody.inflight),
             "registry_devices": ("Devices known", lambda: len(self.devices)),
             "registry_ready": ("1 once the registry is loaded", lambda: self.devices.ready),
@@ -136,6 +149,26 @@ class Gateway:
             "nats_connected": ("1 while NATS is there", self.link.connected.is_set),
             "nats_reconnects": ("Reconnections to NATS", lambda: self.link.reconnects),
         }
+
+    def _totals(self) -> Readings:
+        totals: dict[str, tuple[str, Callable[[], float]]] = {
+            "udp_dropped": ("Datagrams the kernel dropped unread", lambda: backlog(self._socket).dropped),
+        }
+        if (siblings := self.siblings) is not None:
+            totals |= {
+                "passed_on_datagrams": ("Datagrams given to the worker that owns them", lambda: siblings.passed_on),
+                "taken_over_datagrams": ("Datagrams that another worker gave", lambda: siblings.taken_over),
+                "passed_on_lost_datagrams": ("Datagrams their owner could not take", lambda: siblings.lost),
+            }
+        return totals
+
+
+def _siblings(settings: GatewaySettings) -> Siblings | None:
+    if settings.workers == 1:
+        return None
+    if not settings.workers_directory or settings.worker >= settings.workers:
+        raise SettingsError("gateway.workers: start several workers with `nbwater gateway` or `nbwater up`")
+    return Siblings(Path(settings.workers_directory), settings.worker, settings.workers)
 
 
 async def serve() -> None:

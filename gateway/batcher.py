@@ -6,6 +6,9 @@ from collections import deque
 
 from metering.envelope import MAX_BATCH_BYTES, Report
 
+BUSY_AGES = 2
+"""A batch taken after this many times its age waited for a free publish, not for reports."""
+
 REPORT_OVERHEAD_BYTES = 64
 """Upper bound of what the envelope adds to a report's device, payload and source."""
 
@@ -13,11 +16,13 @@ REPORT_OVERHEAD_BYTES = 64
 class Batch:
     """Reports of one partition."""
 
-    __slots__ = ("bytes", "opened_at", "partition", "reports")
+    __slots__ = ("bytes", "closed_by", "opened_at", "partition", "reports")
 
     def __init__(self, partition: int, opened_at: float) -> None:
         self.partition, self.opened_at, self.bytes = partition, opened_at, 0
         self.reports: list[Report] = []
+        self.closed_by = "bytes"
+        """What closed it: `age`, `bytes`, `busy` (it was due and every publish was taken) or `drain`."""
 
 
 class Batcher:
@@ -46,6 +51,13 @@ class Batcher:
         self.reports += 1
         return changed
 
+    @property
+    def opened_at(self) -> float | None:
+        """When the oldest report held came, on the clock of `add`; None when nothing is held."""
+        if self._closed:
+            return self._closed[0].opened_at
+        return min((batch.opened_at for batch in self._open.values()), default=None)
+
     def due_at(self) -> float | None:
         """When the next batch has to go, on the clock of `add`; None when nothing is held."""
         if self._closed:
@@ -57,17 +69,20 @@ class Batcher:
     def due(self, now: float) -> Batch | None:
         """The next batch that has to go at `now`, taken out; None when none has."""
         due_at = self.due_at()
-        return None if due_at is None or due_at > now else self._take()
+        if due_at is None or due_at > now:
+            return None
+        return self._take("age" if now - due_at < (BUSY_AGES - 1) * self._max_age_s else "busy")
 
     def drain(self) -> Batch | None:
         """The next batch whatever its age, taken out; None when nothing is held."""
-        return self._take() if self._closed or self._open else None
+        return self._take("drain") if self._closed or self._open else None
 
-    def _take(self) -> Batch:
+    def _take(self, closed_by: str) -> Batch:
         if self._closed:
             batch = self._closed.popleft()
         else:
             batch = min(self._open.values(), key=lambda open_batch: open_batch.opened_at)
             del self._open[batch.partition]
+            batch.closed_by = closed_by
         self.reports -= len(batch.reports)
         return batch

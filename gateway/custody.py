@@ -60,7 +60,20 @@ class StreamCustody:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.inflight = 0
+        self._inflight: set[Batch] = set()
+
+    @property
+    def inflight(self) -> int:
+        """Batches published and without answer."""
+        return len(self._inflight)
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the report that waits longest has no answer; 0 when none waits."""
+        opened = [batch.opened_at for batch in self._inflight]
+        if (at := self._batcher.opened_at) is not None:
+            opened.append(at)
+        return max(0.0, self._clock() - min(opened)) if opened else 0.0
 
     @property
     def pending(self) -> int:
@@ -114,7 +127,7 @@ class StreamCustody:
                 if batch is None:
                     self._slots.release()
                 else:
-                    self.inflight += 1
+                    self._inflight.add(batch)
                     group.create_task(self._publish(batch), name="publish batch")
 
     async def _until_due(self) -> None:
@@ -152,9 +165,9 @@ class StreamCustody:
             _log.exception("a batch could not be published", reports=len(batch.reports))
             failure = CustodyUnknownError(repr(error))
         finally:
-            self.inflight -= 1
+            self._inflight.discard(batch)
             self._slots.release()
-        self._counters.batch(len(batch.reports), batch.bytes, self._clock() - started, failure)
+        self._counters.batch(batch, started - batch.opened_at, self._clock() - started, failure)
         self._settle(batch, failure)
 
     def _return_repeats(self, repeats: dict[str, int]) -> None:

@@ -9,13 +9,14 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.batcher import Batch
 from metering.errors import CustodyError
 
-_PUBLISH_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _BYTES_BUCKETS = (1e3, 1e4, 5e4, 1e5, 2e5, 4e5, 6e5)
 _BATCH_BUCKETS = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000)
 
-Gauges = Mapping[str, tuple[str, Callable[[], float]]]
+Readings = Mapping[str, tuple[str, Callable[[], float]]]
 """Name without prefix → (help, how to read it)."""
 
 
@@ -32,9 +33,18 @@ class Counters:
         self.send_failures = 0
         self.slow_lane = 0
         self.failures: Counter[str] = Counter()
+        self.batches: Counter[str] = Counter()
         self._publish_s = Histogram(
-            "nbwater_gateway_publish_seconds", "From publish to PubAck", buckets=_PUBLISH_BUCKETS_S, registry=registry
+            "nbwater_gateway_publish_seconds", "From publish to PubAck", buckets=_SECONDS_BUCKETS, registry=registry
         )
+        self._batch_wait_s = Histogram(
+            "nbwater_gateway_batch_wait_seconds", "From a batch's first report to its publish",
+            buckets=_SECONDS_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self.loop_stall_s = Histogram(
+            "nbwater_gateway_loop_stall_seconds", "How late the event loop called a timer",
+            buckets=_SECONDS_BUCKETS, registry=registry,
+        )  # fmt: skip
         self._batch_reports = Histogram(
             "nbwater_gateway_batch_reports", "Reports in a batch", buckets=_BATCH_BUCKETS, registry=registry
         )
@@ -42,20 +52,22 @@ class Counters:
             "nbwater_gateway_batch_bytes", "Bytes of a batch", buckets=_BYTES_BUCKETS, registry=registry
         )
 
-    def batch(self, reports: int, size: int, seconds: float, failure: CustodyError | None) -> None:
+    def batch(self, batch: Batch, waited_s: float, publish_s: float, failure: CustodyError | None) -> None:
         """One batch has its answer."""
-        self._publish_s.observe(seconds)
-        self._batch_reports.observe(reports)
-        self._batch_bytes.observe(size)
+        self._batch_wait_s.observe(waited_s)
+        self._publish_s.observe(publish_s)
+        self._batch_reports.observe(len(batch.reports))
+        self._batch_bytes.observe(batch.bytes)
+        self.batches[batch.closed_by] += 1
         if failure is not None:
             self.failures[failure.label] += 1
 
 
 class GatewayCollector(Collector):
-    """Exports `Counters` and gauges that are read on the spot."""
+    """Exports `Counters`, and gauges and totals that are read on the spot."""
 
-    def __init__(self, counters: Counters, gauges: Gauges) -> None:
-        self._counters, self._gauges = counters, gauges
+    def __init__(self, counters: Counters, gauges: Readings, totals: Readings | None = None) -> None:
+        self._counters, self._gauges, self._totals = counters, gauges, totals or {}
 
     def collect(self) -> Iterable[Metric]:
         counters = self._counters
@@ -68,11 +80,14 @@ class GatewayCollector(Collector):
         yield _by("answers", "Answers by CoAP code", "code", counters.answers)
         yield _by("repeats", "Repeated reports answered without storing them again", "door", counters.repeats)
         yield _by("batch_failures", "Batches the stream did not take", "reason", counters.failures)
+        yield _by("batches", "Batches by what closed them", "trigger", counters.batches)
+        for name, (text, read) in self._totals.items():
+            yield _plain(name, text, read())
         for name, (text, read) in self._gauges.items():
             yield GaugeMetricFamily(f"nbwater_gateway_{name}", text, value=read())
 
 
-def _plain(name: str, text: str, value: int) -> Metric:
+def _plain(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"nbwater_gateway_{name}", text, value=value)
 
 

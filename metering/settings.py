@@ -76,8 +76,11 @@ class NatsSettings(Section):
         SecretStr(""), description="nats://user:password@host:port, several with commas; empty: embedded"
     )
     monitor_url: str = Field(
-        "", description="http://host:port of nats-server's monitoring; empty: sync_interval is not checked"
+        "",
+        description="http://host:port of nats-server's monitoring, several with commas; empty: sync_interval is not "
+        "checked",
     )
+    tls_ca: str = Field("", description="PEM file of who signed the servers' certificates; empty: no TLS")
     up_max_bytes: int = Field(
         8 << 30, ge=1 << 20, description="Bound of the report stream in bytes; at it meters get 5.03"
     )
@@ -92,7 +95,11 @@ class GatewaySettings(Section):
     model_config = SettingsConfigDict(env_prefix="NBWATER_GATEWAY_", extra="forbid", frozen=True)
     host: str = Field("::", description="Address of the CoAP port; :: is all addresses, IPv4 included")
     port: int = Field(5683, ge=0, le=65535, description="UDP port of CoAP; 0 takes a free one")
-    reuse_port: bool = Field(False, description="Gateways share the port (SO_REUSEPORT)")
+    workers: int = Field(1, ge=1, le=64, description="Gateway processes on the CoAP port (SO_REUSEPORT)")
+    worker: int = Field(0, ge=0, lt=64, description="Which of them this process is; set by whoever starts them")
+    workers_directory: str = Field(
+        "", description="Private directory (0700) of the workers of a host; set by whoever starts them"
+    )
     batch_ms: float = Field(4.0, gt=0, le=1000, description="How long reports are collected before they are published")
     publish_timeout_s: float = Field(5.0, gt=0, description="After this without PubAck the meter gets 5.03")
     max_inflight_batches: int = Field(8, ge=1, le=256, description="Batches published and not yet acknowledged")
@@ -123,16 +130,25 @@ class IngestSettings(Section):
         pattern="^(dead_letter|store)$",
         description="A frame that names another meter than the one installed",
     )
-    settle_every_s: float = Field(2.0, gt=0, description="Pause between settlement rounds")
-    silence_after_h: float = Field(25.0, gt=0, description="A meter that has not reported this long raises an alert")
     keep_stream_h: float = Field(
         48.0, ge=0, description="Oldest restorable backup: the trimmer keeps the stream this far back"
     )
+    metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz")
+    metrics_port: int = Field(9102, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
+
+
+class SettlementSettings(Section):
+    """Settlement, leak rules, silence and retention."""
+
+    table = "settlement"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_SETTLEMENT_", extra="forbid", frozen=True)
+    every_s: float = Field(2.0, gt=0, description="Pause between settlement rounds")
+    silence_after_h: float = Field(25.0, gt=0, description="A meter that has not reported this long raises an alert")
     keep_raw_days: int = Field(
         400, ge=1, description="Retention of raw report bytes; on TimescaleDB its own policy decides"
     )
     metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz")
-    metrics_port: int = Field(9102, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
+    metrics_port: int = Field(9103, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
 
 
 class ApiSettings(Section):
@@ -158,7 +174,8 @@ class ApiSettings(Section):
 
 
 SECTIONS: tuple[type[Section], ...] = (
-    UtilitySettings, DatabaseSettings, NatsSettings, GatewaySettings, IngestSettings, ApiSettings,
+    UtilitySettings, DatabaseSettings, NatsSettings, GatewaySettings, IngestSettings,
+    SettlementSettings, ApiSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")

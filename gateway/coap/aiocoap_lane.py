@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import aiocoap
 from aiocoap import error as aiocoap_error
 from aiocoap import resource
-from aiocoap.blockwise import Block1Spool, IncompleteException
+from aiocoap.blockwise import Block1Spool, ContinueException, IncompleteException, _extract_block_key
 from aiocoap.interfaces import EndpointAddress
 from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers import constants
@@ -27,6 +28,7 @@ from gateway.coap.message import code_of
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.intake import Intake
+from gateway.refusals import prefix_of
 from metering.errors import AdmissionError, CustodyError, NbwaterError
 from metering.model import Door
 
@@ -50,8 +52,9 @@ class PeerAddress(EndpointAddress):  # type: ignore[misc]  # aiocoap has no type
     is_multicast_locally = False
     maximum_block_size_exp = constants.MAX_REGULAR_BLOCK_SIZE_EXP
 
-    def __init__(self, peer: tuple[Any, ...], request_bytes: int, send: Send, verified: bool) -> None:
-        self.peer, self._request_bytes, self._send, self._verified = peer, request_bytes, send, verified
+    def __init__(self, peer: tuple[Any, ...], request_bytes: int, send: Send, verified: bool, prefix: int = 0) -> None:
+        self.peer, self.prefix = peer, prefix
+        self._request_bytes, self._send, self._verified = request_bytes, send, verified
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PeerAddress) and self.peer == other.peer
@@ -85,7 +88,9 @@ class PeerAddress(EndpointAddress):  # type: ignore[misc]  # aiocoap has no type
 
     @property
     def blockwise_key(self) -> tuple[Any, ...]:
-        return self.peer
+        """Blocks of one report belong together whatever port a NAT gave each: the report's path names the device,
+        and each block was admitted for it."""
+        return () if self._verified else self.peer
 
 
 class _Pool:
@@ -123,6 +128,8 @@ class RecentMessages(dict[tuple[PeerAddress, int], Any]):
         self._contents: dict[tuple[PeerAddress, int], int] = {}
         self.timers = 0
         """Of aiocoap: one for each message of the last 247 s, forgotten ones too."""
+        self.by_prefix: Counter[int] = Counter()
+        """The same by source prefix; no zeros."""
 
     def admits(self, key: tuple[PeerAddress, int], datagram: bytes) -> bool:
         """Whether aiocoap may see this request now. A namesake that was answered is forgotten; while a confirmable
@@ -139,10 +146,15 @@ class RecentMessages(dict[tuple[PeerAddress, int], Any]):
         if key in self and key not in self._contents:
             self._contents[key] = hash(datagram)
             self.timers += 1
+            self.by_prefix[key[0].prefix] += 1
 
     def pop(self, key: tuple[PeerAddress, int], default: Any = None) -> Any:
         """A timer of aiocoap is over; that its message was forgotten before is no error."""
         self.timers -= 1
+        prefix = key[0].prefix
+        self.by_prefix[prefix] -= 1
+        if not self.by_prefix[prefix]:
+            del self.by_prefix[prefix]
         self._contents.pop(key, None)
         return super().pop(key, default)
 
@@ -151,11 +163,30 @@ class BlockSpool(Block1Spool):  # type: ignore[misc]  # aiocoap has no types
     """Blocks of a report until all are there."""
 
     def feed_and_take(self, req: aiocoap.Message) -> aiocoap.Message:
-        """RFC 7959 section 2.9.2: a gap or an overlap gets 4.08, which aiocoap meant and answers 5.00 with a trace."""
+        """RFC 7959 section 2.9.2: a gap or an overlap gets 4.08, which aiocoap meant and answers 5.00 with a trace.
+
+        The newest block once more, though not from where it came (a retransmission that a NAT gave another port),
+        gets the answer it had.
+        """
+        block1 = req.opt.block1
+        if block1 is not None and block1.block_number and self._is_newest(req):
+            if block1.more:
+                raise ContinueException(block1)
+            return self._assemblies[_extract_block_key(req)]
         try:
             return super().feed_and_take(req)
         except ValueError:
             raise IncompleteException from None
+
+    def _is_newest(self, req: aiocoap.Message) -> bool:
+        try:
+            assembly = self._assemblies[_extract_block_key(req)]
+        except KeyError:
+            return False
+        newest = assembly.opt.block1
+        return (newest.block_number, newest.more) == (req.opt.block1.block_number, req.opt.block1.more) and bool(
+            assembly.payload.endswith(req.payload)
+        )
 
 
 class CoreResource(resource.Resource):  # type: ignore[misc]  # aiocoap has no types
@@ -248,8 +279,12 @@ class AiocoapLane:
     def serves(self, path: list[bytes]) -> bool:
         return tuple(path) == WELL_KNOWN_CORE
 
-    def has_room(self) -> bool:
-        return self._interface is not None and self.messages < self._max_messages
+    def has_room(self, address: int) -> bool:
+        """A source prefix may hold as much as is free: alone half of the bound, and whoever comes finds room."""
+        if self._interface is None:
+            return False
+        recent = self._interface.recent
+        return recent.by_prefix[prefix_of(address)] < self._max_messages - recent.timers
 
     def awaits(self, peer: tuple[Any, ...], message_id: int) -> bool:
         """Whether a confirmable message of ours waits for its acknowledgement or reset."""
@@ -258,13 +293,14 @@ class AiocoapLane:
         exchanges = self._interface.manager._active_exchanges or ()
         return (PeerAddress(peer, 0, self._send, verified=False), message_id) in exchanges
 
-    def receive(self, datagram: bytes, peer: tuple[Any, ...], verified: bool) -> None:
+    def receive(self, datagram: bytes, peer: tuple[Any, ...], address: int, verified: bool) -> None:
         if self._interface is None:
             return
-        address, recent = PeerAddress(peer, len(datagram), self._send, verified), self._interface.recent
-        key = (address, int.from_bytes(datagram[2:4], "big"))
+        recent = self._interface.recent
+        remote = PeerAddress(peer, len(datagram), self._send, verified, prefix_of(address))
+        key = (remote, int.from_bytes(datagram[2:4], "big"))
         if datagram[0] >> 4 & 3 > coap.NON:  # an answer to a message of ours
-            self._interface._received_datagram(address, datagram)
+            self._interface._received_datagram(remote, datagram)
         elif recent.admits(key, datagram):
-            self._interface._received_datagram(address, datagram)
+            self._interface._received_datagram(remote, datagram)
             recent.note(key, datagram)

@@ -1,5 +1,7 @@
 """The CoAP port: reads every datagram, answers reports of one datagram itself and gives the rest to the slow lane.
 
+With several processes on the port, requests for the slow lane go to the process that owns their device (`siblings`).
+
 Shortcoming: on a machine with several addresses an answer leaves from the one that routing picks; where that matters,
 bind `host` to the address meters are told.
 """
@@ -20,6 +22,7 @@ from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
 from gateway.coap.short_report import read_short_report
+from gateway.coap.siblings import Passed, Siblings
 from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
@@ -57,11 +60,11 @@ class SlowLane(Protocol):
 
     def serves(self, path: list[bytes]) -> bool: ...
 
-    def has_room(self) -> bool: ...
+    def has_room(self, address: int) -> bool: ...
 
     def awaits(self, peer: Peer, message_id: int) -> bool: ...
 
-    def receive(self, datagram: bytes, peer: Peer, verified: bool) -> None: ...
+    def receive(self, datagram: bytes, peer: Peer, address: int, verified: bool) -> None: ...
 
 
 class Limits(NamedTuple):
@@ -80,9 +83,10 @@ class FastLane:
         counters: Counters,
         limits: Limits,
         clock: Callable[[], float],
+        siblings: Siblings | None = None,
     ) -> None:
         self._socket, self._intake, self._limiter, self._counters = bound, intake, limiter, counters
-        self._limits, self._clock = limits, clock
+        self._limits, self._clock, self._siblings = limits, clock, siblings
         self._slow: SlowLane | None = None
         self._hosts = Hosts()
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
@@ -93,10 +97,14 @@ class FastLane:
     def start(self, slow: SlowLane | None = None) -> None:
         self._slow = slow
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
+        if self._siblings is not None:
+            self._siblings.start(self._take_over)
 
     def stop_reading(self) -> None:
         """Answers can still be sent."""
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        if self._siblings is not None:
+            self._siblings.stop_reading()
 
     def send(self, datagram: bytes, peer: Peer) -> None:
         """Send or lose: a full socket buffer is the network's loss, and the peer will retransmit."""
@@ -121,6 +129,14 @@ class FastLane:
             except Exception:
                 self._defect(datagram, now)
 
+    def _take_over(self, datagram: bytes, peer: Peer) -> None:
+        """A datagram that came to a sibling and is ours by its device: checked like any other, and never passed on."""
+        now = self._clock()
+        try:
+            self._datagram(datagram, peer, now, passed=True)
+        except Exception:
+            self._defect(datagram, now)
+
     def _defect(self, datagram: bytes, now: float) -> None:
         """A defect met by one datagram must not close the port for all others, nor fill the disk with its traces."""
         self._counters.ignored["defect"] += 1
@@ -128,7 +144,7 @@ class FastLane:
             self._next_defect_log = now + DEFECT_LOG_PAUSE_S
             _log.exception("a datagram met a defect", datagram=datagram[:64].hex())
 
-    def _datagram(self, datagram: bytes, peer: Peer, now: float) -> None:
+    def _datagram(self, datagram: bytes, peer: Peer, now: float, passed: bool = False) -> None:
         """The usual report is read in one go; everything else, and what is to be refused, takes the general way."""
         short = read_short_report(datagram)
         if (
@@ -151,19 +167,27 @@ class FastLane:
             return
         assert isinstance(parsed, Message)  # noqa: S101 - the third outcome, for the type checker
         if parsed.type > coap.NON or not 0 < parsed.code < 32:
-            self._no_request(parsed, address, peer, datagram, now)
+            self._no_request(parsed, address, peer, datagram, now, passed)
             return
         exchange = Exchange(parsed.type, datagram[2 : 4 + len(parsed.token)], peer, address, len(datagram))
-        self._request(parsed, exchange, shown, datagram, now)
+        self._request(parsed, exchange, shown, datagram, now, passed)
 
-    def _no_request(self, message: Message, address: int, peer: Peer, datagram: bytes, now: float) -> None:
+    def _no_request(
+        self, message: Message, address: int, peer: Peer, datagram: bytes, now: float, passed: bool
+    ) -> None:
         """RFC 7252 section 4.3: a ping (an empty CON) and a CON nobody waits for get a reset, all else silence."""
         if message.type == coap.CON:
             self._reject(message, address, peer, "ping" if message.code == coap.EMPTY else "no_request", now)
-        elif message.type > coap.NON and self._slow is not None and self._slow.awaits(peer, message.message_id):
-            self._slow.receive(datagram, peer, verified=False)
-        else:
-            self._counters.ignored["no_request"] += 1
+            return
+        if message.type > coap.NON:
+            if self._slow is not None and self._slow.awaits(peer, message.message_id):
+                self._slow.receive(datagram, peer, address, verified=False)
+                return
+            siblings = None if passed else self._siblings
+            if siblings is not None and (owner := siblings.owner_for(peer)) is not None:
+                siblings.pass_on(owner, datagram, peer)
+                return
+        self._counters.ignored["no_request"] += 1
 
     def _reject(self, message: Message | Malformed, address: int, peer: Peer, reason: str, now: float) -> None:
         """Section 4.2: what cannot be processed is reset when it is confirmable and ignored otherwise."""
@@ -176,7 +200,9 @@ class FastLane:
         else:
             self._counters.silenced += 1
 
-    def _request(self, message: Message, exchange: Exchange, shown: str, datagram: bytes, now: float) -> None:
+    def _request(
+        self, message: Message, exchange: Exchange, shown: str, datagram: bytes, now: float, passed: bool
+    ) -> None:
         request = coap.read_request(message.options)
         refusal = refusal_of(message, request, self._limits.max_payload_bytes)
         if refusal is None and len(datagram) == self._buffer_bytes:
@@ -186,7 +212,7 @@ class FastLane:
         elif is_report_path(request.path) and request.block1 is None:
             self._report(request.path[1], request.content_format or 0, message.payload, exchange, shown, now)
         else:
-            self._pass_on(request, exchange, datagram, now)
+            self._give_to_slow_lane(request, exchange, datagram, now, passed)
 
     def _report(
         self, device: bytes, content_format: int, payload: bytes, exchange: Exchange, shown: str, now: float
@@ -222,13 +248,16 @@ class FastLane:
             head = bytes((_NON_BITS | len(echo) - 2, coap.CHANGED)) + self._next_message_id().to_bytes(2, "big")
             self.send(head + echo[2:], exchange.peer)
 
-    def _pass_on(self, request: Request, exchange: Exchange, datagram: bytes, now: float) -> None:
-        """Give a request to the slow lane, unless it serves no such path, the sender had its share, or it is full."""
-        slow = self._slow
-        if slow is None or not (is_report_path(request.path) or slow.serves(request.path)):
+    def _give_to_slow_lane(
+        self, request: Request, exchange: Exchange, datagram: bytes, now: float, passed: bool
+    ) -> None:
+        """Here or in the process that owns it, unless it serves no such path, the sender had its share, or it is
+        full."""
+        slow, is_report = self._slow, is_report_path(request.path)
+        if slow is None or not (is_report or slow.serves(request.path)):
             self._refuse(exchange, Refusal(coap.NOT_FOUND, "path"), now)
             return
-        if is_report_path(request.path):
+        if is_report:
             try:
                 self._intake.admit(request.path[1].decode("utf-8", "replace"), exchange.address)
             except AdmissionError as error:
@@ -237,11 +266,26 @@ class FastLane:
         elif not self._limiter.allow(exchange.address, now):
             self._counters.silenced += 1
             return
-        if slow.has_room():
+        if not passed and self._passed_on(request, exchange, datagram, now):
+            return
+        if slow.has_room(exchange.address):
             self._counters.slow_lane += 1
-            slow.receive(datagram, exchange.peer, verified=is_report_path(request.path))
+            slow.receive(datagram, exchange.peer, exchange.address, verified=is_report)
         else:
             self._refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "slow_lane_full", self._max_age), now)
+
+    def _passed_on(self, request: Request, exchange: Exchange, datagram: bytes, now: float) -> bool:
+        """Whether this request is another process's and was dealt with."""
+        siblings = self._siblings
+        if siblings is None:
+            return False
+        key = request.path[1] if is_report_path(request.path) else exchange.address.to_bytes(16, "big")
+        owner = siblings.owner_of(key)
+        if owner == siblings.worker:
+            return False
+        if siblings.pass_on(owner, datagram, exchange.peer) is Passed.AWAY:
+            self._refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "owner_away", self._max_age), now)
+        return True
 
     def _refusal(self, error: AdmissionError | CustodyError, reason: str) -> Refusal:
         code = coap.code_of(error.coap)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
+from typing import NamedTuple
 
 from metering.errors import StartError
 
@@ -11,6 +13,10 @@ RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
 """Asked of the kernel, which may give less (net.core.rmem_max): what arrives while the process is busy waits there."""
 
 MAX_CACHED_HOSTS = 65_536
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("9I")
+"""Linux, sock_diag(7) `SK_MEMINFO_*`: bytes that wait to be read, …, datagrams dropped (the last)."""
+
 _IPV4_MAPPED = 0xFFFF << 32
 _MAPPED_PREFIX = "::ffff:"
 
@@ -51,6 +57,22 @@ def _bound(family: int, address: tuple[object, ...], reuse_port: bool) -> socket
         bound.close()
         raise
     return bound
+
+
+class Backlog(NamedTuple):
+    """What the kernel holds and has dropped of a socket's datagrams; `dropped` since the socket was made."""
+
+    waiting_bytes: int
+    dropped: int
+
+
+def backlog(bound: socket.socket) -> Backlog:
+    """Zeros where the kernel cannot be asked (not Linux)."""
+    try:
+        info = _MEMINFO.unpack(bound.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+    except (OSError, struct.error):
+        return Backlog(0, 0)
+    return Backlog(info[0], info[-1])
 
 
 class Hosts:

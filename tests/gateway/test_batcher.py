@@ -58,3 +58,23 @@ def test_no_batch_outgrows_its_bound_and_none_is_lost(sizes: list[int]) -> None:
         assert len(encode(batch.reports)) <= MAX_BATCH_BYTES
         seen += [int.from_bytes(each.report_id, "big") for each in batch.reports]
     assert seen == list(range(len(sizes)))
+
+
+def test_a_batch_says_what_closed_it() -> None:
+    batcher = Batcher(max_age_s=0.004, max_bytes=2000)
+    assert batcher.opened_at is None
+    batcher.add(0, report(1500), now=1.0)
+    batcher.add(0, report(1500), now=1.001)
+    assert batcher.opened_at == 1.0
+    closed = []
+    for now in (1.002, 1.005):
+        batch = batcher.due(now)
+        assert batch is not None
+        closed.append(batch.closed_by)
+    batcher.add(0, report(1), now=2.0)
+    late = batcher.due(3.0)
+    assert late is not None
+    batcher.add(0, report(1), now=4.0)
+    last = batcher.drain()
+    assert last is not None
+    assert [*closed, late.closed_by, last.closed_by] == ["bytes", "age", "busy", "drain"]

@@ -106,15 +106,17 @@ async def test_back_pressure_is_said_in_both_lanes(desk: Desk, client: aiocoap.C
     assert (await post(client, desk.port, payload)).code == aiocoap.CHANGED
 
 
-async def test_aiocoap_remembers_no_more_than_its_bound(open_sender: OpenSender) -> None:
+async def test_one_source_prefix_leaves_half_of_aiocoaps_memory_to_others(open_sender: OpenSender) -> None:
     desk = Desk(max_messages=10)
     await desk.slow.start()
     desk.fast.start(desk.slow)
     sender = await open_sender(desk.port)
     core = [(coap.URI_PATH, b".well-known"), (coap.URI_PATH, b"core")]
     codes = [(await sender.ask(encode(Message(0, coap.GET, n, b"", core, b""))))[1] for n in range(20)]
-    assert codes == [0x45] * 10 + [coap.SERVICE_UNAVAILABLE] * 10
-    assert desk.slow.messages == 10
+    assert codes == [0x45] * 5 + [coap.SERVICE_UNAVAILABLE] * 15
+    assert desk.slow.messages == 5
+    loopback, neighbour, elsewhere = (Hosts().read(host)[0] for host in ("127.0.0.1", "127.0.0.9", "127.9.0.1"))
+    assert [desk.slow.has_room(address) for address in (loopback, neighbour, elsewhere)] == [False, False, True]
     desk.fast.stop_reading()
     await desk.slow.stop()
     desk.socket.close()
