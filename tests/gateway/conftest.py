@@ -60,7 +60,7 @@ async def stored(js: JetStreamContext) -> list[Report]:
     return [report for message in messages for report in decode(message.data or b"").reports]
 
 
-async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 60) -> Any:
     """The first true value of the condition."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while asyncio.get_running_loop().time() < deadline:
@@ -97,7 +97,7 @@ class GatewayProcess:
     async def stop(self) -> int:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 15)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 StartGateway = Callable[..., Awaitable[GatewayProcess]]
@@ -122,7 +122,7 @@ async def start_gateway(nats_server: NatsServer, nats_url: str) -> AsyncIterator
             sys.executable, "-m", "gateway", env=environment, stdout=asyncio.subprocess.PIPE
         )
         started.append(process)
-        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), 90))
         gateway = GatewayProcess(process, line["port"], line["metrics_port"])
         if ready:
             await until(gateway.is_ready)
@@ -159,7 +159,7 @@ class Sender:
     def send(self, datagram: bytes) -> None:
         self._transport.sendto(datagram)
 
-    async def receive(self, timeout_s: float = 5) -> bytes:
+    async def receive(self, timeout_s: float = 30) -> bytes:
         return await asyncio.wait_for(self._inbox.received.get(), timeout_s)
 
     async def ask(self, datagram: bytes) -> bytes:
