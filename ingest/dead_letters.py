@@ -24,8 +24,10 @@ from metering.settings import IngestSettings
 
 from .accounting import Tally
 from .classify import Message, prepare, prepare_reports
+from .gate import pass_gate
 from .pipeline import Pipeline, Taken
-from .report_rows import MAX_MESSAGE_CHARACTERS, REPORT_COLUMNS, Row, ended_row, refused_row, storable_text
+from .report_rows import MAX_MESSAGE_CHARACTERS, Row, ended_row, refused_row, storable_text
+from .report_updates import update_reports
 
 LETTERS_PER_TRANSACTION = 200
 ENVELOPE_REASON = "envelope"
@@ -39,18 +41,6 @@ _TAKE = """
     FOR UPDATE SKIP LOCKED
 """
 _OPEN = "SELECT dead_letter_id FROM dead_letters WHERE replayed_at IS NULL AND dead_letter_id = ANY ($1::bigint[])"
-_KEPT = ("received_at", "report_id", "stream_sequence")
-_CHANGED = [column for column in REPORT_COLUMNS if column not in _KEPT]
-_UPDATE_REPORTS = """
-    UPDATE reports SET {}
-    FROM unnest({}) AS new ({})
-    WHERE reports.received_at = new.received_at AND reports.report_id = new.report_id
-      AND reports.outcome = 'dead_lettered'
-""".format(  # noqa: S608 - names of ours
-    ", ".join(f"{column} = new.{column}" for column in _CHANGED),
-    ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(REPORT_COLUMNS.values(), 1)),
-    ", ".join(REPORT_COLUMNS),
-)
 _DONE = "UPDATE dead_letters SET replayed_at = now(), attempts = attempts + 1 WHERE report_id = ANY ($1::uuid[])"
 _AGAIN = """
     UPDATE dead_letters SET attempts = attempts + 1, reason = again.reason, message = again.message
@@ -107,6 +97,7 @@ async def _replay_some(pool: Any, pipeline: Pipeline, zone: ZoneInfo, choice: Ro
     async with pool.acquire() as connection:
         try:
             async with connection.transaction():
+                await pass_gate(connection)
                 letters = await connection.fetch(_TAKE, *choice, LETTERS_PER_TRANSACTION)
                 done = await _replay_letters(connection, pipeline, zone, letters)
                 return done, letters[-1]["dead_letter_id"] if letters else None
@@ -114,6 +105,7 @@ async def _replay_some(pool: Any, pipeline: Pipeline, zone: ZoneInfo, choice: Ro
             pass
         try:
             async with connection.transaction():
+                await pass_gate(connection)
                 letters = await connection.fetch(_TAKE, *choice, 1)
                 done = await _replay_letters(connection, pipeline, zone, letters)
                 return done, letters[-1]["dead_letter_id"] if letters else None
@@ -138,8 +130,7 @@ async def _replay_letters(connection: Any, pipeline: Pipeline, zone: ZoneInfo, l
 
 async def _write(connection: Any, tally: Tally, taken: Taken) -> None:
     rows = [ended_row(end, None) for end in taken.ended] + [refused_row(refused, None) for refused in taken.refused]
-    if rows:
-        await connection.execute(_UPDATE_REPORTS, *map(list, zip(*rows, strict=True)))
+    await update_reports(connection, rows, [Outcome.DEAD_LETTERED])
     for end in taken.ended:
         tally.move(end.placed.report.door, end.placed.report.received_at_us, Outcome.DEAD_LETTERED, end.outcome)
     await connection.execute(_DONE, [UUID(end.placed.report.report_id) for end in taken.ended])

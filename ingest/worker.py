@@ -26,6 +26,7 @@ from metering.settings import IngestSettings
 from . import metrics
 from .classify import Prepared, prepare
 from .consumer import ACK_WAIT_S, Delivery, DeliveryGapError, StreamLife, UpConsumer, acknowledge, ask_for_time
+from .gate import pass_gate
 from .lease import Lease, Watermark
 from .pipeline import Pipeline, Taken
 from .poison import isolate
@@ -245,6 +246,7 @@ class Worker:
             await self._follow_registry(connection)
             with metrics.TRANSACTION_SECONDS.time():
                 async with asyncio.timeout(TRANSACTION_TIMEOUT_S), connection.transaction():
+                    await pass_gate(connection)
                     taken = await self._pipeline.take(connection, prepared, careful)
                     await lease.advance(connection, self._watermark, after)
         return taken

@@ -67,6 +67,31 @@ CREATE TABLE conflicts (
 );
 CREATE INDEX ON conflicts (meter_id, ts);
 
+-- Readings that a replay changed or withdrew, with the value they had: nothing that was stored is forgotten.
+CREATE TABLE corrections (
+    correction_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    replay_id     bigint NOT NULL,
+    meter_id      bigint NOT NULL,
+    ts            timestamptz NOT NULL,
+    kind          smallint NOT NULL,
+    old_index_ml  bigint NOT NULL,
+    new_index_ml  bigint,                          -- NULL: withdrawn, no report holds it today
+    report_id     uuid,                            -- that says the new value; NULL: withdrawn
+    corrected_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON corrections (meter_id, ts);
+
+-- One row per replay of stored reports, and how far it has come.
+CREATE TABLE replays (
+    replay_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    choice      jsonb NOT NULL,                    -- the options it was started with
+    until_at    timestamptz NOT NULL,              -- reports received before
+    last_meter  bigint NOT NULL DEFAULT 0,         -- meters up to this id are done
+    counts      jsonb NOT NULL DEFAULT '{}',
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz
+);
+
 CREATE TABLE dead_letters (
     dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     report_id      uuid NOT NULL UNIQUE,
@@ -114,12 +139,13 @@ CREATE TABLE watermarks (
     lease_until    timestamptz
 );
 
--- A database copied at this watermark can still be restored: the trimmer keeps the stream above it.
+-- A database copied since then can still be restored: the trimmer keeps the stream above `sequence`.
 CREATE TABLE restore_points (
-    label      text NOT NULL,
-    partition  integer NOT NULL,
-    sequence   bigint NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    label          text NOT NULL,
+    partition      integer NOT NULL,
+    stream_created timestamptz,                    -- as in watermarks
+    sequence       bigint NOT NULL,
+    created_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (label, partition)
 );
 
