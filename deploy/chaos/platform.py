@@ -1,0 +1,223 @@
+"""`nbwater up` on a new directory, and the means to harm it: what `simulators.chaos.platform.Platform` asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploy import instance
+from deploy.chaos import processes, stepped_clock
+from deploy.chaos.small_disk import SmallDisk
+from deploy.instance import Instance
+from deploy.programs import command
+from deploy.registration import register_rows
+from deploy.supervision.parent_death import dies_with_parent
+from metering.errors import StartError
+from simulators.chaos.plan import CLOCKED, Kind
+from simulators.chaos.platform import SECOND, Frozen, GoneError
+from simulators.target import Register
+
+START_S = 180.0
+STOP_S = 120.0
+POLL_S = 0.1
+NOT_INHERITED = ("NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_NATS_MONITOR_URL", "NBWATER_DATA")
+"""The platform is one of its own, with servers of its own."""
+
+
+class OwnPlatform:
+    """The directory is made here; `stop` removes it."""
+
+    def __init__(self) -> None:
+        self.data = Path(tempfile.mkdtemp(prefix="nbwater-chaos-"))
+        self.register: Register = self._register
+        self._clocks = self.data / "clocks"
+        self._disk: SmallDisk | None = None
+        self._no_disk = ""
+        self._up: subprocess.Popen[bytes] | None = None
+        self._second: subprocess.Popen[bytes] | None = None
+        self._kept: Instance | None = None
+
+    async def start(self) -> None:
+        """Raises StartError with what `nbwater up` said."""
+        place = self.data / "disk"
+        try:
+            self._disk = SmallDisk(place)
+        except StartError as error:
+            self._no_disk = str(error)
+        (place / "postgres").mkdir()
+        (self.data / "postgres").symlink_to(place / "postgres")
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        environment |= {f"NBWATER_{program}_METRICS_PORT": "0" for program in ("GATEWAY", "INGEST", "SETTLEMENT")}
+        hook = str(stepped_clock.hook(self._clocks, CLOCKED))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (hook, environment.get("PYTHONPATH"))))
+        arguments = ("up", "--data", str(self.data), "--coap-port", "0", "--http-port", "0")
+        with (self.data / "up.log").open("wb") as log:
+            self._up = subprocess.Popen(  # noqa: ASYNC220, S603 - our own command; a fork takes milliseconds
+                command("deploy", *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                start_new_session=True, preexec_fn=dies_with_parent(signal.SIGTERM),
+            )  # fmt: skip
+        await self._until_up(self._up)
+
+    async def _until_up(self, up: subprocess.Popen[bytes]) -> None:
+        deadline = asyncio.get_running_loop().time() + START_S
+        while (found := instance.find(self.data)) is None or found.pid != up.pid:
+            if up.poll() is not None or asyncio.get_running_loop().time() > deadline:
+                raise StartError(f"nbwater up did not start: {(self.data / 'up.log').read_text()[-2000:]}")
+            await asyncio.sleep(POLL_S)
+        self._kept = found
+
+    async def stop(self, keep: bool) -> None:
+        await self.end_second_ingest()
+        if self._up is not None and self._up.poll() is None:
+            self._up.terminate()
+            try:
+                await asyncio.to_thread(self._up.wait, STOP_S)
+            except subprocess.TimeoutExpired:
+                self._up.kill()  # its children die with it
+                await asyncio.to_thread(self._up.wait)
+        if keep:
+            self._keep()
+        if self._disk is not None:
+            self._disk.unmount()
+            self._disk = None
+        if not keep:
+            await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
+
+    def _keep(self) -> None:
+        """The database out of the disk that goes away, to where `nbwater up --data` finds it."""
+        (self.data / "postgres").unlink(missing_ok=True)
+        if (self.data / "disk" / "postgres").exists():
+            _copy(self.data / "disk" / "postgres", self.data / "postgres")
+
+    @property
+    def impossible(self) -> Mapping[Kind, str]:
+        return {Kind.DATABASE_FULL: self._no_disk} if self._no_disk else {}
+
+    @property
+    def coap_port(self) -> int:
+        return self._instance().coap_port
+
+    @property
+    def database_url(self) -> str:
+        return self._instance().database_url
+
+    @property
+    def nats_url(self) -> str:
+        return self._instance().nats_url
+
+    async def _register(self, rows: Sequence[dict[str, str]]) -> int:
+        return await register_rows(self.database_url, rows)
+
+    def _instance(self) -> Instance:
+        """As it says now; its addresses do not change while it runs."""
+        self._kept = instance.find(self.data) or self._kept
+        if self._kept is None:
+            raise StartError("the platform does not run")
+        return self._kept
+
+    def programs(self) -> Mapping[str, int]:
+        found = {name: program["pid"] for name, program in self._instance().programs.items()}
+        if self._second is not None and self._second.poll() is None:
+            found[SECOND] = self._second.pid
+        return {name: pid for name, pid in found.items() if pid and processes.started(pid) is not None}
+
+    def metrics_ports(self) -> Mapping[str, int]:
+        programs = self._instance().programs
+        return {name: program["metrics_port"] for name, program in programs.items() if program.get("metrics_port")}
+
+    def said(self, program: str) -> str:
+        try:
+            return (self.data / "logs" / f"{program}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _pid(self, program: str) -> int:
+        try:
+            return self.programs()[program]
+        except KeyError:
+            raise GoneError(f"{program} does not run") from None
+
+    def kill(self, program: str) -> int:
+        pid = self._pid(program)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def freeze(self, program: str) -> Frozen:
+        return processes.freeze(self._pid(program))
+
+    def thaw(self, frozen: Frozen) -> None:
+        processes.thaw(list(frozen))
+
+    def step_clock(self, role: str, seconds: float) -> None:
+        stepped_clock.step(self._clocks, role, seconds)
+
+    @property
+    def _postgres(self) -> Path:
+        return self.data / "disk" / "postgres"
+
+    def take_database_away(self) -> None:
+        pid = self._pid("postgres")
+        self._postgres.rename(self._postgres.with_name("away"))
+        os.kill(pid, signal.SIGKILL)
+
+    def bring_database_back(self) -> None:
+        self._postgres.with_name("away").rename(self._postgres)
+
+    async def copy_database(self) -> None:
+        """All processes of PostgreSQL stand still meanwhile: the files are those of one instant."""
+        copy = self._postgres.with_name("copy")
+        frozen = self.freeze("postgres")
+        try:
+            await asyncio.to_thread(_copy, self._postgres, copy)
+        finally:
+            self.thaw(frozen)
+        (copy / "postmaster.pid").unlink(missing_ok=True)
+
+    def put_copy_back(self) -> None:
+        """The newer files leave first, so that PostgreSQL, started again at once, finds the older ones."""
+        pid = self._pid("postgres")
+        newer = self._postgres.with_name("newer")
+        self._postgres.rename(newer)
+        self._postgres.with_name("copy").rename(self._postgres)
+        os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(newer, ignore_errors=True)
+
+    def fill_database_disk(self) -> None:
+        if self._disk is not None:
+            self._disk.fill()
+
+    def empty_database_disk(self) -> None:
+        if self._disk is not None:
+            self._disk.empty()
+
+    def start_second_ingest(self, beside: str) -> None:
+        pid = self._pid(beside)
+        settings = processes.environment(pid) | {"NBWATER_INGEST_METRICS_PORT": "0"}
+        with (self.data / "logs" / f"{SECOND}.log").open("wb") as log:
+            self._second = subprocess.Popen(  # noqa: S603 - our own command
+                processes.command(pid), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=settings,
+                start_new_session=True, preexec_fn=dies_with_parent(signal.SIGTERM),
+            )  # fmt: skip
+
+    async def end_second_ingest(self) -> None:
+        second, self._second = self._second, None
+        if second is not None and second.poll() is None:
+            second.terminate()
+            try:
+                await asyncio.to_thread(second.wait, STOP_S)
+            except subprocess.TimeoutExpired:
+                second.kill()
+                await asyncio.to_thread(second.wait)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """With the owner, which PostgreSQL insists on. Raises GoneError when it cannot."""
+    done = subprocess.run(["cp", "-a", source, target], check=False, capture_output=True, text=True)  # noqa: S603, S607 - our own command
+    if done.returncode != 0:
+        raise GoneError(f"the database cannot be copied: {done.stderr[-300:]}")

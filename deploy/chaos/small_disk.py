@@ -1,0 +1,55 @@
+"""A disk that can be made full: a tmpfs whose size is changed while it is in use.
+
+It is mounted in a mount namespace of this process, which only its children share: nobody else sees it, and it is gone
+with the last of them, whatever ends them. Needs root (CAP_SYS_ADMIN) and Linux.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from metering.errors import StartError
+
+ROOM_BYTES = 4 << 30
+"""Never used whole: it holds what PostgreSQL writes in a run."""
+_CLONE_NEWNS = 0x0002_0000
+
+
+class SmallDisk:
+    """Raises StartError when it cannot be mounted. To be made in the main thread, before others start processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+        if sys.platform != "linux" or os.geteuid() != 0:
+            raise StartError("mounting needs root on Linux")
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(_CLONE_NEWNS):
+            raise StartError(f"no mount namespace can be made: {os.strerror(ctypes.get_errno())}")
+        _mount("--make-rprivate", "/")
+        _mount("-t", "tmpfs", "-o", f"size={ROOM_BYTES},mode=711", "nbwater-chaos", str(path))
+
+    def fill(self) -> None:
+        """From now on nothing fits any more."""
+        found = os.statvfs(self.path)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        self._resize(max(used, found.f_frsize))
+
+    def empty(self) -> None:
+        self._resize(ROOM_BYTES)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.path)], check=False, capture_output=True)  # noqa: S603, S607 - our own command
+
+    def _resize(self, size: int) -> None:
+        _mount("-o", f"remount,size={size}", str(self.path))
+
+
+def _mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], check=False, capture_output=True, text=True)  # noqa: S603, S607 - as above
+    if done.returncode != 0:
+        raise StartError(f"mount {' '.join(arguments)}: {done.stderr.strip()}")

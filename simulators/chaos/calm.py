@@ -1,0 +1,85 @@
+"""Whether the platform has recovered by itself: every program ready, nothing in flight, nothing left to settle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+
+import asyncpg
+import nats.errors
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from metering.stream_connection import connect
+from metering.streams import UP_STREAM
+from simulators.chaos.platform import Platform
+
+POLL_S = 1.0
+CALM_POLLS = 3
+"""Seen calm so often in a row."""
+ASK_S = 10.0
+
+
+async def until_calm(platform: Platform, within_s: float) -> str:
+    """Empty once all is calm; what still was not when `within_s` had passed."""
+    deadline = time.monotonic() + within_s
+    calm = 0
+    while calm < CALM_POLLS:
+        reason = await _unrest(platform)
+        calm = 0 if reason else calm + 1
+        if reason and time.monotonic() >= deadline:
+            return reason
+        await asyncio.sleep(POLL_S)
+    return ""
+
+
+async def _unrest(platform: Platform) -> str:
+    for name, port in platform.metrics_ports().items():
+        if not await asyncio.to_thread(_is_ready, port):
+            return f"{name} is not ready"
+    try:
+        async with asyncio.timeout(3 * ASK_S):
+            last = await last_sequences(platform.nats_url)
+            return await _unrest_of_database(platform.database_url, last)
+    except (OSError, TimeoutError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return f"a server does not answer: {error or type(error).__name__}"
+
+
+async def last_sequences(nats_url: str) -> dict[int, int]:
+    """Of each partition that ever got a report: the stream sequence of its last message."""
+    client = await connect(nats_url, "admin", allow_reconnect=False)
+    try:
+        js: JetStreamContext = client.jetstream()
+        subjects = (await js.stream_info(UP_STREAM, subjects_filter=">")).state.subjects or {}
+        found = {}
+        for subject in subjects:
+            try:
+                found[int(subject.rpartition(".")[2])] = (await js.get_last_msg(UP_STREAM, subject)).seq or 0
+            except NotFoundError:
+                continue
+        return found
+    finally:
+        await client.close()
+
+
+async def _unrest_of_database(database_url: str, last: dict[int, int]) -> str:
+    connection = await asyncpg.connect(database_url, timeout=ASK_S)
+    try:
+        rows = await connection.fetch("SELECT partition, sequence FROM watermarks")
+        spans = await connection.fetchval("SELECT count(*) FROM touched_spans")
+    finally:
+        await connection.close(timeout=ASK_S)
+    taken = {row["partition"]: row["sequence"] for row in rows}
+    for partition, sequence in last.items():
+        if taken.get(partition, 0) != sequence:
+            return f"partition {partition} has taken {taken.get(partition, 0)} of {sequence}"
+    return f"{spans} spans wait for settlement" if spans else ""
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=ASK_S) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,229 @@
+"""Brings about each kind of fault, undoes it, and says what was seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import nats.errors
+import structlog
+
+from metering.stream_connection import connect
+from metering.streams import UP_STREAM
+from simulators.chaos.network import CLEAR, Relay
+from simulators.chaos.plan import Fault, Kind
+from simulators.chaos.platform import SECOND, GoneError, Platform, of_role
+from simulators.reconcile import connect as connect_database
+
+PATIENCE_S = 90.0
+POLL_S = 0.25
+TOGETHER_S = 3.0
+"""How long two ingest workers run beside one another after the first came back."""
+log = structlog.get_logger()
+
+Tell = Callable[[str], None]
+
+
+class NotShownError(Exception):
+    """What a fault was to show did not come: the platform behaved otherwise than it must."""
+
+
+class Tormentor:
+    """`run` one fault from beginning to end. Cancelled, it undoes what it did."""
+
+    def __init__(self, platform: Platform, relay: Relay, tell: Tell) -> None:
+        self._platform, self._relay, self._tell = platform, relay, tell
+        self._ways: dict[Kind, Callable[[Fault], Awaitable[str]]] = {
+            Kind.KILL: self._kill,
+            Kind.PAUSE: self._pause,
+            Kind.PACKETS: self._packets,
+            Kind.REBIND: self._rebind,
+            Kind.CLOCK: self._clock,
+            Kind.STREAM_FULL: self._stream_full,
+            Kind.SECOND_INGEST: self._second_ingest,
+            Kind.DATABASE_AWAY: self._database_away,
+            Kind.DATABASE_FULL: self._database_full,
+            Kind.DATABASE_OLDER: self._database_older,
+        }
+        self._storms = 0
+        self.done: dict[Kind, int] = {}
+        self.missed: list[str] = []
+        """Faults whose victim was not there: another fault had it."""
+        self.not_shown: list[str] = []
+
+    async def run(self, fault: Fault) -> None:
+        self._tell(f"begins: {fault}")
+        try:
+            seen = await self._ways[fault.kind](fault)
+        except GoneError as error:
+            self.missed.append(f"{fault.kind} {fault.role}: {error}")
+            self._tell(f"missed: {fault}: {error}")
+        except NotShownError as error:
+            self.not_shown.append(f"{fault.kind}: {error}")
+            self._tell(f"NOT SHOWN: {fault}: {error}")
+        else:
+            self.done[fault.kind] = self.done.get(fault.kind, 0) + 1
+            self._tell(f"over:   {fault}: {seen}")
+
+    def _victim(self, fault: Fault) -> str:
+        names = of_role(self._platform.programs(), fault.role)
+        if not names:
+            raise GoneError(f"no {fault.role} runs")
+        return names[int(fault.choice * len(names))]
+
+    async def _kill(self, fault: Fault) -> str:
+        victim = self._victim(fault)
+        return f"{victim}, process {self._platform.kill(victim)}"
+
+    async def _pause(self, fault: Fault) -> str:
+        victim = self._victim(fault)
+        frozen = self._platform.freeze(victim)
+        try:
+            await asyncio.sleep(fault.duration_s)
+        finally:
+            self._platform.thaw(frozen)
+        return f"{victim}, {len(frozen)} processes"
+
+    async def _packets(self, fault: Fault) -> str:
+        lost, duplicated, delayed = self._relay.lost, self._relay.duplicated, self._relay.delayed
+        self._storms += 1
+        self._relay.weather = fault.weather
+        try:
+            await asyncio.sleep(fault.duration_s)
+        finally:
+            self._storms -= 1
+            if not self._storms:  # of two at once the later rules, and the last to end clears
+                self._relay.weather = CLEAR
+        relay = self._relay
+        return f"{relay.lost - lost} lost, {relay.duplicated - duplicated} twice, {relay.delayed - delayed} late"
+
+    async def _rebind(self, fault: Fault) -> str:  # noqa: ARG002 - as all of them
+        before = self._relay.rebound
+        self._relay.rebind()
+        return f"{self._relay.rebound - before} ports"
+
+    async def _clock(self, fault: Fault) -> str:
+        self._platform.step_clock(fault.role, fault.step_s)
+        try:
+            await asyncio.sleep(fault.duration_s)
+        finally:
+            self._platform.step_clock(fault.role, 0)
+        return "right again"
+
+    async def _stream_full(self, fault: Fault) -> str:
+        limit, held = await self._bound_stream(None)
+        try:
+            await asyncio.sleep(fault.duration_s)
+        finally:
+            await self._bound_stream(limit)
+        return f"bound to {held} bytes, then {limit} again"
+
+    async def _bound_stream(self, max_bytes: int | None) -> tuple[int, int]:
+        """Set the stream's bound (None: to what it holds); its former bound and what it holds. Patient."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                async with asyncio.timeout(10):
+                    client = await connect(self._platform.nats_url, "admin", allow_reconnect=False)
+                    try:
+                        js = client.jetstream()
+                        info = await js.stream_info(UP_STREAM)
+                        wanted = max(1, info.state.bytes) if max_bytes is None else max_bytes
+                        await js.update_stream(info.config.evolve(max_bytes=wanted))
+                    finally:
+                        await client.close()
+                    return int(info.config.max_bytes or 0), int(info.state.bytes)
+            except (OSError, TimeoutError, nats.errors.Error) as error:
+                if time.monotonic() >= deadline:
+                    raise NotShownError(f"NATS does not answer: {error}") from error
+                await asyncio.sleep(POLL_S)
+
+    async def _database_away(self, fault: Fault) -> str:
+        self._platform.take_database_away()
+        try:
+            await asyncio.sleep(fault.duration_s)
+        finally:
+            self._platform.bring_database_back()
+        return "its directory is back"
+
+    async def _database_full(self, fault: Fault) -> str:
+        self._platform.fill_database_disk()
+        try:
+            await asyncio.sleep(fault.duration_s)
+        finally:
+            self._platform.empty_database_disk()
+        complaints = sum("No space left on device" in line for line in self._platform.said("postgres").splitlines())
+        return f"PostgreSQL has complained {complaints} times in all"
+
+    async def _database_older(self, fault: Fault) -> str:
+        """The copy is made at the beginning and put back at the end; what came between must be taken again."""
+        await self._database(lambda connection: connection.fetchval("SELECT 1"))
+        await self._platform.copy_database()
+        await asyncio.sleep(fault.duration_s)
+        taken = await self._database(_taken)
+        self._platform.put_copy_back()
+        copied = await self._database(_taken)
+        return f"watermark {taken}, soon after the replacement {copied}"
+
+    async def _second_ingest(self, fault: Fault) -> str:
+        platform = self._platform
+        first = self._victim(fault._replace(role="ingest"))
+        fences = [await self._database(_fence)]
+        platform.start_second_ingest(beside=first)
+        try:
+            await self._until(lambda: '"standby"' in platform.said(SECOND), "the second worker stands by")
+            fenced = platform.said(first).count('"fenced"')
+            interrupted = platform.said(first).count('"ingest_interrupted"')
+            frozen = platform.freeze(first)
+            try:
+                fences.append(await self._until_fence(fences[-1], "the second worker takes the lease"))
+            finally:
+                platform.thaw(frozen)
+            await asyncio.sleep(TOGETHER_S)
+            said = platform.said(first)
+        finally:
+            await platform.end_second_ingest()
+        fences.append(await self._until_fence(fences[-1], "the first worker takes the lease again"))
+        fenced, interrupted = said.count('"fenced"') - fenced, said.count('"ingest_interrupted"') - interrupted
+        return f"fence {' → '.join(map(str, fences))}; the first: FencedError {fenced}, interrupted {interrupted}"
+
+    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() >= deadline:
+                raise NotShownError(f"not within {PATIENCE_S:.0f} s: {what}")
+            await asyncio.sleep(POLL_S)
+
+    async def _until_fence(self, above: int, what: str) -> int:
+        deadline = time.monotonic() + PATIENCE_S
+        while (fence := int(await self._database(_fence))) <= above:
+            if time.monotonic() >= deadline:
+                raise NotShownError(f"not within {PATIENCE_S:.0f} s: {what}")
+            await asyncio.sleep(POLL_S)
+        return fence
+
+    async def _database(self, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Ask the database, which may be starting. Raises NotShownError when it does not answer in time."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                connection = await connect_database(self._platform.database_url, PATIENCE_S)
+                try:
+                    return await asyncio.wait_for(ask(connection), PATIENCE_S)
+                finally:
+                    await connection.close(timeout=5)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if time.monotonic() >= deadline:
+                    raise NotShownError(f"the database does not answer: {error}") from error
+                await asyncio.sleep(POLL_S)
+
+
+async def _taken(connection: Any) -> int:
+    return int(await connection.fetchval("SELECT coalesce(sum(sequence), 0) FROM watermarks"))
+
+
+async def _fence(connection: Any) -> int:
+    return int(await connection.fetchval("SELECT coalesce(sum(fence), 0) FROM watermarks"))
