@@ -10,13 +10,14 @@ VENV := .venv
 RUN := $(VENV)/bin
 PACKAGES := metering gateway ingest api simulators deploy
 
-.PHONY: help demo test check bench fmt lock clean
+.PHONY: help demo test check bench chaos fmt lock clean
 
 help:
 	@echo "make demo    the platform with a simulated town, in a browser within two minutes"
 	@echo "make test    all tests (PYTEST='-k word' to choose)"
 	@echo "make check   ruff, mypy, import rules"
 	@echo "make bench   the benchmarks; writes build/bench.json"
+	@echo "make chaos   faults under load, then every report accounted for (CHAOS='--seed 7 --minutes 10'); build/chaos.log"
 	@echo "make fmt     format the code"
 	@echo "make lock    resolve the dependencies anew into requirements*.lock"
 	@echo "make clean   remove what was built; var/ (data) stays"
@@ -62,6 +63,9 @@ test: $(VENV)/.development
 bench: $(VENV)/.development
 	@deploy/test_tools.sh
 	$(RUN)/python -m tests.bench
+
+chaos: $(VENV)/.runtime
+	@exec $(RUN)/nbwater simulate chaos --log build/chaos.log $(CHAOS)
 
 lock: $(VENV)/.uv
 	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
