@@ -14,9 +14,11 @@ async def register_file(database_url: str, data: bytes, plain_sources: Sequence[
     return await _register(database_url, parse_csv(decode_file(data), load(UtilitySettings).zone), plain_sources)
 
 
-async def register_rows(database_url: str, rows: Sequence[dict[str, str]]) -> int:
+async def register_rows(
+    database_url: str, rows: Sequence[dict[str, str]], plain_sources: Sequence[str] = LOOPBACK
+) -> int:
     """As `register_file`; the keys are the names of the file's header."""
-    return await _register(database_url, parse_rows(rows, load(UtilitySettings).zone), LOOPBACK)
+    return await _register(database_url, parse_rows(rows, load(UtilitySettings).zone), plain_sources)
 
 
 async def _register(database_url: str, rows: Sequence[MeterRow], plain_sources: Sequence[str]) -> int:

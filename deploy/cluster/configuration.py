@@ -65,7 +65,7 @@ def nats_conf(plan: Plan, secrets: Secrets, host: str, address: str) -> str:
     others = [other for name, other in plan.addresses("nats").items() if name != host]
     routes = json.dumps([f"nats://routes:{secrets.routes}@{_place(other, ROUTE_PORT)}" for other in others])
     client_tls, route_tls = _tls_blocks(plan, host)
-    rules = stream_rules(plan.places.store, plan.up_max_bytes + STORE_HEADROOM_BYTES, secrets.nats)
+    rules = stream_rules(f"{plan.places.store}/{host}", plan.up_max_bytes + STORE_HEADROOM_BYTES, secrets.nats)
     return f"""\
 listen: "{_place(address, NATS_PORT)}"
 http: "{_place(address, MONITOR_PORT)}"

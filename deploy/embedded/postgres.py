@@ -53,14 +53,16 @@ class PostgresServer(EmbeddedServer):
         port: int = 0,
         durable: bool = True,
         tell: Callable[[str], None] = lambda _: None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.directory, self._password, self._durable, self._tell = directory.resolve(), password, durable, tell
+        self.host = host
         self.port = port or free_tcp_port()
         self.account = _system_account(tell) if os.geteuid() == 0 else None
 
     def url(self, database: str = "nbwater", user: str = SUPERUSER, password: str | None = None) -> str:
         secret = self._password if password is None else password
-        return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{secret}@{self.host}:{self.port}/{database}"
 
     def prepare(self) -> None:
         """Create the data directory when there is none. Raises StartError."""
@@ -76,7 +78,7 @@ class PostgresServer(EmbeddedServer):
     def command(self) -> list[str]:
         settings = {
             "port": self.port,
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "unix_socket_directories": "",
             "max_connections": 60,
             "shared_buffers": "256MB",
@@ -99,7 +101,7 @@ class PostgresServer(EmbeddedServer):
         return place | {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
 
     def is_ready(self) -> bool:
-        probe = [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        probe = [str(binaries() / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]
         return subprocess.run(probe, check=False).returncode == 0  # noqa: S603 - our own command
 
     def _initdb(self) -> None:

@@ -1,0 +1,108 @@
+"""Programs and servers on the hosts of the bed, restarted when they end, as systemd does it in production."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.supervision.parent_death import dies_with_parent
+
+RESTART_S = 1.0
+STOP_S = 20.0
+LOOK_EVERY_S = 0.2
+
+
+class Process:
+    """One program on one host. `command` is complete, the way into the namespace included."""
+
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self.name, self.log = name, log
+        self._command, self._environment = command, dict(environment)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._died_at: float | None = None
+        self.wanted = False
+        self.starts = 0
+
+    def start(self) -> None:
+        self.wanted, self._died_at = True, None
+        self.starts += 1
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(  # noqa: S603 - our own command
+                self._command, env=self._environment, stdout=log, stderr=log, cwd="/",
+                preexec_fn=dies_with_parent(signal.SIGKILL),
+            )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """Of the running program; 0 when there is none."""
+        return self._child.pid if self._child is not None and self.is_running else 0
+
+    @property
+    def is_running(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        if self._child is not None and self.is_running:
+            self._child.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9; it is started again soon."""
+        self.send(signal.SIGKILL)
+
+    def tend(self, now: float) -> None:
+        """Start it again when it ended a while ago."""
+        if not self.wanted or self.is_running:
+            return
+        if self._died_at is None:
+            self._died_at = now
+        elif now - self._died_at >= RESTART_S:
+            self.start()
+
+    def stop(self) -> None:
+        self.wanted = False
+        if self._child is None:
+            return
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        try:
+            self._child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+class Processes:
+    """All of the bed's, by name."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, Process] = {}
+
+    def __getitem__(self, name: str) -> Process:
+        return self._all[name]
+
+    def add(self, process: Process) -> Process:
+        self._all[process.name] = process
+        process.start()
+        return process
+
+    async def tend(self) -> None:
+        """Until cancelled."""
+        while True:
+            for process in self._all.values():
+                process.tend(time.monotonic())
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def stop(self) -> None:
+        """In the reverse order of their start: programs before the servers they use."""
+        for process in reversed(self._all.values()):
+            process.stop()
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's, without settings of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("NBWATER_")}
