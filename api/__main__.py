@@ -26,7 +26,7 @@ from api.live import LiveFigures
 from api.stream import InFlightReader
 from metering.errors import RequestError, StartError
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import ApiSettings, DatabaseSettings, IngestSettings, NatsSettings, UtilitySettings, load
+from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, SettlementSettings, UtilitySettings, load
 from metering.stream_connection import connect
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ async def _pools(url: str) -> AsyncIterator[tuple[ReadPool, WritePool]]:
 def build_context(read: ReadPool, write: WritePool, settings: ApiSettings) -> PageContext:
     """Everything routes and pages use. Its stream is not connected yet."""
     utility = load(UtilitySettings)
-    silence_after = timedelta(hours=load(IngestSettings).silence_after_h)
+    silence_after = timedelta(hours=load(SettlementSettings).silence_after_h)
     return PageContext(
         read=read,
         write=write,
@@ -163,13 +163,14 @@ async def _answer_requests(app: FastAPI, context: PageContext, settings: ApiSett
 
 async def _keep_stream(reader: InFlightReader) -> None:
     """Connects as soon as NATS is there, and stays connected; pages work without it meanwhile."""
-    url = load(NatsSettings).url.get_secret_value()
+    settings = load(NatsSettings)
+    url = settings.url.get_secret_value()
     if not url:
         log.warning("stream_not_configured")
         return
     while reader.client is None:
         try:
-            reader.client = await connect(url, "api")
+            reader.client = await connect(url, "api", settings.tls_ca)
         except (OSError, TimeoutError, nats.errors.Error) as error:
             log.warning("stream_away", error=type(error).__name__)
             await asyncio.sleep(STREAM_RETRY_S)

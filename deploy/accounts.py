@@ -8,7 +8,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -22,6 +22,7 @@ SCRAM_ITERATIONS = 4096
 
 LOGINS: Mapping[str, str] = {
     "ingest": "nbwater_ingest",
+    "settlement": "nbwater_settlement",
     "api": "nbwater_api",
     "reader": "nbwater_reader",
 }
@@ -49,15 +50,16 @@ def load_or_create(data: Path) -> Accounts:
     path = data / "secrets" / "accounts.json"
     if path.exists():
         try:
-            return Accounts(**json.loads(path.read_text("utf-8")))
+            found = Accounts(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise StartError(f"{path} cannot be used: {error}") from error
+        return found if found.database.keys() >= LOGINS.keys() else _completed(found, path)
     if (data / "postgres" / "PG_VERSION").exists():
         raise StartError(f"{path} is gone, and with it the passwords of {data / 'postgres'}: put it back from a backup")
     made = Accounts(
         nats={user: secrets.token_hex(32) for user in USERS},
         database_owner=secrets.token_hex(32),
-        database={program: secrets.token_hex(32) for program in LOGINS},
+        database=_passwords(),
         session_secret=secrets.token_hex(32),
         demo_password=f"water-{secrets.token_hex(4)}",
     )
@@ -65,6 +67,17 @@ def load_or_create(data: Path) -> Accounts:
     path.parent.chmod(0o700)
     write_private(path, json.dumps(asdict(made), indent=2) + "\n")
     return made
+
+
+def _passwords() -> dict[str, str]:
+    return {program: secrets.token_hex(32) for program in LOGINS}
+
+
+def _completed(found: Accounts, path: Path) -> Accounts:
+    """With a password for each program that an earlier release did not have."""
+    completed = replace(found, database=_passwords() | found.database)
+    write_private(path, json.dumps(asdict(completed), indent=2) + "\n")
+    return completed
 
 
 async def make_logins(connection: asyncpg.Connection, database: str, passwords: Mapping[str, str]) -> None:

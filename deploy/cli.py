@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "deploy.commands.demo:demo",
     "gateway": "deploy.commands.programs:gateway",
     "ingest": "deploy.commands.programs:ingest",
+    "settlement": "deploy.commands.programs:settlement",
     "api": "deploy.commands.programs:api",
     "migrate": "deploy.commands.migrate:migrate",
     "simulate": "deploy.commands.simulate:simulate",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deploy import ports, programs
 from deploy.supervision.child import Child, Spec, Tell
 from metering.errors import StartError
-from metering.settings import ApiSettings, GatewaySettings, IngestSettings, load
+from metering.settings import ApiSettings, GatewaySettings, IngestSettings, SettlementSettings, load
 
 COAPS = 5684
 """UDP port of CoAP over DTLS (RFC 7252, section 6.2): not for plain CoAP."""
@@ -33,7 +33,7 @@ class Listeners:
     """`may_move`: the CoAP and the page port too may be others than those of the settings, as for a demo."""
 
     def __init__(self, page_host: str, may_move: bool, tell: Tell) -> None:
-        gateway, ingest = load(GatewaySettings), load(IngestSettings)
+        gateway, ingest, settlement = load(GatewaySettings), load(IngestSettings), load(SettlementSettings)
         tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
         self._page_host, self._may_move, self._tell = page_host, may_move, tell
         self._coap = Listener("CoAP", udp, gateway.host, "NBWATER_GATEWAY_PORT", may_move)
@@ -44,12 +44,15 @@ class Listeners:
                 Listener("gateway metrics", tcp, gateway.metrics_host, "NBWATER_GATEWAY_METRICS_PORT", True),
             ),
             "ingest": (Listener("ingest metrics", tcp, ingest.metrics_host, "NBWATER_INGEST_METRICS_PORT", True),),
+            "settlement": (
+                Listener("settlement metrics", tcp, settlement.metrics_host, "NBWATER_SETTLEMENT_METRICS_PORT", True),
+            ),
             "api": (self._page,),
         }
 
     def choose(self, coap_port: int | None = None, page_port: int | None = None) -> programs.Ports:
         """None: as the settings say. Raises StartError for one that is taken and may not move."""
-        gateway, ingest, api = load(GatewaySettings), load(IngestSettings), load(ApiSettings)
+        gateway, api = load(GatewaySettings), load(ApiSettings)
         coap = gateway.port if coap_port is None else coap_port
         page = api.port if page_port is None else page_port
         if self._may_move:
@@ -57,9 +60,10 @@ class Listeners:
         else:
             ports.require_udp(gateway.host, coap, "CoAP", "--coap-port or NBWATER_GATEWAY_PORT")
             ports.require_tcp(self._page_host, page, "pages", "--http-port or NBWATER_API_PORT")
-        gateway_metrics = ports.next_free_tcp(gateway.metrics_host, gateway.metrics_port)
-        ingest_metrics = ports.next_free_tcp(ingest.metrics_host, ingest.metrics_port, besides=gateway_metrics)
-        return programs.Ports(coap, page, gateway_metrics, ingest_metrics)
+        metrics: list[int] = []
+        for section in (gateway, load(IngestSettings), load(SettlementSettings)):
+            metrics.append(ports.next_free_tcp(section.metrics_host, section.metrics_port, besides=metrics))
+        return programs.Ports(coap, page, *metrics)
 
     def move(self, spec: Spec) -> bool:
         """Give a program that could not start other ports for those that somebody else has now; False: none may move,
@@ -75,7 +79,7 @@ class Listeners:
 
     def _free(self, listener: Listener, port: int) -> int:
         if listener.kind == socket.SOCK_DGRAM:
-            free = ports.next_free_udp(listener.host, port, besides=0 if port == COAPS else COAPS)
+            free = ports.next_free_udp(listener.host, port, besides=() if port == COAPS else (COAPS,))
         else:
             free = ports.next_free_tcp(listener.host, port)
         if free != port:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from metering.errors import StartError
 
@@ -22,19 +22,19 @@ def require_tcp(host: str, port: int, purpose: str, option: str) -> None:
     _require(socket.SOCK_STREAM, host, port, f"TCP port {port} ({purpose})", option)
 
 
-def next_free_tcp(host: str, port: int, besides: int = 0) -> int:
-    """`port`, or the first free one above it that is not `besides`; 0 when none of the next 100 is, and for 0."""
+def next_free_tcp(host: str, port: int, besides: Collection[int] = ()) -> int:
+    """`port`, or the first free one above it but `besides`; 0 when none of the next 100 is, and for 0."""
     return _next_free(socket.SOCK_STREAM, host, port, besides)
 
 
-def next_free_udp(host: str, port: int, besides: int = 0) -> int:
+def next_free_udp(host: str, port: int, besides: Collection[int] = ()) -> int:
     """As `next_free_tcp`, for UDP."""
     return _next_free(socket.SOCK_DGRAM, host, port, besides)
 
 
-def _next_free(kind: socket.SocketKind, host: str, port: int, besides: int) -> int:
+def _next_free(kind: socket.SocketKind, host: str, port: int, besides: Collection[int]) -> int:
     above = range(port, min(port + ATTEMPTS, 65_536))
-    candidates = (candidate for candidate in above if candidate != besides or candidate == 0)
+    candidates = (candidate for candidate in above if candidate not in besides or candidate == 0)
     return next((candidate for candidate in candidates if _is_free(kind, host, candidate)), 0)
 
 

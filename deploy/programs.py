@@ -1,4 +1,4 @@
-"""The three programs as child processes: which secrets and ports each of them is given, by environment only."""
+"""The programs as child processes: which secrets and ports each of them is given, by environment only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deploy.supervision.child import Spec
 
-DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "api": 10.0}
+DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
 
 SECRET_VARIABLES = (
@@ -25,6 +25,7 @@ class Ports:
     page: int
     gateway_metrics: int
     ingest_metrics: int
+    settlement_metrics: int
 
 
 def gateway(nats_url: str, monitor_url: str, ports: Ports) -> Spec:
@@ -46,6 +47,14 @@ def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports) -> 
     })  # fmt: skip
 
 
+def settlement(database_url: str, ports: Ports) -> Spec:
+    """It is not given the stream: it has no business there."""
+    return _spec("settlement", {
+        "NBWATER_DATABASE_URL": database_url,
+        "NBWATER_SETTLEMENT_METRICS_PORT": str(ports.settlement_metrics),
+    }, module="ingest.settlement")  # fmt: skip
+
+
 def api(nats_url: str, database_url: str, session_secret: str, host: str, ports: Ports) -> Spec:
     """`session_secret` outlives the process, so that a restart logs nobody out."""
     return _spec("api", {
@@ -62,6 +71,7 @@ def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
     variables = {
         "gateway": {"port": "NBWATER_GATEWAY_PORT", "metrics_port": "NBWATER_GATEWAY_METRICS_PORT"},
         "ingest": {"metrics_port": "NBWATER_INGEST_METRICS_PORT"},
+        "settlement": {"metrics_port": "NBWATER_SETTLEMENT_METRICS_PORT"},
         "api": {"port": "NBWATER_API_PORT"},
     }
     for key, variable in variables.get(spec.name, {}).items():
@@ -74,11 +84,12 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
-def _spec(name: str, environment: Mapping[str, str]) -> Spec:
+def _spec(name: str, environment: Mapping[str, str], module: str = "") -> Spec:
+    """`module`: what is run, where that is not the package of this name."""
     inherited = {key: value for key, value in os.environ.items() if key not in SECRET_VARIABLES}
     return Spec(
         name=name,
-        command=command(name),
+        command=command(module or name),
         environment=inherited | dict(environment),
         stop_timeout_s=DRAIN_S[name],
         start_timeout_s=90,

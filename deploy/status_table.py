@@ -16,6 +16,7 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
         ("pages and REST", running.api_url, _process(running, "api")),
         ("CoAP", f"coap://<this machine>:{running.coap_port}/r/<IMEI or serial>", _process(running, "gateway")),
         ("ingest", _metrics(running, "ingest"), _process(running, "ingest")),
+        ("settlement", _metrics(running, "settlement"), _process(running, "settlement")),
         ("stream (NATS)", place(running.nats_url), _process(running, "nats")),
         ("database", place(running.database_url), _process(running, "postgres")),
         ("data and logs", str(data), ""),

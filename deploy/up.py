@@ -1,7 +1,7 @@
 """`nbwater up`: the whole platform on one data directory, each program a process of its own.
 
-Started in the order stream, database, gateway, ingest, api; ended from the doors inwards: gateway, ingest, api, stream,
-database. What a child says goes to ``DIR/logs``.
+Started in the order stream, database, then the programs; ended from the doors inwards: gateway, ingest, settlement,
+api, stream, database. What a child says goes to ``DIR/logs``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from metering.errors import StartError
 from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, load, unknown_variables
 
 FOLDERS = ("run", "logs", "secrets")
-STOP_ORDER = ("town", "gateway", "ingest", "api", "nats", "postgres")
+STOP_ORDER = ("town", "gateway", "ingest", "settlement", "api", "nats", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class Platform:
         await self._start_together(
             programs.gateway(stream.urls["gateway"], stream.monitor_url, wanted),
             programs.ingest(stream.urls["ingest"], stream.monitor_url, database.urls["ingest"], wanted),
+            programs.settlement(database.urls["settlement"], wanted),
             programs.api(stream.urls["api"], database.urls["api"], accounts.session_secret, host, wanted),
             move=listeners.move,
         )
@@ -131,7 +132,7 @@ class Platform:
             done, _ = await asyncio.wait({*watches, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
-            self._tell("stopping: gateway, ingest, api, then the servers")
+            self._tell("stopping: gateway, ingest, settlement, api, then the servers")
             await self._stop_children()
             await asyncio.gather(*watches)
         finally:

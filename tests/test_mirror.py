@@ -30,6 +30,7 @@ COVERED_OTHERWISE = {
     "ingest.decoders": "run by their vectors through the table of formats: tests/ingest/decoders",
     "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/test_settlement.py",
     "ingest.metrics": "names only",
+    "ingest.program": "run in its two processes: tests/integration/test_ingest_program.py, test_settlement_program.py",
     "ingest.registry.entries": "through the publisher: tests/ingest/registry/test_publisher.py",
     "simulators.cli": "called as commands: tests/e2e/test_commands.py",
     "simulators.load": "as simulators.cli",

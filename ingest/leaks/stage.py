@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter
 
 from metering.consumption import HOUR_S, Curve, Ints
-from metering.settings import IngestSettings
+from metering.settings import SettlementSettings
 
 from . import alerts, rules
 
@@ -26,7 +26,7 @@ MAX_SILENT = 5_000
 MAX_ROUNDS = 20
 NEVER_S = 2**40
 
-FAILURES = Counter("nbwater_ingest_silence_failures_total", "Rounds of the silence check that were rolled back")
+FAILURES = Counter("nbwater_settlement_silence_failures_total", "Rounds of the silence check that were rolled back")
 
 _LASTING = """
 SELECT meter_id, extract(epoch FROM last_seen_at)::bigint FROM alerts
@@ -127,7 +127,7 @@ class SilenceStage:
     cancelled.
     """
 
-    def __init__(self, pool: asyncpg.Pool, settings: IngestSettings) -> None:
+    def __init__(self, pool: asyncpg.Pool, settings: SettlementSettings) -> None:
         self._pool, self._after_s = pool, settings.silence_after_h * HOUR_S
         self._log = structlog.get_logger().bind(stage="silence")
 

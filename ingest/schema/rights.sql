@@ -7,7 +7,7 @@ DO $$
 DECLARE
     program text;
 BEGIN
-    FOREACH program IN ARRAY ARRAY['nbwater_ingest', 'nbwater_api', 'nbwater_reader'] LOOP
+    FOREACH program IN ARRAY ARRAY['nbwater_ingest', 'nbwater_settlement', 'nbwater_api', 'nbwater_reader'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = program) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', program);
@@ -17,7 +17,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    FOREACH program IN ARRAY ARRAY['nbwater_ingest', 'nbwater_api', 'nbwater_reader'] LOOP
+    FOREACH program IN ARRAY ARRAY['nbwater_ingest', 'nbwater_settlement', 'nbwater_api', 'nbwater_reader'] LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = program);
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', program);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', program);
@@ -29,11 +29,17 @@ BEGIN
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
         GRANT INSERT, UPDATE, DELETE ON reports, raw_reports, readings, conflicts, dead_letters, device_latest,
-            watermarks, restore_points, accounting, touched_spans, settled_days, alerts
+            watermarks, restore_points, accounting, alerts
             TO nbwater_ingest;
-        GRANT INSERT ON alert_events TO nbwater_ingest;
+        GRANT INSERT ON touched_spans, alert_events TO nbwater_ingest;
         GRANT DELETE ON outbox TO nbwater_ingest;
         GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;    -- its mark says that the registry changed
+    END IF;
+
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
+        GRANT INSERT, UPDATE ON settled_days, alerts TO nbwater_settlement;
+        GRANT INSERT ON alert_events TO nbwater_settlement;
+        GRANT DELETE ON touched_spans, reports, raw_reports TO nbwater_settlement;
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_api') THEN

@@ -90,9 +90,9 @@ class Platform:
 
 def _program(child: psutil.Process) -> str:
     line = child.cmdline()
-    for name in ("gateway", "ingest", "api"):
-        if name in line:
-            return name
+    for module in ("gateway", "ingest", "ingest.settlement", "api"):
+        if module in line:
+            return module.rpartition(".")[2]
     return Path(line[0]).name if line else str(child.pid)
 
 

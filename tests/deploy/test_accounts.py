@@ -34,6 +34,18 @@ def test_spoilt_secrets_are_said(tmp_path: Path) -> None:
         load_or_create(tmp_path)
 
 
+def test_a_program_that_came_later_gets_its_password(tmp_path: Path) -> None:
+    made = load_or_create(tmp_path)
+    file = tmp_path / "secrets" / "accounts.json"
+    earlier = json.loads(file.read_text())
+    del earlier["database"]["settlement"]
+    file.write_text(json.dumps(earlier))
+    completed = load_or_create(tmp_path)
+    assert completed.database["settlement"] not in ("", made.database["settlement"])
+    assert completed.database["ingest"] == made.database["ingest"]
+    assert load_or_create(tmp_path) == completed
+
+
 async def test_each_login_has_only_its_programs_rights(
     tmp_path: Path, postgres_server: PostgresServer, database_url: str
 ) -> None:
@@ -57,6 +69,8 @@ async def test_each_login_has_only_its_programs_rights(
     try:
         assert await may("ingest", "DELETE FROM readings")
         assert not await may("ingest", "SELECT * FROM users")
+        assert await may("settlement", "DELETE FROM touched_spans")
+        assert not await may("settlement", "DELETE FROM readings")
         assert await may("api", "SELECT * FROM users")
         assert not await may("api", "DELETE FROM readings")
         assert await may("reader", "SELECT * FROM readings")

@@ -24,7 +24,7 @@ IMEI = "861234567890123"
 FRAME = bytes.fromhex(
     "681002390745404358811d1f90a702390745404350172309010220a6090000024836090015000000db16"
 )  # 24.70 m³
-CHILDREN = ("gateway", "ingest", "api", "nats", "postgres")
+CHILDREN = ("gateway", "ingest", "settlement", "api", "nats", "postgres")
 
 
 def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -43,6 +43,7 @@ class Up:
         self.output = data.parent / f"{data.name}.out"
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("NBWATER_")} | environment
         self._environment |= {"NBWATER_GATEWAY_METRICS_PORT": "0", "NBWATER_INGEST_METRICS_PORT": "0"}
+        self._environment |= {"NBWATER_SETTLEMENT_METRICS_PORT": "0"}
         command = [sys.executable, "-m", "deploy", "up", "--data", str(data), "--coap-port", "0", "--http-port", "0"]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment, cwd=ROOT)

@@ -79,8 +79,10 @@ def test_secrets_are_nobodys_business(start: Callable[..., Up]) -> None:
     gateway = psutil.Process(up.pids()["gateway"]).environ()
     assert "NBWATER_DATABASE_URL" not in gateway
     assert f"gateway:{accounts['nats']['gateway']}@" in gateway["NBWATER_NATS_URL"]
-    ingest = psutil.Process(up.pids()["ingest"]).environ()
-    assert f"nbwater_ingest_login:{accounts['database']['ingest']}@" in ingest["NBWATER_DATABASE_URL"]
+    for program in ("ingest", "settlement"):
+        given = psutil.Process(up.pids()[program]).environ()["NBWATER_DATABASE_URL"]
+        assert f"nbwater_{program}_login:{accounts['database'][program]}@" in given
+    assert "NBWATER_NATS_URL" not in psutil.Process(up.pids()["settlement"]).environ()
     for private in ("secrets/accounts.json", "run/instance.json", "nats/nats.conf"):
         assert (up.data / private).stat().st_mode & 0o077 == 0
 
@@ -99,7 +101,7 @@ async def test_servers_of_the_settings_are_used_instead(
     up = start(
         NBWATER_DATABASE_URL=database_url, NBWATER_NATS_URL=nats_url, NBWATER_NATS_MONITOR_URL=nats_server.monitor_url
     )
-    assert set(up.pids()) == {"gateway", "ingest", "api"}
+    assert set(up.pids()) == {"gateway", "ingest", "settlement", "api"}
     assert up.instance["database_url"] == database_url
     up.register()
     up.post_until_taken()

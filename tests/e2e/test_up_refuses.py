@@ -111,6 +111,7 @@ def test_commands_without_a_running_platform_say_how_to_get_one(tmp_path: Path) 
 
 def test_a_program_alone_says_what_it_needs() -> None:
     assert "NBWATER_NATS_URL and NBWATER_DATABASE_URL" in one_line(nbwater("ingest"))
+    assert "settlement needs NBWATER_DATABASE_URL;" in one_line(nbwater("settlement"))
 
 
 def test_wrong_rows_are_named_and_nothing_is_imported(tmp_path: Path, database_url: str) -> None:
@@ -139,6 +140,7 @@ def test_help_of_every_command_is_there() -> None:
         "demo",
         "gateway",
         "ingest",
+        "settlement",
         "api",
         "migrate",
         "simulate",

@@ -49,7 +49,6 @@ async def environment(pool: Any, database_url: str, nats_server: Any, nats_url: 
         "NBWATER_NATS_URL": nats_server.url_for("ingest"),
         "NBWATER_NATS_MONITOR_URL": nats_server.monitor_url,
         "NBWATER_INGEST_METRICS_PORT": "0",
-        "NBWATER_INGEST_SETTLE_EVERY_S": "0.2",
         "NBWATER_INGEST_LEASE_S": "60",
         "NBWATER_INGEST_KEEP_STREAM_H": "0",
     }
@@ -71,11 +70,6 @@ async def test_it_works_with_its_own_rights_and_takes_over_from_the_dead(
     process, ready = await start(environment)
     assert ready["ready"] == "ingest"
     await watermark_reaches(pool, await publish(js, report("1001", native(1, FIRST_S, [1, 2, 3], k10=1))))
-
-    async def settled() -> Any:
-        return await pool.fetchval("SELECT count(*) FROM settled_days")
-
-    await until(settled, "settlement")
 
     async def snapshot_written() -> Any:
         return await (await js.object_store(SNAPSHOT_BUCKET)).list(ignore_deletes=True)

@@ -10,7 +10,7 @@ import pytest
 from ingest.leaks.alarms import AlarmEvent, record_alarms
 from ingest.leaks.stage import SilenceStage
 from metering.alarms import Alarm
-from metering.settings import IngestSettings
+from metering.settings import SettlementSettings
 
 T0 = 1_767_225_600
 DAY = 86_400
@@ -140,7 +140,7 @@ def now():
 async def test_a_silent_meter_raises_once_and_ends_when_heard(pool):
     meter_id, device_id = await add_meter(pool, installed_at=now() - timedelta(days=9))
     await heard(pool, device_id, 30)
-    stage = SilenceStage(pool, IngestSettings())
+    stage = SilenceStage(pool, SettlementSettings())
     await stage.check()
     await stage.check()
     (alert,) = await alerts_of(pool, meter_id)
@@ -155,7 +155,7 @@ async def test_a_silent_meter_raises_once_and_ends_when_heard(pool):
 async def test_a_resolved_silence_is_raised_by_a_new_one_only(pool):
     meter_id, device_id = await add_meter(pool, installed_at=now() - timedelta(days=9))
     await heard(pool, device_id, 60)
-    stage = SilenceStage(pool, IngestSettings())
+    stage = SilenceStage(pool, SettlementSettings())
     await stage.check()
     await pool.execute(
         "UPDATE alerts SET state = 'resolved', last_seen_at = now() - interval '33 h', closed_at = now()"
@@ -172,7 +172,7 @@ async def test_who_never_reported_has_time_from_installation(pool):
     old, _ = await add_meter(pool, "2", now() - timedelta(hours=26))
     disabled, _ = await add_meter(pool, "3", now() - timedelta(hours=26), enabled=False)
     registered_now, _ = await add_meter(pool, "4", now() - timedelta(days=9000), registered_at=now())
-    await SilenceStage(pool, IngestSettings()).check()
+    await SilenceStage(pool, SettlementSettings()).check()
     assert not await alerts_of(pool, fresh)
     assert not await alerts_of(pool, registered_now)
     assert not await alerts_of(pool, disabled)
@@ -185,8 +185,8 @@ async def test_while_ingest_catches_up_nobody_is_silent(pool):
     _, other = await add_meter(pool, "2", now() - timedelta(days=9))
     await heard(pool, device_id, 40)
     await heard(pool, other, 20)
-    await SilenceStage(pool, IngestSettings()).check()
+    await SilenceStage(pool, SettlementSettings()).check()
     assert not await alerts_of(pool, meter_id)
     await heard(pool, other, 10)
-    await SilenceStage(pool, IngestSettings()).check()
+    await SilenceStage(pool, SettlementSettings()).check()
     assert len(await alerts_of(pool, meter_id)) == 1

@@ -11,9 +11,9 @@ import asyncpg
 import numpy as np
 import pytest
 
-from ingest import settlement
-from ingest.settlement import SettlementStage
-from metering.settings import IngestSettings
+from ingest.settlement import stage as settlement
+from ingest.settlement.stage import SettlementStage
+from metering.settings import SettlementSettings
 
 ZONE = ZoneInfo("Asia/Shanghai")
 T0 = int(datetime(2026, 3, 1, tzinfo=ZONE).timestamp())
@@ -52,9 +52,10 @@ async def store(pool, meter_id, readings):
 
 
 async def settle(pool):
-    stage = SettlementStage(pool, IngestSettings(), ZONE)
-    while await stage.settle_batch():
-        pass
+    async with pool.acquire() as connection:
+        stage = SettlementStage(connection, SettlementSettings(), ZONE)
+        while await stage.settle_batch():
+            pass
 
 
 async def days_of(pool, meter_id):
@@ -215,14 +216,16 @@ async def test_a_resolved_leak_is_raised_again_by_fresh_evidence_only(pool):
     assert await pool.fetchval("SELECT count(*) FROM alerts WHERE state = 'open'") == 0
 
 
-async def test_runs_until_cancelled_and_survives_a_failed_batch(database_url):
+async def test_runs_until_stopped_and_survives_a_failed_batch(database_url):
     pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
+    connection = await pool.acquire()
     (meter_id,) = await add_meters(pool, 1)
     await pool.execute("ALTER TABLE settled_days RENAME TO elsewhere")
     await store(pool, meter_id, hourly(30))
     failures = settlement.FAILURES._value.get()
-    task = asyncio.create_task(SettlementStage(pool, IngestSettings(settle_every_s=0.01), ZONE).run())
-    async with asyncio.timeout(20):
+    stage = SettlementStage(connection, SettlementSettings(every_s=0.01), ZONE)
+    task = asyncio.create_task(stage.run())
+    async with asyncio.timeout(60):
         while settlement.FAILURES._value.get() == failures:  # noqa: ASYNC110 - polls a counter
             await asyncio.sleep(0.01)
         assert await pool.fetchval("SELECT count(*) FROM touched_spans") == 1
@@ -230,10 +233,19 @@ async def test_runs_until_cancelled_and_survives_a_failed_batch(database_url):
         while await pool.fetchval("SELECT count(*) FROM touched_spans"):  # noqa: ASYNC110 - polls the database
             await asyncio.sleep(0.01)
     assert len(await days_of(pool, meter_id)) == 2
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    stage.stop()
+    await asyncio.wait_for(task, 60)
+    await pool.release(connection)
     await pool.close()
+
+
+async def test_without_its_connection_it_ends(database_url):
+    connection = await asyncpg.connect(database_url)
+    task = asyncio.create_task(SettlementStage(connection, SettlementSettings(every_s=0.01), ZONE).run())
+    other = await asyncpg.connect(database_url)
+    await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+    await asyncio.wait_for(task, 60)
+    await other.close()
 
 
 def test_near_spans_are_settled_as_one():

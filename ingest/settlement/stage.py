@@ -8,6 +8,7 @@ A batch that fails leaves everything as it was; computing a day twice gives the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,7 +22,7 @@ from ingest.leaks import stage as leaks
 from metering import consumption
 from metering.consumption import MARGIN, Q4_PER_Q3_MILLI, REACH, Flag, Ints, Limits, reasons
 from metering.model import Quality
-from metering.settings import IngestSettings
+from metering.settings import SettlementSettings
 
 MAX_SPANS = 2_000
 """Spans of one transaction."""
@@ -31,16 +32,13 @@ NEAR_S = 2 * 86_400
 """Spans of a meter that lie no further apart are settled as one."""
 AROUND_S = 25 * 3_600
 """Read so much beyond what a span reaches: the longest local day, and the 24 hours of the leak rule."""
-LOCK = 7_310_188_001
-"""Advisory lock: two settlements of one meter at once could write a day from readings that one of them did not see."""
-
-BACKLOG = Gauge("nbwater_ingest_settlement_backlog_spans", "Touched spans that wait for settlement")
-OLDEST = Gauge("nbwater_ingest_settlement_oldest_seconds", "How long the oldest touched span has waited")
+BACKLOG = Gauge("nbwater_settlement_backlog_spans", "Touched spans that wait for settlement")
+OLDEST = Gauge("nbwater_settlement_oldest_seconds", "How long the oldest touched span has waited")
 DURATION = Histogram(
-    "nbwater_ingest_settlement_batch_seconds", "Duration of a batch", buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+    "nbwater_settlement_batch_seconds", "Duration of a batch", buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 )
-DAYS = Counter("nbwater_ingest_settled_days_total", "Days computed, unchanged ones included")
-FAILURES = Counter("nbwater_ingest_settlement_failures_total", "Batches that were rolled back")
+DAYS = Counter("nbwater_settlement_days_total", "Days computed, unchanged ones included")
+FAILURES = Counter("nbwater_settlement_failures_total", "Batches that were rolled back")
 
 _TAKE = """
 DELETE FROM touched_spans WHERE span_id IN (SELECT span_id FROM touched_spans ORDER BY span_id LIMIT $1)
@@ -136,14 +134,17 @@ def bounded(spans: Spans) -> Iterator[Spans]:
 
 
 class SettlementStage:
-    """Runs until cancelled. A failed batch is logged, counted and tried again after the usual pause."""
+    """Works on the one connection that holds the lock: with the connection the lock is gone, and so is the batch."""
 
-    def __init__(self, pool: asyncpg.Pool, settings: IngestSettings, zone: ZoneInfo) -> None:
-        self._pool, self._settings, self._zone = pool, settings, zone
+    def __init__(self, connection: Any, settings: SettlementSettings, zone: ZoneInfo) -> None:
+        self._connection, self._settings, self._zone = connection, settings, zone
+        self._stop = asyncio.Event()
         self._log = structlog.get_logger().bind(stage="settlement")
 
     async def run(self) -> None:
-        while True:
+        """Until `stop`, or until the connection is lost. A failed batch is logged, counted and tried again after the
+        usual pause."""
+        while not self._stop.is_set() and not self._connection.is_closed():
             try:
                 if await self.settle_batch() == MAX_SPANS:
                     continue
@@ -151,17 +152,20 @@ class SettlementStage:
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 FAILURES.inc()
                 self._log.warning("settlement batch failed", error=str(error))
-            await asyncio.sleep(self._settings.settle_every_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._settings.every_s)
+
+    def stop(self) -> None:
+        """After the batch in hand."""
+        self._stop.set()
 
     async def settle_batch(self) -> int:
         """Settles up to MAX_SPANS touched spans in one transaction; returns how many it took."""
         with DURATION.time():
-            async with self._pool.acquire() as connection, connection.transaction():
-                if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
-                    return 0
-                rows = await connection.fetch(_TAKE, MAX_SPANS)
+            async with self._connection.transaction():
+                rows = await self._connection.fetch(_TAKE, MAX_SPANS)
                 for spans in bounded(merged(rows)) if rows else ():
-                    await self._settle(connection, spans)
+                    await self._settle(self._connection, spans)
                 return len(rows)
 
     async def _settle(self, connection: Any, spans: Spans) -> None:
@@ -181,7 +185,7 @@ class SettlementStage:
         )
 
     async def _measure_backlog(self) -> None:
-        backlog, oldest_s = await self._pool.fetchrow(_WAITING)
+        backlog, oldest_s = await self._connection.fetchrow(_WAITING)
         BACKLOG.set(backlog)
         OLDEST.set(oldest_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.retention import KEEP_REPORTS_DAYS, RetentionStage
+from ingest.settlement.retention import KEEP_REPORTS_DAYS, RetentionStage
 from tests.integration.ingest_town import open_pool
 
 KEEP_RAW_DAYS = 400

@@ -1,0 +1,115 @@
+"""The settlement program as a process, with only its own rights: it settles, one stands by, it ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from tests.integration.ingest_town import FIRST_S, HOUR_S, install, open_pool, until
+
+START_S = 60
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Any]:
+    async with open_pool(database_url) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def environment(pool: Any, database_url: str) -> AsyncIterator[dict[str, str]]:
+    role, password = f"settlement_{secrets.token_hex(4)}", secrets.token_hex(8)
+    await pool.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE nbwater_settlement")
+    parts = urlsplit(database_url)
+    own = urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}"))
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("NBWATER_")}
+    yield inherited | {
+        "NBWATER_DATABASE_URL": own,
+        "NBWATER_SETTLEMENT_METRICS_PORT": "0",
+        "NBWATER_SETTLEMENT_EVERY_S": "0.1",
+    }
+    await pool.execute(f"DROP ROLE {role}")
+
+
+async def start(environment: dict[str, str]) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ingest.settlement", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), START_S))
+
+
+async def settled(pool: Any, meter_id: int, hour: int) -> None:
+    """Two readings from this hour on come in and are settled."""
+    await pool.execute(
+        "INSERT INTO readings SELECT $1, to_timestamp($2 + n * 3600), 0, n * 1000 FROM generate_series(0, 1) n",
+        meter_id, FIRST_S + hour * HOUR_S,
+    )  # fmt: skip
+    await pool.execute(
+        "INSERT INTO touched_spans (meter_id, from_ts, to_ts) VALUES ($1, to_timestamp($2), to_timestamp($2 + 3600))",
+        meter_id, FIRST_S + hour * HOUR_S,
+    )  # fmt: skip
+
+    async def done() -> bool:
+        return not await pool.fetchval("SELECT count(*) FROM touched_spans")
+
+    await until(done, "settlement")
+    found = await pool.fetchval("SELECT sum(readings) FROM settled_days WHERE meter_id = $1", meter_id)
+    assert found == await pool.fetchval("SELECT count(*) FROM readings WHERE meter_id = $1", meter_id)
+
+
+async def ready(said: dict[str, Any]) -> None:
+    url = f"http://127.0.0.1:{said['metrics_port']}"
+
+    def ask() -> tuple[int, bytes]:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=START_S) as answer:
+            status = answer.status
+        with urllib.request.urlopen(f"{url}/metrics", timeout=START_S) as answer:
+            return status, answer.read()
+
+    status, metrics = await asyncio.to_thread(ask)
+    assert status == 200
+    assert b"nbwater_settlement_backlog_spans" in metrics
+
+
+async def test_it_settles_with_its_own_rights_and_a_second_one_takes_over(
+    pool: Any, environment: dict[str, str]
+) -> None:
+    meter_id = await install(pool, "1001")
+    first, said = await start(environment)
+    assert said["ready"] == "settlement"
+    await settled(pool, meter_id, 0)
+    second, also_said = await start(environment)
+    await ready(also_said)  # standing by
+    first.kill()
+    await first.wait()
+    await settled(pool, meter_id, 4)
+
+    await pool.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'nbwater-settlement' AND datname = current_database()"
+    )
+    await settled(pool, meter_id, 8)
+    second.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(second.wait(), START_S) == 0
+
+
+async def test_it_stops_while_it_waits_for_an_absent_database(environment: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ingest.settlement",
+        env=environment | {"NBWATER_DATABASE_URL": "postgresql://nobody:x@127.0.0.1:1/none"},
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    while b"waiting_for" not in await asyncio.wait_for(process.stderr.readline(), START_S):
+        pass
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), START_S) == 0
