@@ -19,6 +19,7 @@ from metering.clock import now_us
 from metering.streams import TRIMMER_PROBE, UP_STREAM
 
 from . import metrics
+from .restore_points import held_sequences
 
 log = structlog.get_logger()
 
@@ -62,10 +63,10 @@ class Trimmer:
         rows = await self._pool.fetch(
             "SELECT partition, sequence FROM watermarks WHERE stream_created = $1", info.created
         )
-        points = await self._pool.fetch("SELECT sequence FROM restore_points")
+        points = await held_sequences(self._pool, info.created)
         watermarks = {row["partition"]: row["sequence"] for row in rows}
         first_young = await self._first_since(datetime.fromtimestamp(now_us() / 1e6, UTC) - self._keep)
-        first = keep_from(self._partitions, watermarks, [row["sequence"] for row in points], first_young)
+        first = keep_from(self._partitions, watermarks, points, first_young)
         if first is None or first <= max(1, info.state.first_seq):  # of a stream that never held anything it is 0
             return int(info.state.first_seq)
         await self._js.purge_stream(UP_STREAM, seq=first)

@@ -25,6 +25,7 @@ def test_commands_find_the_running_platform(start: Callable[..., Up]) -> None:
     a_recording_is_played_and_found_whole(up)
     load_is_reconciled(up)
     a_dead_letter_is_listed_and_tried_again(up)
+    a_copy_is_marked_until_it_is_gone(up)
     a_token_opens_the_rest_interface(up)
     a_lost_password_is_replaced(up)
     settings_and_versions_are_printed(up)
@@ -59,6 +60,17 @@ def a_dead_letter_is_listed_and_tried_again(up: Up) -> None:
     assert (missing.returncode, missing.stderr) == (1, "nbwater: no open dead letter 999999\n")
     assert "1 still wait" in up.nbwater("dead-letters", "replay", shown.split()[0]).stdout
     assert "1 still wait" in up.nbwater("dead-letters", "replay").stdout
+
+
+def a_copy_is_marked_until_it_is_gone(up: Up) -> None:
+    up.nbwater("backup", "mark", "night")
+    again = up.nbwater("backup", "mark", "night")
+    assert (again.returncode, again.stderr.startswith("nbwater: the restore point night exists")) == (1, True)
+    assert up.nbwater("backup", "list").stdout.startswith("night ")
+    assert "night: unmarked" in up.nbwater("backup", "unmark", "night").stdout
+    assert up.nbwater("backup", "list").stdout == ""
+    missing = up.nbwater("backup", "unmark", "night")
+    assert (missing.returncode, missing.stderr) == (1, "nbwater: no restore point is called night\n")
 
 
 def a_token_opens_the_rest_interface(up: Up) -> None:

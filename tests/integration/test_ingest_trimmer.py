@@ -9,6 +9,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from deploy.embedded.nats import NatsServer
+from ingest import restore_points
 from ingest.trimmer import Trimmer, keep_from
 from metering.stream_connection import connect
 from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, open_pool, publish, report, take_all
@@ -53,9 +54,11 @@ async def test_what_is_committed_and_old_goes(js: JetStreamContext, pool: Any) -
 
     assert await Trimmer(pool, js, 1, keep_stream_h=1).trim() == 1
     assert await Trimmer(pool, js, 2, keep_stream_h=0).trim() == 1
-    await pool.execute("INSERT INTO restore_points (label, partition, sequence) VALUES ('night', 0, 3)")
+    await pool.execute("UPDATE watermarks SET sequence = 3")
+    await restore_points.mark(pool, "night", 1)
+    await pool.execute("UPDATE watermarks SET sequence = $1", last)
     assert await old_ones.trim() == 4
-    await pool.execute("DELETE FROM restore_points")
+    await restore_points.unmark(pool, "night")
     assert await old_ones.trim() == 7
     assert await first_kept(js) == 7
 
