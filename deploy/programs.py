@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.supervision.child import Spec
 
@@ -28,13 +29,16 @@ class Ports:
     settlement_metrics: int
 
 
-def gateway(nats_url: str, monitor_url: str, ports: Ports) -> Spec:
-    """It is not given the database: it has no business there."""
+def gateway(nats_url: str, monitor_url: str, ports: Ports, workers: int, workers_directory: Path) -> Spec:
+    """The first worker. It is not given the database: it has no business there."""
     return _spec("gateway", {
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
         "NBWATER_GATEWAY_PORT": str(ports.coap),
         "NBWATER_GATEWAY_METRICS_PORT": str(ports.gateway_metrics),
+        "NBWATER_GATEWAY_WORKERS": str(workers),
+        "NBWATER_GATEWAY_WORKER": "0",
+        "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
     })  # fmt: skip
 
 
@@ -66,6 +70,11 @@ def api(nats_url: str, database_url: str, session_secret: str, host: str, ports:
     })  # fmt: skip
 
 
+def program_of(name: str) -> str:
+    """Of a child: `gateway-2` is a gateway."""
+    return name.partition("-")[0]
+
+
 def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
     """Hold on to the ports of the first life: clients know them."""
     variables = {
@@ -74,7 +83,7 @@ def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
         "settlement": {"metrics_port": "NBWATER_SETTLEMENT_METRICS_PORT"},
         "api": {"port": "NBWATER_API_PORT"},
     }
-    for key, variable in variables.get(spec.name, {}).items():
+    for key, variable in variables.get(program_of(spec.name), {}).items():
         if said.get(key):
             spec.environment[variable] = str(said[key])
 

@@ -19,6 +19,7 @@ from api.exposure import check_exposure
 from deploy import instance, programs, servers
 from deploy.accounts import Accounts, load_or_create
 from deploy.embedded.nats import ADMIN
+from deploy.gateway_workers import more_workers
 from deploy.instance import Instance, Lock
 from deploy.listeners import Listeners, start_somewhere
 from deploy.status_table import status_table
@@ -26,7 +27,7 @@ from deploy.supervision.child import Child, Spec, Tell
 from deploy.supervision.leftovers import Children
 from deploy.supervision.log_file import LogFile
 from metering.errors import StartError
-from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, load, unknown_variables
+from metering.settings import ApiSettings, DatabaseSettings, GatewaySettings, NatsSettings, load, unknown_variables
 
 FOLDERS = ("run", "logs", "secrets")
 STOP_ORDER = ("town", "gateway", "ingest", "settlement", "api", "nats", "postgres")
@@ -115,12 +116,14 @@ class Platform:
             self._tell(f"database migrated: {', '.join(applied)}")
         await self._first_administrator(database, accounts)
         await self._start_together(
-            programs.gateway(stream.urls["gateway"], stream.monitor_url, wanted),
+            self._first_gateway(stream, wanted),
             programs.ingest(stream.urls["ingest"], stream.monitor_url, database.urls["ingest"], wanted),
             programs.settlement(database.urls["settlement"], wanted),
             programs.api(stream.urls["api"], database.urls["api"], accounts.session_secret, host, wanted),
             move=listeners.move,
         )
+        gateway = self._children["gateway"]
+        await self._start_together(*more_workers(gateway.spec, gateway.said, load(GatewaySettings).workers))
         demo_password = accounts.demo_password if self._options.known_password else None
         await self._announce(stream, database, host, demo_password)
 
@@ -149,6 +152,12 @@ class Platform:
         """All at once: what was acknowledged is on disk anyway."""
         for child in self._children.values():
             child.kill()
+
+    def _first_gateway(self, stream: servers.Stream, wanted: programs.Ports) -> Spec:
+        directory = self._data / "run" / "gateway"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        workers = load(GatewaySettings).workers
+        return programs.gateway(stream.urls["gateway"], stream.monitor_url, wanted, workers, directory)
 
     async def _start_servers(
         self, accounts: Accounts, settings: NatsSettings
@@ -220,9 +229,9 @@ class Platform:
             self._announced.write(self._data)
 
     async def _stop_children(self) -> None:
-        for name in STOP_ORDER:
-            if child := self._children.get(name):
-                await child.stop()
+        for program in STOP_ORDER:
+            children = [child for name, child in self._children.items() if programs.program_of(name) == program]
+            await asyncio.gather(*(child.stop() for child in children))
 
 
 def make_folders(data: Path) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import os
 
 import click
 
+from deploy.gateway_workers import supervise
 from metering.errors import StartError
-from metering.settings import DatabaseSettings, NatsSettings, load
+from metering.settings import DatabaseSettings, GatewaySettings, NatsSettings, load
 
 NATS, DATABASE = "NBWATER_NATS_URL", "NBWATER_DATABASE_URL"
 
 
 @click.command()
-def gateway() -> int:
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes on the CoAP port.  [default: gateway.workers]")
+def gateway(workers: int | None) -> int:
     """Run the CoAP gateway alone."""
-    return _run("gateway", NATS)
+    workers = workers or load(GatewaySettings).workers
+    if workers == 1:
+        os.environ["NBWATER_GATEWAY_WORKERS"] = "1"
+        return _run("gateway", NATS)
+    _require("gateway", NATS)
+    return asyncio.run(supervise(workers))
 
 
 @click.command()
@@ -37,10 +46,13 @@ def api() -> int:
 
 
 def _run(module: str, *needed: str) -> int:
+    _require(module.rpartition(".")[2], *needed)
+    code: int = importlib.import_module(f"{module}.__main__").main()
+    return code
+
+
+def _require(program: str, *needed: str) -> None:
     urls = {NATS: load(NatsSettings).url, DATABASE: load(DatabaseSettings).url}
     missing = [name for name in needed if not urls[name].get_secret_value()]
     if missing:
-        program = module.rpartition(".")[2]
         raise StartError(f"{program} needs {' and '.join(missing)}; `nbwater up` starts servers of its own")
-    code: int = importlib.import_module(f"{module}.__main__").main()
-    return code

@@ -10,10 +10,10 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from deploy.supervision.backoff import Backoff
-from deploy.supervision.log_file import LogFile
 from deploy.supervision.parent_death import dies_with_parent
 from metering.errors import StartError
 
@@ -46,10 +46,20 @@ class Spec:
     """What the kernel sends when the supervisor itself is killed."""
 
 
+class Log(Protocol):
+    """Where a child's lines go; never raises."""
+
+    path: Path
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Child:
     """Runs `spec`, whose `environment` may be changed between two lives."""
 
-    def __init__(self, spec: Spec, log: LogFile, tell: Tell, started: Callable[[str, int], None]) -> None:
+    def __init__(self, spec: Spec, log: Log, tell: Tell, started: Callable[[str, int], None]) -> None:
         self.spec, self._log, self._tell, self._started = spec, log, tell, started
         self.said: dict[str, Any] = {}
         """The newest ready line."""
