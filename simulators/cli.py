@@ -19,6 +19,7 @@ from metering.errors import NbwaterError
 from metering.model import ContentFormat
 from metering.process import on_stop_signal
 from simulators.admission import TargetError, reach
+from simulators.chaos.cli import chaos
 from simulators.exchange import NB_IOT, Timers
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
 from simulators.recording import Recorded
@@ -55,6 +56,9 @@ def run(target: Target, work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(str(error)) from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise click.ClickException(f"the database does not answer: {error or type(error).__name__}") from error
+
+
+simulate.add_command(chaos)
 
 
 @simulate.command()
@@ -206,8 +210,6 @@ def _show(result: LoadResult) -> None:
     table.add_row("offered", f"{outcome['offered']}  ({outcome['reports_per_second_offered']}/s)")
     table.add_row("answered", f"{outcome['answered']}  ({outcome['reports_per_second_answered']}/s)")
     table.add_row("refused / unknown", f"{outcome['refused']} / {outcome['unknown']}  {outcome['other_codes'] or ''}")
-    if outcome["not_sent_too_many_open"]:
-        table.add_row("NOT SENT", f"{outcome['not_sent_too_many_open']}: too many exchanges open")
     table.add_row("latency p50 / p90 / p99 / p99.9", _milliseconds(latency, "p50", "p90", "p99", "p999"))
     table.add_row("own lag p50 / p99 / max", _milliseconds(lag, "p50", "p99", "max"))
     table.add_row("retransmissions", str(outcome["sender"]["retransmissions"]))

@@ -5,7 +5,6 @@ database. What a slow server delays is therefore seen as latency, not as a lower
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,22 +15,18 @@ from typing import Any, overload
 import numpy as np
 
 from metering.model import ContentFormat
-from simulators import message
 from simulators.admission import admit
 from simulators.coap import Sender
-from simulators.exchange import Exchange, Fate, Timers, count_end
-from simulators.latency import Histogram
-from simulators.local_time import DAY_S
-from simulators.payloads import CborDays, Report, encode_json
+from simulators.exchange import Timers
+from simulators.exchange_table import ANSWERED, NOT_SENT, REFUSED, UNKNOWN, ExchangeTable
+from simulators.latency import summary_ms
 from simulators.reconcile import Grid, Ledger, Reconciliation, reconcile
+from simulators.report_rows import ReportRows
 from simulators.synthetic import Plan, index_l, plan, serial
 from simulators.target import Target
+from simulators.volley import Volley, ports_for
 
-BURST = 256
-PORT_RATE = 250
-PORTS_MIN, PORTS_MAX = 16, 400
-STATE = {"battery_mv": 3600, "rsrp_ddbm": -980, "snr_ddb": 60, "ecl": 0, "alarms": 0}
-NOT_SENT, SENT, ANSWERED, REFUSED = 0, 1, 2, 3
+START_PAUSE_S = 0.05
 
 Progress = Callable[["LoadRun"], None]
 
@@ -49,96 +44,55 @@ class LoadOptions:
 
 
 class LoadRun:
-    """The state of one run: one byte per report, and counts."""
+    """The state of one run."""
 
     def __init__(self, planned: Plan, options: LoadOptions) -> None:
         self.plan, self.options = planned, options
-        self.states = bytearray(planned.reports)
-        self.latency = Histogram()
-        self.lag = Histogram()
-        self.offered = self.answered = self.refused = self.unknown = self.skipped = 0
+        self.started = self.ended = time.monotonic()
+        due_s = np.arange(planned.reports) / options.reports_per_second
+        self.table = ExchangeTable(due_s, ports_for(options.reports_per_second), options.timers)
+        self.rows = ReportRows(planned, options.content_format)
+        self.sender: dict[str, int] = {}
         self.codes: dict[str, int] = {}
-        self.started = self.ended = 0.0
-        self._days = CborDays(planned.interval_s, planned.deltas_l(), STATE)
-        self._tails = [
-            message.request_tail(("r", serial(meter)), options.content_format) + b"\xff"
-            for meter in range(planned.meters)
-        ]
+        self.is_enough = False
+        """Set by whoever watches the run, in any thread: no further report is sent."""
 
-    def tail(self, report: int) -> bytes:
-        """Options and payload of a report."""
-        number, meter = divmod(report, self.plan.meters)
-        seq, t0 = self.plan.seq(number), self.plan.first_s + number * DAY_S
-        if self.options.content_format == ContentFormat.CBOR:
-            return self._tails[meter] + self._days.encode(seq, t0, index_l(meter, t0))
-        readings = [(ts, index_l(meter, ts)) for ts in self.plan.instants(number)]
-        return self._tails[meter] + encode_json(Report(seq, readings, STATE))
+    @property
+    def offered(self) -> int:
+        return len(self.table) - self.table.count(NOT_SENT)
 
-    def on_end(self, exchange: Exchange) -> None:
-        report = exchange.tag
-        assert isinstance(report, int)  # noqa: S101 - we set it, for the type checker
-        if exchange.fate is Fate.ANSWERED:
-            self.states[report] = ANSWERED
-            self.latency.record(time.monotonic() - exchange.intended)
-        elif exchange.fate is Fate.REFUSED:
-            self.states[report] = REFUSED
-        count_end(self, exchange)
+    @property
+    def answered(self) -> int:
+        return self.table.count(ANSWERED)
 
-    async def open_door(self, sender: Sender) -> None:
-        """Send the first report of the meters registered last and first until the gateway knows them."""
-        for number in {min(self.plan.meters, self.plan.reports) - 1, 0}:
-            self.states[number] = SENT
-            answer = await admit(sender, serial(number), self.tail(number), number)
-            self.offered += 1
-            if answer.fate is Fate.ANSWERED:
-                self.answered += 1
-                self.states[number] = ANSWERED
-            else:
-                self.refused += 1
-                self.states[number] = REFUSED
+    @property
+    def refused(self) -> int:
+        return self.table.count(REFUSED)
 
-    async def play(self, sender: Sender, progress: Progress | None = None) -> None:
-        """Send every report at its instant, then wait until each has ended."""
-        rate, total = self.options.reports_per_second, self.plan.reports
-        self.started = start = time.monotonic() + 0.05
-        report = 0
-        shown = start
-        while report < total:
-            now = time.monotonic()
-            due = min(total, report + BURST, int((now - start) * rate) + 1 if now >= start else 0)
-            for number in range(report, due):
-                self._offer(sender, number, start + number / rate, now)
-            report = max(report, due)
-            if progress is not None and now - shown > 0.2:
-                progress(self)
-                shown = now
-            next_due = start + report / rate
-            await asyncio.sleep(0 if next_due <= time.monotonic() else min(0.2, max(0.0005, next_due - now)))
-        self.ended = time.monotonic()
-        while sender.inflight:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(sender.room(1), 0.2)
-            if progress is not None:
-                progress(self)
+    @property
+    def unknown(self) -> int:
+        return self.table.count(UNKNOWN)
 
-    def _offer(self, sender: Sender, number: int, intended: float, now: float) -> None:
-        if self.states[number] != NOT_SENT:
-            return
-        self.lag.record(max(0.0, now - intended))
-        if sender.submit(self.tail(number), self.on_end, tag=number, intended=intended, lane=number % self.plan.meters):
-            self.offered += 1
-            self.states[number] = SENT
-        else:
-            self.skipped += 1
+    def play(self, host: str, port: int, progress: Progress | None = None) -> None:
+        """Send every report at its instant, then wait until each has ended. Blocks."""
+        table = self.table
+        ports = ports_for(self.options.reports_per_second)
+        with Volley(host, port, table, self.rows.fill, self.rows.row_bytes, ports) as volley:
+            self.started = time.monotonic() + START_PAUSE_S
+            table.due_s += self.started
+            self.ended = float(table.due_s[-1])
+            volley.open_loop(None if progress is None else lambda _: progress(self), lambda: self.is_enough)
+            self.ended = min(self.ended, time.monotonic())
+            self.sender, self.codes = asdict(volley.counts), volley.codes
 
     def ledgers(self) -> LoadLedgers:
-        return LoadLedgers(self.plan, self.states)
+        return LoadLedgers(self.plan, self.table.states.tobytes())
 
 
 class LoadLedgers(Sequence[Ledger]):
     """A ledger per meter, made when asked for."""
 
-    def __init__(self, planned: Plan, states: bytearray) -> None:
+    def __init__(self, planned: Plan, states: bytes) -> None:
         self._plan = planned
         self._states = np.frombuffer(states, np.uint8)
 
@@ -178,7 +132,6 @@ class LoadLedgers(Sequence[Ledger]):
 @dataclass(slots=True)
 class LoadResult:
     run: LoadRun
-    sender: dict[str, int]
     reconciliation: Reconciliation | None
 
     @property
@@ -186,7 +139,8 @@ class LoadResult:
         return self.reconciliation is None or self.reconciliation.ok
 
     def as_dict(self) -> dict[str, Any]:
-        run, span_s = self.run, max(self.run.ended - self.run.started, 1e-9)
+        run, table = self.run, self.run.table
+        span_s = max(run.ended - run.started, 1 / run.options.reports_per_second)
         return {
             "meters": run.plan.meters,
             "readings_per_report": run.plan.readings,
@@ -199,18 +153,12 @@ class LoadResult:
             "answered": run.answered,
             "refused": run.refused,
             "unknown": run.unknown,
-            "not_sent_too_many_open": run.skipped,
             "other_codes": run.codes,
-            "latency_ms": run.latency.summary_ms(),
-            "own_lag_ms": run.lag.summary_ms(),
-            "sender": self.sender,
+            "latency_ms": summary_ms(table.latency_s[table.states == ANSWERED]),
+            "own_lag_ms": summary_ms(table.lag_s[table.states != NOT_SENT]),
+            "sender": run.sender,
             "reconciliation": None if self.reconciliation is None else self.reconciliation.as_dict(),
         }
-
-
-def ports_for(rate: float, meters: int) -> int:
-    """Source ports: enough for the message ids of the rate, few enough for the limit of open files."""
-    return max(1, min(meters, PORTS_MAX, max(PORTS_MIN, int(rate / PORT_RATE) + 1)))
 
 
 async def run_load(
@@ -225,21 +173,26 @@ async def run_load(
     )
     if target.database_url:
         announce(f"registering {planned.meters} meters")
-        await target.register([_import_row(meter) for meter in range(planned.meters)])
+        await target.register([import_row(meter) for meter in range(planned.meters)])
     run = LoadRun(planned, options)
-    ports = ports_for(options.reports_per_second, planned.meters)
-    async with Sender(target.coap_host, target.coap_port, ports=ports, timers=options.timers) as sender:
-        await run.open_door(sender)
-        announce(f"playing {planned.reports} reports")
-        await run.play(sender, progress)
-        counts = asdict(sender.counts)
+    await _open_door(target, run)
+    announce(f"playing {planned.reports} reports")
+    await asyncio.to_thread(run.play, target.coap_host, target.coap_port, progress)
     result = None
     if options.verify:
         announce("reconciling with the database")
         result = await reconcile(
             target.database_url, run.ledgers(), began, grid=_grid(planned), max_wait_s=options.max_wait_s
         )
-    return LoadResult(run, counts, result)
+    return LoadResult(run, result)
+
+
+async def _open_door(target: Target, run: LoadRun) -> None:
+    """Send the first report of the meters registered last and first until the gateway knows them. It comes again in the
+    run, where its repetition changes nothing."""
+    async with Sender(target.coap_host, target.coap_port, ports=1, timers=run.options.timers) as sender:
+        for number in {min(run.plan.meters, run.plan.reports) - 1, 0}:
+            await admit(sender, serial(number), run.rows.tail(number))
 
 
 def _grid(planned: Plan) -> Grid:
@@ -247,7 +200,8 @@ def _grid(planned: Plan) -> Grid:
     return Grid(modulus_s, planned.first_s % modulus_s, planned.seq_base)
 
 
-def _import_row(meter: int) -> dict[str, str]:
+def import_row(meter: int) -> dict[str, str]:
+    """What the registry is told of a meter."""
     return {
         "serial": serial(meter), "maker": "nbwater", "model": "load generator", "dn_mm": "15", "q3_m3h": "2.5",
         "zone": "load", "address": f"load generator {meter}",

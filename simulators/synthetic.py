@@ -18,6 +18,8 @@ DAILY_L = _BEFORE_HOUR[-1]
 METERS_MAX = 1_000_000
 SERIAL_BASE = 900_000_000_000
 """Serials of load meters: twelve digits beginning with 9, not to be taken for a town's."""
+INDEX_STEPS, INDEX_STEP_L = 1000, 1000
+"""Meters differ in the index they began with."""
 
 
 def serial(meter: int) -> str:
@@ -28,7 +30,8 @@ def index_l(meter: int, ts_s: int) -> int:
     """Index of the meter in whole litres at an instant; never falls."""
     day, second = divmod(ts_s + UTC_OFFSET_S, DAY_S)
     hour, rest = divmod(second, HOUR_S)
-    return meter % 1000 * 1000 + (day - 14_610) * DAILY_L + _BEFORE_HOUR[hour] + LITRES_BY_HOUR[hour] * rest // HOUR_S
+    drawn_l = (day - 14_610) * DAILY_L + _BEFORE_HOUR[hour] + LITRES_BY_HOUR[hour] * rest // HOUR_S
+    return meter % INDEX_STEPS * INDEX_STEP_L + drawn_l
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.households import EPOCH_S, LEAK_PERIOD_S, Leak, LeakKind, household
-from simulators.latency import Histogram
 from simulators.local_time import DAY_S, HOUR_S
 from simulators.meter import Wire
 from simulators.radio import radio
@@ -88,14 +87,3 @@ def test_a_load_plan_says_different_things_in_each_report_and_the_same_when_aske
     assert planned.instants(1)[0] - planned.instants(0)[-1] == HOUR_S
     assert planned.instants(planned.reports // 30)[-1] < 1_790_000_000
     assert index_l(4, planned.first_s + DAY_S) - index_l(4, planned.first_s) == DAILY_L
-
-
-def test_percentiles():
-    histogram = Histogram()
-    for millisecond in range(1, 1001):
-        histogram.record(millisecond / 1000)
-    summary = histogram.summary_ms()
-    assert summary["p50"] is not None
-    assert abs(summary["p50"] - 500) < 10
-    assert summary["max"] == 1000
-    assert Histogram().summary_ms()["p99"] is None
