@@ -26,6 +26,8 @@ from simulators.target import Register
 START_S = 180.0
 STOP_S = 120.0
 POLL_S = 0.1
+GATEWAY_WORKERS = 2
+"""Unless the settings say otherwise: after a NAT rebinding a meter's datagrams come to the other one."""
 NOT_INHERITED = ("NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_NATS_MONITOR_URL", "NBWATER_DATA")
 """The platform is one of its own, with servers of its own."""
 
@@ -54,6 +56,7 @@ class OwnPlatform:
         (self.data / "postgres").symlink_to(place / "postgres")
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         environment |= {f"NBWATER_{program}_METRICS_PORT": "0" for program in ("GATEWAY", "INGEST", "SETTLEMENT")}
+        environment.setdefault("NBWATER_GATEWAY_WORKERS", str(GATEWAY_WORKERS))
         hook = str(stepped_clock.hook(self._clocks, CLOCKED))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (hook, environment.get("PYTHONPATH"))))
         arguments = ("up", "--data", str(self.data), "--coap-port", "0", "--http-port", "0")
@@ -118,7 +121,7 @@ class OwnPlatform:
         """As it says now; its addresses do not change while it runs."""
         self._kept = instance.find(self.data) or self._kept
         if self._kept is None:
-            raise StartError("the platform does not run")
+            raise GoneError("the platform does not run")
         return self._kept
 
     def programs(self) -> Mapping[str, int]:

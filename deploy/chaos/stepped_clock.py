@@ -35,7 +35,7 @@ def step(folder: Path, role: str, seconds: float) -> None:
 
 def install(folder: str) -> None:
     """In the program itself, before anything else is imported. Programs without a file keep their clock."""
-    role = _role(sys.orig_argv)
+    role = role_of(sys.orig_argv)
     path = Path(folder) / role
     if not role or not path.is_file():
         return
@@ -51,7 +51,7 @@ def install(folder: str) -> None:
     time.time = lambda: time_ns() / 1e9
 
 
-def _role(arguments: list[str]) -> str:
+def role_of(arguments: list[str]) -> str:
     """`python -m gateway …`: gateway; `python -m deploy settlement …`: settlement."""
     if "-m" not in arguments[:-1]:
         return ""
