@@ -27,6 +27,7 @@ _ROW = np.dtype(
         ("index_ml", ">i8"),
     ]
 )
+_EMPTY_ROW = np.array((4, 8, 0, 8, 0, 2, 0, 8, 0), _ROW)
 
 
 def encode_readings(
@@ -39,12 +40,13 @@ def encode_readings(
 
     A bytearray because asyncpg takes bytes for the name of a file.
     """
-    rows = np.empty(len(meter_id), _ROW)
-    rows["fields"] = 4
-    rows["meter_id_length"] = rows["ts_length"] = rows["index_ml_length"] = 8
-    rows["kind_length"] = 2
+    data = bytearray(len(_HEADER) + len(meter_id) * _ROW.itemsize + len(_TRAILER))
+    data[: len(_HEADER)] = _HEADER
+    data[-len(_TRAILER) :] = _TRAILER
+    rows = np.frombuffer(data, _ROW, len(meter_id), len(_HEADER))
+    rows[:] = _EMPTY_ROW
     rows["meter_id"] = meter_id
     rows["ts"] = (ts_s - POSTGRES_EPOCH_S) * 1_000_000
     rows["kind"] = kind
     rows["index_ml"] = index_ml
-    return bytearray().join((_HEADER, rows.tobytes(), _TRAILER))
+    return data

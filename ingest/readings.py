@@ -93,10 +93,11 @@ class HighWaterMarks:
 
     def unknown(self, meter_id: Int64s) -> Int64s:
         """The distinct meters among these without a mark; those beyond the limit never get one."""
-        distinct = np.unique(meter_id)
-        distinct = distinct[(distinct >= 0) & (distinct < self._limit)]
-        self._reach(distinct)
-        unmarked: Int64s = distinct[self._newest_s[distinct] == UNKNOWN_TS]
+        if not len(meter_id):
+            return meter_id
+        self._reach(int(meter_id.max()))
+        markable = meter_id[(meter_id >= 0) & (meter_id < len(self._newest_s))]
+        unmarked: Int64s = np.unique(markable[self._newest_s[markable] == UNKNOWN_TS])
         return unmarked
 
     def certainly_new(self, meter_id: Int64s, ts_s: Int64s) -> Bools:
@@ -116,9 +117,9 @@ class HighWaterMarks:
         """What the database says of meters that `unknown` named."""
         self._newest_s[meter_id] = ts_s
 
-    def _reach(self, meter_id: Int64s) -> None:
-        if len(meter_id) and meter_id[-1] >= len(self._newest_s):
-            size = min(self._limit, max(int(meter_id[-1]) + 1, 2 * len(self._newest_s)))
+    def _reach(self, meter_id: int) -> None:
+        if meter_id >= len(self._newest_s):
+            size = min(self._limit, max(meter_id + 1, 2 * len(self._newest_s)))
             grown = np.full(size, UNKNOWN_TS, np.int64)
             grown[: len(self._newest_s)] = self._newest_s
             self._newest_s = grown

@@ -1,8 +1,8 @@
 """The statements of the ingest transaction. Each takes the whole batch at once; none commits.
 
-Two ways to write. With COPY: readings that are certainly new go straight in, the others are looked up first; a key
-that turns out to be taken ends the transaction with a UniqueViolationError, and the caller tries again the careful
-way. Careful: `INSERT … ON CONFLICT DO NOTHING`, slower, for what COPY refused and for servers that have no COPY.
+Two ways to write. With COPY: what is certainly new goes straight in, other readings by `INSERT … ON CONFLICT DO
+NOTHING`; a key that turns out to be taken ends the transaction with a UniqueViolationError, and the caller tries again
+the careful way. Careful: everything by INSERT, for what COPY refused and for servers that have no COPY.
 """
 
 from __future__ import annotations
@@ -19,19 +19,34 @@ from .copy_encoding import READING_COLUMNS, encode_readings
 from .readings import Bools, Int64s, ReadingTable, Verdict
 from .report_rows import Row, instant
 
+DAY_S = 86_400
 _NO_READING_S = -(2**62)
+_LONG_AGO_S = 0
+_AGES_S = np.array([2, 8, 32, 128, 512]) * DAY_S
 
+_LAST_KNOWN = """
+    SELECT meter_id, CASE WHEN devices > 0 THEN coalesce(floor(extract(epoch FROM last_ts))::bigint, $2) END AS since_s
+    FROM unnest($1::bigint[]) AS asked (meter_id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS devices, max(last_ts) FILTER (WHERE latest.meter_id = asked.meter_id) AS last_ts
+        FROM installations JOIN device_latest AS latest USING (device_id)
+        WHERE installations.meter_id = asked.meter_id) heard
+"""
+"""From when on to look for each meter's newest reading; NULL when none of its devices ever reported."""
 _NEWEST = """
     SELECT meter_id, (SELECT ceil(extract(epoch FROM ts))::bigint FROM readings
-                      WHERE readings.meter_id = asked.meter_id ORDER BY ts DESC LIMIT 1) AS newest_s
+                      WHERE readings.meter_id = asked.meter_id AND ts >= to_timestamp($2)
+                      ORDER BY ts DESC LIMIT 1) AS newest_s
     FROM unnest($1::bigint[]) AS asked (meter_id)
 """
 _LOOK_UP = """
-    SELECT n, readings.index_ml
+    SELECT n, found.index_ml
     FROM unnest($1::bigint[], $2::bigint[], $3::smallint[]) WITH ORDINALITY AS asked (meter_id, ts_s, kind, n)
-    JOIN readings ON readings.meter_id = asked.meter_id AND readings.ts = to_timestamp(asked.ts_s)
-                 AND readings.kind = asked.kind
-    WHERE readings.ts BETWEEN to_timestamp($4) AND to_timestamp($5)
+    CROSS JOIN LATERAL (
+        SELECT index_ml FROM readings
+        WHERE meter_id = asked.meter_id AND ts = to_timestamp(asked.ts_s) AND readings.kind = asked.kind
+          AND ts BETWEEN to_timestamp($4) AND to_timestamp($5)
+        OFFSET 0) found  -- so that each key is looked up by itself: a join would decompress whole chunks
 """
 _INSERT_READINGS = """
     INSERT INTO readings (meter_id, ts, kind, index_ml)
@@ -103,12 +118,23 @@ def _columns(rows: Sequence[Row]) -> list[list[Any]]:
 
 
 async def newest_times(connection: Any, meter_id: Int64s) -> Int64s:
-    """Unix seconds of the newest reading of each of these meters; far in the past where it has none."""
-    rows = await connection.fetch(_NEWEST, meter_id.tolist())
-    newest = {row["meter_id"]: row["newest_s"] for row in rows}
-    return np.array(
-        [_NO_READING_S if newest[meter] is None else newest[meter] for meter in meter_id.tolist()], np.int64
-    )
+    """Unix seconds of the newest reading of each of these meters; far in the past where it has none.
+
+    `device_latest` says where to begin: without that, a meter with no reading would be looked for in every chunk.
+    Meters are asked together when their last known readings lie near one another.
+    """
+    newest = np.full(len(meter_id), _NO_READING_S, np.int64)
+    known = await connection.fetch(_LAST_KNOWN, meter_id.tolist(), _LONG_AGO_S)
+    since = {row["meter_id"]: row["since_s"] for row in known if row["since_s"] is not None}
+    heard = np.flatnonzero(np.isin(meter_id, list(since)))
+    since_s = np.array([since[meter] for meter in meter_id[heard].tolist()], np.int64)
+    classes = np.searchsorted(_AGES_S, since_s.max(initial=0) - since_s)
+    for age in np.unique(classes).tolist():
+        asked = heard[classes == age]
+        rows = await connection.fetch(_NEWEST, meter_id[asked].tolist(), float(since_s[classes == age].min()))
+        found = {row["meter_id"]: row["newest_s"] for row in rows if row["newest_s"] is not None}
+        newest[asked] = [found.get(meter, _NO_READING_S) for meter in meter_id[asked].tolist()]
+    return newest
 
 
 async def existing_reports(connection: Any, keys: Sequence[Row]) -> set[bytes]:
@@ -144,48 +170,57 @@ async def insert(connection: Any, table: str, columns: Mapping[str, str], rows: 
 
 
 async def copy_readings(connection: Any, table: ReadingTable, leaders: Int64s, new: Bools) -> tuple[Bools, Int64s]:
-    """COPY those leaders that the database does not have. `new`: which of them need no look.
+    """COPY the leaders that are certainly `new`; insert those of the others that the database does not have.
 
     Returns, for each leader, whether the database had its key and with which index.
     """
-    existing, existing_ml = await _look_up(connection, table, leaders, ~new)
-    rows = leaders[~existing]
-    if len(rows):
-        days = table.ts_s[rows] // 86_400
-        if days.min() != days.max():  # one chunk after the other
-            rows = rows[np.argsort(days, kind="stable")]
+    existing = np.zeros(len(leaders), np.bool_)
+    existing_ml = np.zeros(len(leaders), np.int64)
+    if len(rows := _day_by_day(table, leaders[new])):
         data = encode_readings(table.meter_id[rows], table.ts_s[rows], table.kind[rows], table.index_ml[rows])
         await connection.copy_to_table("readings", source=data, columns=list(READING_COLUMNS), format="binary")
+    existing[~new], existing_ml[~new] = await insert_readings(connection, table, leaders[~new])
     return existing, existing_ml
 
 
 async def insert_readings(connection: Any, table: ReadingTable, leaders: Int64s) -> tuple[Bools, Int64s]:
-    """As `copy_readings`, whatever the database has and whoever else writes."""
+    """As `copy_readings`, whatever the database has and whoever else writes.
+
+    Into compressed chunks, too: only the batches that could hold such a key are read, and none is unpacked for good.
+    """
     if not len(leaders):
         return np.zeros(0, np.bool_), np.zeros(0, np.int64)
-    keys = [column[leaders].tolist() for column in (table.meter_id, table.ts_s, table.kind)]
-    rows = await connection.fetch(_INSERT_READINGS, *keys, table.index_ml[leaders].tolist())
-    inserted = {tuple(row) for row in rows}
-    existing = np.fromiter((key not in inserted for key in zip(*keys, strict=True)), np.bool_, len(leaders))
-    _, existing_ml = await _look_up(connection, table, leaders, existing)
+    rows = _day_by_day(table, leaders)
+    columns = [column[rows].tolist() for column in (table.meter_id, table.ts_s, table.kind, table.index_ml)]
+    inserted = {tuple(row) for row in await connection.fetch(_INSERT_READINGS, *columns)}
+    keys = zip(*(column[leaders].tolist() for column in (table.meter_id, table.ts_s, table.kind)), strict=True)
+    existing = np.fromiter((key not in inserted for key in keys), np.bool_, len(leaders))
+    existing_ml = np.zeros(len(leaders), np.int64)
+    existing_ml[existing] = await _look_up(connection, table, leaders[existing])
     return existing, existing_ml
 
 
-async def _look_up(connection: Any, table: ReadingTable, leaders: Int64s, which: Bools) -> tuple[Bools, Int64s]:
-    existing = np.zeros(len(leaders), np.bool_)
-    existing_ml = np.zeros(len(leaders), np.int64)
-    asked = np.flatnonzero(which)
-    if len(asked):
-        rows = leaders[asked]
-        times = table.ts_s[rows]
+def _day_by_day(table: ReadingTable, rows: Int64s) -> Int64s:
+    """The rows in an order that visits one chunk after the other."""
+    days = table.ts_s[rows] // DAY_S
+    return rows if not len(rows) or days.min() == days.max() else rows[np.argsort(days, kind="stable")]
+
+
+async def _look_up(connection: Any, table: ReadingTable, rows: Int64s) -> Int64s:
+    """The index that the database has for the key of each row, 0 without one. A statement for each UTC day: bounds
+    that the planner knows spare it all chunks but one."""
+    found_ml = np.zeros(len(rows), np.int64)
+    days = table.ts_s[rows] // DAY_S
+    for day in np.unique(days).tolist():
+        asked = np.flatnonzero(days == day)
+        of_day = rows[asked]
         found = await connection.fetch(
-            _LOOK_UP, table.meter_id[rows].tolist(), times.tolist(), table.kind[rows].tolist(),
-            float(times.min()), float(times.max()),
+            _LOOK_UP, table.meter_id[of_day].tolist(), table.ts_s[of_day].tolist(), table.kind[of_day].tolist(),
+            float(day * DAY_S), float((day + 1) * DAY_S - 1),
         )  # fmt: skip
         for n, index_ml in found:
-            existing[asked[n - 1]] = True
-            existing_ml[asked[n - 1]] = index_ml
-    return existing, existing_ml
+            found_ml[asked[n - 1]] = index_ml
+    return found_ml
 
 
 async def insert_conflicts(connection: Any, table: ReadingTable, verdict: Verdict, reports: Sequence[Report]) -> None:
