@@ -24,6 +24,8 @@ from .restore_points import held_sequences
 log = structlog.get_logger()
 
 TRIM_EVERY_S = 30.0
+JUST_AFTER = timedelta(microseconds=1)
+"""The stream's times are finer than ours: the newest message is then before it."""
 
 
 def keep_from(
@@ -60,12 +62,14 @@ class Trimmer:
     async def trim(self) -> int:
         """Remove what may go; returns the first sequence that the stream has then."""
         info = await self._js.stream_info(UP_STREAM)
+        if not info.state.messages:
+            return int(info.state.first_seq)
         rows = await self._pool.fetch(
             "SELECT partition, sequence FROM watermarks WHERE stream_created = $1", info.created
         )
         points = await held_sequences(self._pool, info.created)
         watermarks = {row["partition"]: row["sequence"] for row in rows}
-        first_young = await self._first_since(datetime.fromtimestamp(now_us() / 1e6, UTC) - self._keep)
+        first_young = await self._first_since(await self._now(info.state.last_seq) - self._keep)
         first = keep_from(self._partitions, watermarks, points, first_young)
         if first is None or first <= max(1, info.state.first_seq):  # of a stream that never held anything it is 0
             return int(info.state.first_seq)
@@ -73,6 +77,13 @@ class Trimmer:
         metrics.TRIMMED_SEQUENCE.set(first)
         log.info("stream_trimmed", below=first, messages=first - info.state.first_seq)
         return first
+
+    async def _now(self, last_sequence: int) -> datetime:
+        """By our clock, but not later than just after the newest message by the stream's: a clock of ours that is days
+        ahead must not make all that was ever sent look old."""
+        newest = (await self._js.get_msg(UP_STREAM, last_sequence)).time
+        ours = datetime.fromtimestamp(now_us() / 1e6, UTC)
+        return ours if newest is None else min(ours, newest + JUST_AFTER)
 
     async def _first_since(self, instant: datetime) -> int:
         """Sequence of the first message that the stream took at or after this time; one past the last when none.

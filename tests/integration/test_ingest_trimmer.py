@@ -9,8 +9,9 @@ import pytest
 from nats.js import JetStreamContext
 
 from deploy.embedded.nats import NatsServer
-from ingest import restore_points
+from ingest import restore_points, trimmer
 from ingest.trimmer import Trimmer, keep_from
+from metering import clock
 from metering.stream_connection import connect
 from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, open_pool, publish, report, take_all
 
@@ -61,6 +62,17 @@ async def test_what_is_committed_and_old_goes(js: JetStreamContext, pool: Any) -
     await restore_points.unmark(pool, "night")
     assert await old_ones.trim() == 7
     assert await first_kept(js) == 7
+
+
+async def test_a_clock_that_is_days_ahead_makes_nothing_old(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await install(pool, "1001")
+    await take_all(pool, js, await publish(js, report("1001", native(1, FIRST_S, [1]))))
+    monkeypatch.setattr(trimmer, "now_us", lambda: clock.now_us() + 30 * 86_400_000_000)
+    assert await Trimmer(pool, js, 1, keep_stream_h=1).trim() == 1
+    assert await first_kept(js) == 1
+    assert await Trimmer(pool, js, 1, keep_stream_h=0).trim() == 2
 
 
 async def test_it_has_the_rights_for_it(js: JetStreamContext, nats_server: NatsServer, pool: Any) -> None:
