@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from deploy import instance
+from deploy.chaos.platform import OwnPlatform
 from deploy.commands.options import data_option
 from deploy.registration import register_rows
 from metering.errors import StartError
@@ -18,6 +19,7 @@ from metering.settings import GatewaySettings, load
 from simulators.target import Target
 
 COMMANDS = "simulators.cli"
+CHAOS = "chaos"
 
 
 class Simulators(click.Group):
@@ -28,7 +30,9 @@ class Simulators(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = _group().get_command(ctx, cmd_name)
-        return None if command is None else _aimed(command)
+        if command is None:
+            return None
+        return _on_its_own(command) if cmd_name == CHAOS else _aimed(command)
 
 
 @click.command(cls=Simulators)
@@ -37,6 +41,20 @@ class Simulators(click.Group):
 @data_option()
 def simulate(coap_host: str, coap_port: int | None, data: Path) -> None:
     """Play meters, a town, recorded readings or load. These options may also stand after the kind."""
+
+
+def _on_its_own(command: click.Command) -> click.Command:
+    """The command that plays against no platform of others, but starts and harms one of its own."""
+    play = command.callback
+    assert play is not None  # noqa: S101 - as below
+
+    def run(**values: object) -> Any:
+        click.get_current_context().obj = OwnPlatform
+        return play(**values)
+
+    alone = copy.copy(command)
+    alone.callback = run
+    return alone
 
 
 def _aimed(command: click.Command) -> click.Command:
