@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "deploy.commands.simulate:simulate",
     "meters": "deploy.commands.meters:meters",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
+    "replay": "deploy.commands.replay:replay",
     "backup": "deploy.commands.backup:backup",
     "config": "deploy.commands.config:config",
     "users": "deploy.commands.users:users",

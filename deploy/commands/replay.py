@@ -50,8 +50,9 @@ async def _run(url: str, choice: Choice, dry: bool) -> Counter[str]:
     totals: Counter[str] = Counter()
     shown = 0
     next_progress = time.monotonic() + PROGRESS_EVERY_S
-    async with database_pool(url) as pool:
-        run = Replay(pool, load(IngestSettings), load(UtilitySettings).zone, f"{getpass.getuser()} (nbwater replay)")
+    async with database_pool(url) as pool, pool.acquire() as connection:
+        actor = f"{getpass.getuser()} (nbwater replay)"
+        run = Replay(connection, load(IngestSettings), load(UtilitySettings).zone, actor)
         async for progress in run.run(choice, dry):
             if progress.resumed and not totals:
                 click.echo("going on where the replay before was cut off", err=True)

@@ -123,30 +123,31 @@ class Progress:
 
 
 class Replay:
-    """One run. `pool` is an asyncpg pool of the tables' owner."""
+    """One run, on a connection of the tables' owner that nobody else uses meanwhile."""
 
-    def __init__(self, pool: Any, settings: IngestSettings, zone: ZoneInfo, actor: str) -> None:
-        self._pool, self._settings, self._zone, self._actor = pool, settings, zone, actor
+    def __init__(self, connection: Any, settings: IngestSettings, zone: ZoneInfo, actor: str) -> None:
+        self._connection, self._settings, self._zone, self._actor = connection, settings, zone, actor
         self._known = Installations()
 
     async def run(self, choice: Choice, dry: bool) -> AsyncIterator[Progress]:
         """Raises NotFoundError for unknown meters, ConflictError while another replay runs."""
-        async with self._pool.acquire() as holder:
-            if choice.meters and (unknown := await holder.fetch(_UNKNOWN, list(choice.meters))):
-                raise NotFoundError(f"no meter {', '.join(row['serial'] for row in unknown)}")
-            if dry:
-                async for progress in self._walk(choice, None, datetime.now(UTC)):
-                    yield progress
-                return
-            if not await holder.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-                raise ConflictError("another replay runs")
-            try:
-                async for progress in self._resumed(holder, choice):
-                    yield progress
-            finally:
-                await holder.execute("SELECT pg_advisory_unlock($1)", LOCK)
+        connection = self._connection
+        if choice.meters and (unknown := await connection.fetch(_UNKNOWN, list(choice.meters))):
+            raise NotFoundError(f"no meter {', '.join(row['serial'] for row in unknown)}")
+        if dry:
+            async for progress in self._walk(choice, None, datetime.now(UTC)):
+                yield progress
+            return
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            raise ConflictError("another replay runs")
+        try:
+            async for progress in self._resumed(choice):
+                yield progress
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
 
-    async def _resumed(self, connection: Any, choice: Choice) -> AsyncIterator[Progress]:
+    async def _resumed(self, choice: Choice) -> AsyncIterator[Progress]:
+        connection = self._connection
         begun = await connection.fetchrow(_RESUME, choice.as_json())
         if begun is None:
             begun = await connection.fetchrow(_BEGIN, choice.as_json(), choice.until or datetime.now(UTC))
@@ -164,7 +165,7 @@ class Replay:
         totals = Counter(json.loads(begun["counts"])) if begun else Counter()
         resumed = after > 0
         until = choice.until or until
-        while meters := await self._pool.fetch(_METERS, after, choice.meters, METERS_PER_BATCH):
+        while meters := await self._connection.fetch(_METERS, after, choice.meters, METERS_PER_BATCH):
             found: list[Difference] = []
             async for group in self._groups([row["meter_id"] for row in meters], choice, until):
                 found += await self._take(group, meters, (choice, until), begun, totals)
@@ -174,8 +175,8 @@ class Replay:
 
     async def _groups(self, meters: list[int], choice: Choice, until: datetime) -> AsyncIterator[list[int]]:
         """The meters in portions of at most MAX_REPORTS reports, or of one meter."""
-        devices = await devices_of(self._pool, meters)
-        rows = await self._pool.fetch(COUNT, meters, devices, choice.since, until, choice.decoder)
+        devices = await devices_of(self._connection, meters)
+        rows = await self._connection.fetch(COUNT, meters, devices, choice.since, until, choice.decoder)
         reports = {row["meter_id"]: row["reports"] for row in rows}
         for portion in _portions(meters, reports):
             yield portion
@@ -185,9 +186,10 @@ class Replay:
     ) -> list[Difference]:
         """One group of meters, slice by slice, each in one transaction."""
         differences = {row["meter_id"]: Difference(row["serial"]) for row in meters if row["meter_id"] in set(group)}
+        connection = self._connection
         cursor: Row = (instant(0), UUID(bytes(16)))
         while True:
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with connection.transaction():
                 if begun:
                     await close_gate(connection)
                 await self._known.follow(connection)
@@ -197,7 +199,7 @@ class Replay:
                     CHOSEN, group, devices, choice.since, until, choice.decoder, *cursor, MAX_REPORTS
                 )
                 batch = _Batch(group, devices, [stored_report(record) for record in records])
-                await self._slice(connection, batch, differences, begun)
+                await self._slice(batch, differences, begun)
                 last = len(records) < MAX_REPORTS
                 if last:
                     for difference in differences.values():
@@ -208,16 +210,17 @@ class Replay:
                 return list(differences.values())
             cursor = (batch.reports[-1].column("received_at"), batch.reports[-1].column("report_id"))
 
-    async def _slice(self, connection: Any, batch: _Batch, differences: dict[int, Difference], begun: Any) -> None:
+    async def _slice(self, batch: _Batch, differences: dict[int, Difference], begun: Any) -> None:
+        connection = self._connection
         await self._known.load(connection, {stored.column("device") for stored in batch.reports})
         batch.read(self._known, self._settings.meter_mismatch == "dead_letter")
         made = await _planned(connection, batch)
         batch.describe(made, differences)
         if begun:
             await apply(connection, begun["replay_id"], made, batch.ids, self._zone)
-            await self._rewrite(connection, batch, made)
+            await self._rewrite(batch, made)
 
-    async def _rewrite(self, connection: Any, batch: _Batch, made: Plan) -> None:
+    async def _rewrite(self, batch: _Batch, made: Plan) -> None:
         """The rows of the reports themselves, where they say something else now, and the accounts."""
         tally, rows, ends = Tally(self._zone), [], []
         for stored, end in batch.ended(made):
@@ -228,9 +231,9 @@ class Replay:
                 if stored.outcome is not end.outcome:
                     report = end.placed.report
                     tally.move(report.door, report.received_at_us, stored.outcome, end.outcome)
-        await update_reports(connection, rows, READABLE)
-        await upsert_latest(connection, latest_rows(ends))
-        await tally.add_to_accounts(connection)
+        await update_reports(self._connection, rows, READABLE)
+        await upsert_latest(self._connection, latest_rows(ends))
+        await tally.add_to_accounts(self._connection)
 
 
 class _Batch:

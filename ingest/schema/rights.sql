@@ -24,7 +24,7 @@ BEGIN
         EXECUTE format(
             'GRANT SELECT ON schema_migrations, zones, service_points, meters, devices, installations, outbox, '
             'reports, raw_reports, readings, conflicts, dead_letters, device_latest, watermarks, restore_points, '
-            'accounting, touched_spans, settled_days, alerts, alert_events TO %I', program);
+            'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN

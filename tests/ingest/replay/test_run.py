@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from ingest import classify
@@ -38,7 +39,15 @@ EVER = Choice(datetime(2020, 1, 1, tzinfo=UTC))
 
 @pytest.fixture
 async def pool(any_database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(any_database_url) as pool:
+    """Of one connection: TimescaleDB in WebAssembly serves one client."""
+    async with asyncpg.create_pool(any_database_url, min_size=1, max_size=1) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def plain(database_url: str) -> AsyncIterator[Any]:
+    """Of several connections."""
+    async with open_pool(database_url) as pool:
         yield pool
 
 
@@ -68,7 +77,7 @@ def hours_late(hours: int) -> Any:
 
 async def take(pool: Any, *payloads: tuple[str, bytes]) -> list[Any]:
     """These reports of these devices, an hour apart, taken as ingest takes them; their reports."""
-    pipeline = Pipeline(settings(), ZONE)
+    pipeline = Pipeline(settings(), ZONE, use_copy=False)
     start_us = (FIRST_S + 24 * HOUR_S) * 1_000_000
     reports = [report(device, payload, at_us=start_us + n * 1_000_000) for n, (device, payload) in enumerate(payloads)]
     for one in reports:
@@ -79,8 +88,9 @@ async def take(pool: Any, *payloads: tuple[str, bytes]) -> list[Any]:
 
 async def run(pool: Any, choice: Choice = EVER, dry: bool = False) -> Counter[str]:
     totals: Counter[str] = Counter()
-    async for progress in Replay(pool, settings(), ZONE, "test").run(choice, dry):
-        totals = progress.totals
+    async with pool.acquire() as connection:
+        async for progress in Replay(connection, settings(), ZONE, "test").run(choice, dry):
+            totals = progress.totals
     return totals
 
 
@@ -199,10 +209,11 @@ async def test_one_that_was_cut_off_goes_on(pool: Any, monkeypatch: pytest.Monke
         await install(pool, f"100{n}")
     with wrong_decoder(ten_times):
         await take(pool, *((f"100{n}", a_day(1, 0, 10)) for n in range(5)))
-    walking = Replay(pool, settings(), ZONE, "test").run(EVER, dry=False)
-    assert (await anext(walking)).totals["changed"] == 2
-    await walking.aclose()
-    seen = [progress async for progress in Replay(pool, settings(), ZONE, "test").run(EVER, dry=False)]
+    async with pool.acquire() as connection:
+        walking = Replay(connection, settings(), ZONE, "test").run(EVER, dry=False)
+        assert (await anext(walking)).totals["changed"] == 2
+        await walking.aclose()
+        seen = [progress async for progress in Replay(connection, settings(), ZONE, "test").run(EVER, dry=False)]
     assert seen[0].resumed
     assert sum(len(progress.differences) for progress in seen) == 3
     assert (seen[-1].totals["meters"], seen[-1].totals["changed"]) == (5, 5)
@@ -218,34 +229,34 @@ async def test_reports_beyond_the_bound_are_read_in_slices(pool: Any, monkeypatc
     assert sorted((await readings(pool)).values()) == [10_000, 11_000, 12_000, 13_000, 14_000]
 
 
-async def test_a_replay_waits_for_those_who_take_reports_and_they_for_it(pool: Any) -> None:
+async def test_a_replay_waits_for_those_who_take_reports_and_they_for_it(plain: Any) -> None:
     """No transaction decides by readings that a replay changes before it commits."""
-    await install(pool, "1001")
+    await install(plain, "1001")
     with wrong_decoder(ten_times):
-        await take(pool, ("1001", a_day(1, 0, 10)))
-    async with pool.acquire() as connection:
+        await take(plain, ("1001", a_day(1, 0, 10)))
+    async with plain.acquire() as connection:
         passed = connection.transaction()
         await passed.start()
         await pass_gate(connection)
-        replaying = asyncio.create_task(run(pool))
-        await _until_somebody_waits(pool)
-        assert list((await readings(pool)).values()) == [100_000]
+        replaying = asyncio.create_task(run(plain))
+        await _until_somebody_waits(plain)
+        assert list((await readings(plain)).values()) == [100_000]
         await passed.commit()
         assert (await asyncio.wait_for(replaying, 60))["changed"] == 1
 
         closed = connection.transaction()
         await closed.start()
         await close_gate(connection)
-        letters = asyncio.create_task(replay_letters(pool, settings(), ZONE))
-        await _until_somebody_waits(pool)
+        letters = asyncio.create_task(replay_letters(plain, settings(), ZONE))
+        await _until_somebody_waits(plain)
         assert not letters.done()
         await closed.commit()
         await asyncio.wait_for(letters, 60)
 
 
-async def _until_somebody_waits(pool: Any) -> None:
+async def _until_somebody_waits(plain: Any) -> None:
     async def waits() -> Any:
-        return await pool.fetchval(
+        return await plain.fetchval(
             "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
             " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
         )
@@ -253,9 +264,27 @@ async def _until_somebody_waits(pool: Any) -> None:
     await until(waits, "a waiting lock")
 
 
-async def test_two_replays_do_not_run_at_once(pool: Any) -> None:
-    async with pool.acquire() as connection:
+async def test_two_replays_do_not_run_at_once(plain: Any) -> None:
+    async with plain.acquire() as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         with pytest.raises(ConflictError):
-            await run(pool)
+            await run(plain)
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+
+
+@pytest.mark.timescale
+async def test_compressed_chunks_are_put_right_too(native_timescale_url: str) -> None:
+    async with asyncpg.create_pool(native_timescale_url, min_size=1, max_size=1) as pool:
+        meter = await install(pool, "1001")
+        with wrong_decoder(hours_late(8)):
+            await take(pool, ("1001", a_day(1, -48, 1, 2, 3)))
+        with wrong_decoder(ten_times):
+            await take(pool, ("1001", a_day(2, -45, 4, 5)))
+        for table in ("readings", "reports"):
+            await pool.execute(f"SELECT compress_chunk(c) FROM show_chunks('{table}') c")
+        done = await run(pool)
+        assert (done["withdrawn"], done["added"], done["changed"]) == (3, 3, 2)
+        right = {(meter, (h - 48) * HOUR_S): (h + 1) * 1_000 for h in range(5)}
+        assert await readings(pool) == right
+        assert (await run(pool))["unchanged"] == 5
+        await accounts_hold(pool)

@@ -15,7 +15,9 @@ INTAKE = {
     "reports", "raw_reports", "readings", "conflicts", "dead_letters", "device_latest", "watermarks", "restore_points",
     "accounting", "alerts",
 }  # fmt: skip
-OTHER = {"outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days"}
+OTHER = {
+    "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
+}  # fmt: skip
 ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"INSERT", "UPDATE", "DELETE"})
