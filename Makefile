@@ -10,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PACKAGES := metering gateway ingest api simulators deploy
 
-.PHONY: help demo test check bench chaos fmt lock clean
+.PHONY: chaos-cluster help demo test check bench chaos fmt lock clean
 
 help:
 	@echo "make demo    the platform with a simulated town, in a browser within two minutes"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   ruff, mypy, import rules"
 	@echo "make bench   the benchmarks; writes build/bench.json"
 	@echo "make chaos   faults under load, then every report accounted for (CHAOS='--seed 7 --minutes 10'); build/chaos.log"
+	@echo "make chaos-cluster  three NATS nodes, two gateways, two workers: faults under load (root)"
 	@echo "make fmt     format the code"
 	@echo "make lock    resolve the dependencies anew into requirements*.lock"
 	@echo "make clean   remove what was built; var/ (data) stays"
@@ -66,6 +67,11 @@ bench: $(VENV)/.development
 
 chaos: $(VENV)/.runtime
 	@exec $(RUN)/nbwater simulate chaos --log build/chaos.log $(CHAOS)
+
+# Needs root and iproute2: each host is a network namespace.
+chaos-cluster: $(VENV)/.development
+	@mkdir -p build
+	$(RUN)/nbwater cluster rehearse --json build/chaos-cluster.json
 
 lock: $(VENV)/.uv
 	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \

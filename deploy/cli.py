@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "api": "deploy.commands.programs:api",
     "migrate": "deploy.commands.migrate:migrate",
     "simulate": "deploy.commands.simulate:simulate",
+    "cluster": "deploy.commands.cluster:cluster",
     "meters": "deploy.commands.meters:meters",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",

@@ -101,6 +101,7 @@ async def ensure_streams(url: str, settings: NatsSettings) -> None:
             connection = await connect(
                 url,
                 ADMIN,
+                settings.tls_ca,
                 error_cb=note,
                 allow_reconnect=False,
                 max_reconnect_attempts=CONNECT_ATTEMPTS,

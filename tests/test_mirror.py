@@ -18,6 +18,7 @@ COVERED_OTHERWISE = {
     "api.audit": "as api.routes",
     "api.metrics": "as api.routes",
     "api.problems": "as api.routes",
+    "deploy.cluster.bed": "run as a whole: tests/e2e/test_cluster.py",
     "deploy.commands": "called as commands: tests/e2e",
     "deploy.demo": "called as a command: tests/e2e/test_demo.py",
     "deploy.programs": "run by `nbwater up`: tests/e2e/test_up.py",

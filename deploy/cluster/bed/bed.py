@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import urllib.request
 from pathlib import Path
@@ -98,16 +99,23 @@ class Bed:
         if account is not None:
             drop = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--"]
             command = [*drop, *command]
-        self._start(DATABASE, "postgres", command, {})
+        self._start(DATABASE, "postgres", command, {}, server.stop_signal)
 
     def _start_program(self, host: str, name: str, module: str) -> None:
         settings = dict(line.split("=", 1) for line in (self._files / host / f"{name}.env").read_text().splitlines())
         self._start(host, name, [sys.executable, "-m", module], settings)
 
-    def _start(self, host: str, name: str, command: list[str], settings: dict[str, str]) -> None:
+    def _start(
+        self,
+        host: str,
+        name: str,
+        command: list[str],
+        settings: dict[str, str],
+        end_signal: signal.Signals = signal.SIGKILL,
+    ) -> None:
         environment = plain_environment() | settings | {"PYTHONPATH": str(Path(__file__).parents[3])}
         log = self.folder / f"{host}.{name}.log"
-        self.processes.add(Process(f"{host}/{name}", self.network.inside(host, command), environment, log))
+        self.processes.add(Process(f"{host}/{name}", self.network.inside(host, command), environment, log, end_signal))
 
     async def _prepare(self) -> None:
         """What the operator does once: the database, `nbwater migrate`, the logins."""

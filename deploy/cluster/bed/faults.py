@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 
 import asyncpg
 import nats.errors
@@ -15,18 +15,24 @@ from metering.errors import StartError
 from metering.streams import UP_STREAM, up_durable
 
 Seen = dict[str, float | str]
-CUT_S = 8.0
-"""Longer than an election among the nodes (4 to 9 s begin with the last heartbeat) and than a publish's deadline."""
 LOOK_S = 0.1
 RECOVERY_S = 120.0
 API = "$JS.API"
 
 
-class Faults:
-    """`client` is the administrator's connection to the stream."""
+FAULTS = (
+    "node_killed", "worker_cut", "leader_moved", "gateway_killed", "node_cut", "database_killed", "node_parted",
+    "worker_frozen", "gateway_cut", "node_frozen", "worker_killed", "database_cut",
+)  # fmt: skip
+"""In an order that leaves no two of a kind beside each other."""
 
-    def __init__(self, bed: Bed, client: Client) -> None:
+
+class Faults:
+    """`client` is the administrator's connection to the stream; `hold_s` how long the harm lasts once it is felt."""
+
+    def __init__(self, bed: Bed, client: Client, hold_s: float) -> None:
         self._bed, self._network, self._processes, self._client = bed, bed.network, bed.processes, client
+        self._hold_s = hold_s
 
     async def node_killed(self) -> Seen:
         """kill -9 of the node that leads the stream; it comes back with its store."""
@@ -40,7 +46,7 @@ class Faults:
         self._network.cut(node)
         try:
             seen = await self._until_led_by_another(node)
-            await asyncio.sleep(CUT_S)
+            await asyncio.sleep(self._hold_s)
         finally:
             self._network.heal(node)
         return {"host": node, "leaderless_s": seen, **await self._recovered()}
@@ -52,7 +58,7 @@ class Faults:
         self._network.part(node, others)
         try:
             seen = await self._until_led_by_another(node)
-            await asyncio.sleep(CUT_S)
+            await asyncio.sleep(self._hold_s)
         finally:
             self._network.join(node, others)
         return {"host": node, "leaderless_s": seen, **await self._recovered()}
@@ -63,7 +69,7 @@ class Faults:
         self._processes[f"{node}/nats"].send(signal.SIGSTOP)
         try:
             seen = await self._until_led_by_another(node)
-            await asyncio.sleep(CUT_S)
+            await asyncio.sleep(self._hold_s)
         finally:
             self._processes[f"{node}/nats"].send(signal.SIGCONT)
         return {"host": node, "leaderless_s": seen, **await self._recovered()}
@@ -89,10 +95,10 @@ class Faults:
         try:
             await asyncio.sleep(1.0)  # until a balancer's health check
             self._network.announce(others)
-            await asyncio.sleep(CUT_S)
+            await asyncio.sleep(self._hold_s)
         finally:
             undo(host)
-        await asyncio.sleep(CUT_S / 2)
+        await asyncio.sleep(self._hold_s / 2)
         self._network.announce(GATEWAYS)
         return {"host": host}
 
@@ -108,7 +114,7 @@ class Faults:
         self._network.cut(host)
         try:
             seen = await self._until_taken_over(fence)
-            await asyncio.sleep(CUT_S)
+            await asyncio.sleep(self._hold_s)
         finally:
             self._network.heal(host)
         return {"host": host, "takeover_s": seen}
@@ -125,31 +131,19 @@ class Faults:
 
     async def database_killed(self) -> Seen:
         self._processes["db/postgres"].kill()
-        await asyncio.sleep(CUT_S)
+        await asyncio.sleep(self._hold_s)
         return {"host": "db"}
 
     async def database_cut(self) -> Seen:
         self._network.cut("db")
-        await asyncio.sleep(CUT_S)
+        await asyncio.sleep(self._hold_s)
         self._network.heal("db")
         return {"host": "db"}
 
-    def all(self) -> Mapping[str, Callable[[], Awaitable[Seen]]]:
-        """By name, in an order that leaves no two of a kind beside each other."""
-        return {
-            "node_killed": self.node_killed,
-            "worker_cut": self.worker_cut,
-            "leader_moved": self.leader_moved,
-            "gateway_killed": self.gateway_killed,
-            "node_cut": self.node_cut,
-            "database_killed": self.database_killed,
-            "node_parted": self.node_parted,
-            "worker_frozen": self.worker_frozen,
-            "gateway_cut": self.gateway_cut,
-            "node_frozen": self.node_frozen,
-            "worker_killed": self.worker_killed,
-            "database_cut": self.database_cut,
-        }
+    async def do(self, name: str) -> Seen:
+        """One of FAULTS."""
+        seen: Seen = await getattr(self, name)()
+        return seen
 
     async def _leader(self) -> str:
         """The node that leads the stream; waited for while there is none."""

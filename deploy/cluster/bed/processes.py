@@ -18,10 +18,18 @@ LOOK_EVERY_S = 0.2
 
 
 class Process:
-    """One program on one host. `command` is complete, the way into the namespace included."""
+    """One program on one host. `command` is complete, the way into the namespace included. At the end of the rehearsal
+    nothing is kept: `end_signal` is for servers that would leave shared memory behind."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
-        self.name, self.log = name, log
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        environment: Mapping[str, str],
+        log: Path,
+        end_signal: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self.name, self.log, self._end_signal = name, log, end_signal
         self._command, self._environment = command, dict(environment)
         self._child: subprocess.Popen[bytes] | None = None
         self._died_at: float | None = None
@@ -63,12 +71,15 @@ class Process:
         elif now - self._died_at >= RESTART_S:
             self.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Ask it to end for good; `wait` comes after."""
         self.wanted = False
+        self.send(signal.SIGCONT)
+        self.send(self._end_signal)
+
+    def wait(self) -> None:
         if self._child is None:
             return
-        self.send(signal.SIGCONT)
-        self.send(signal.SIGTERM)
         try:
             self._child.wait(STOP_S)
         except subprocess.TimeoutExpired:
@@ -98,9 +109,10 @@ class Processes:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def stop(self) -> None:
-        """In the reverse order of their start: programs before the servers they use."""
-        for process in reversed(self._all.values()):
-            process.stop()
+        for process in self._all.values():
+            process.end()
+        for process in self._all.values():
+            process.wait()
 
 
 def plain_environment() -> dict[str, str]:

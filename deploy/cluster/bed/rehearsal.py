@@ -23,7 +23,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from deploy.cluster.bed.bed import COAP_PORT, HOSTS, Bed
-from deploy.cluster.bed.faults import Faults
+from deploy.cluster.bed.faults import FAULTS, Faults
 from deploy.cluster.bed.network import ANYCAST, Network
 from deploy.cluster.bed.processes import plain_environment
 from deploy.embedded.nats import ADMIN
@@ -31,6 +31,7 @@ from metering.envelope import REPORTS_HEADER
 from metering.errors import NbwaterError, StartError
 from metering.stream_connection import connect
 from metering.streams import UP_STREAM
+from metering.telemetry import configure_logging
 
 QUIET_S = 1.0
 """Between two faults, so that the load flows again."""
@@ -42,11 +43,13 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    faults: Sequence[str]
-    """Names of Faults.all; empty: every one."""
+    faults: Sequence[str] = ()
+    """Some of FAULTS; empty: every one."""
     reports_per_second: float = 150.0
     meters: int = 150
     partitions: int = 1
+    hold_s: float = 8.0
+    """How long each fault lasts once it is felt; longer than a publish's deadline shows the most."""
     keep: bool = False
     """Leave the folder with configuration and logs."""
 
@@ -75,7 +78,7 @@ async def _rehearse(options: Options, bed: Bed, tell: Tell) -> dict[str, Any]:
         settings = bed.nats_settings()
         client = await connect(settings.url.get_secret_value(), ADMIN, settings.tls_ca)
         try:
-            faults, result = await _under_load(options, bed, Faults(bed, client), tell)
+            faults, result = await _under_load(options, bed, Faults(bed, client, options.hold_s), tell)
             unaccounted = await _unaccounted(bed, client)
         finally:
             await client.close()
@@ -113,10 +116,10 @@ async def _under_load(
     load = _start_load(bed.folder / "load.log", asked, result)
     seen: list[dict[str, Any]] = []
     try:
-        known = faults.all()
-        for name in options.faults or known:
+        for name in options.faults or FAULTS:
             await _more_reports(bed, round(QUIET_S * options.reports_per_second))
-            seen.append({"fault": name, **await known[name]()})
+            began = time.monotonic()
+            seen.append({"fault": name, **await faults.do(name), "seconds": round(time.monotonic() - began, 1)})
             tell(", ".join(f"{key} {value}" for key, value in seen[-1].items()))
         await _more_reports(bed, round(QUIET_S * options.reports_per_second))
         if load.poll() is not None:
@@ -195,6 +198,7 @@ async def _ask(bed: Bed, query: str) -> int:
 
 def main() -> int:
     """Options as JSON in the first argument; the result as JSON on stdout, progress on stderr."""
+    configure_logging("rehearsal")
     options = Options(**json.loads(sys.argv[1]))
     try:
         result = rehearse(options, lambda line: print(line, file=sys.stderr, flush=True))
