@@ -29,6 +29,7 @@ from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
 from gateway.stall import watch_stalls
 from metering.errors import SettingsError
+from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import GatewaySettings, NatsSettings, load
 from metering.streams import verify
@@ -102,6 +103,7 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.mirror.run(), name="registry mirror")
             group.create_task(self.custody.run(), name="custody")
+            group.create_task(beat(self.link.tell, "gateway", REGISTRY), name="heartbeat")
             group.create_task(watch_stalls(self.counters.loop_stall_s.observe, time.monotonic), name="stall watch")
             port = self._socket.getsockname()[1]
             worker = self._settings.worker

@@ -52,6 +52,12 @@ class StreamLink:
         self._js = self._client.jetstream()
         self.connected.set()
 
+    async def tell(self, subject: str, body: bytes) -> None:
+        """Told and forgotten; never for what must arrive. Raises ConnectionClosedError before the first connection."""
+        if self._client is None:
+            raise nats.errors.ConnectionClosedError
+        await self._client.publish(subject, body)
+
     async def close(self) -> None:
         self.connected.clear()
         if self._client is not None and not self._client.is_closed:

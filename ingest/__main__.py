@@ -15,8 +15,10 @@ from typing import Any
 import structlog
 import uvloop
 from nats.aio.client import Client
+from prometheus_client import REGISTRY
 
 from metering.errors import SettingsError
+from metering.heartbeat import beat
 from metering.process import run_program, say
 from metering.settings import DatabaseSettings, IngestSettings, NatsSettings, UtilitySettings, load
 from metering.stream_connection import connect
@@ -94,6 +96,7 @@ class Ingest:
         async with asyncio.TaskGroup() as group:
             taking = group.create_task(worker.run(), name="worker")
             beside = [group.create_task(stage.run(), name=name) for name, stage in stages.items()]
+            beside.append(group.create_task(beat(client.publish, "ingest", REGISTRY), name="heartbeat"))
             say(ready="ingest", port=metrics_port, metrics_port=metrics_port)
             log.info("ingest_runs", metrics_port=metrics_port)
             await self._stop.wait()

@@ -12,6 +12,7 @@ from pathlib import Path
 from deploy.embedded.ports import free_tcp_port
 from deploy.embedded.server import EmbeddedServer
 from metering.errors import StartError
+from metering.heartbeat import subject
 from metering.stream_connection import inbox_prefix
 from metering.streams import (
     COUNTERS,
@@ -64,12 +65,14 @@ def _consume(stream: str) -> list[str]:
 PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
+        subject("gateway"),
         *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
         *_watch(REGISTRY_STREAM),
         *_watch(OBJECTS_STREAM),
         *_get(OBJECTS_STREAM),
     ],
     "ingest": [
+        subject("ingest"),
         *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
@@ -84,7 +87,10 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     ],
     "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_watch_by_name(UP_STREAM, COUNTERS)],
 }
-"""Subjects each program may publish to; it may subscribe to its inboxes only."""
+"""Subjects each program may publish to."""
+
+SUBSCRIBE_RIGHTS: Mapping[str, list[str]] = {"api": [subject("*")]}
+"""Subjects a program may listen to beside its own inboxes."""
 
 ADMIN = "admin"
 USERS = (ADMIN, *PUBLISH_RIGHTS)
@@ -123,7 +129,8 @@ def _user(user: str, password: str) -> str:
     if user == ADMIN:
         return f"{{ {login} }}"
     publish = json.dumps(PUBLISH_RIGHTS[user])
-    return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: ["{inbox_prefix(user)}.>"] }} }}'
+    subscribe = json.dumps([f"{inbox_prefix(user)}.>", *SUBSCRIBE_RIGHTS.get(user, [])])
+    return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: {subscribe} }} }}'
 
 
 class NatsServer(EmbeddedServer):
