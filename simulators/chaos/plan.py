@@ -23,7 +23,9 @@ PAUSE_S = (1.0, 20.0)
 NETWORK_S = (4.0, 20.0)
 CLOCK_S = (4.0, 25.0)
 CLOCK_STEPS_S = ((1.0, 120.0), (600.0, 7200.0), (86_400.0, 3 * 86_400.0))
-SECOND_INGEST_S = 30.0
+SECOND_INGEST_S = 36.0
+ATTEMPTS = 100
+"""To find a free instant; in runs so short that there is none, a fault is left out."""
 
 
 class Kind(StrEnum):
@@ -139,14 +141,14 @@ def _short(
     if not wanted:
         return
     for kind, role in islice(cycle(rng.sample(wanted, len(wanted))), max(1, int((last_s - first_s) / SHORT_EVERY_S))):
-        fault = _drawn(rng, kind, role, rng.uniform(first_s, last_s))
-        if kind not in NETWORK:
-            fault = _out_of_the_way(fault, alone)
-        yield fault._replace(duration_s=min(fault.duration_s, last_s - fault.at_s)) if fault.at_s < last_s else fault
+        fault = _drawn(rng, kind, role)
+        at_s = _free_instant(rng, first_s, last_s, fault.duration_s, () if kind in NETWORK else alone)
+        if at_s is not None:
+            yield fault._replace(at_s=at_s)
 
 
-def _drawn(rng: random.Random, kind: Kind, role: str, at_s: float) -> Fault:
-    choice = rng.random()
+def _drawn(rng: random.Random, kind: Kind, role: str) -> Fault:
+    at_s, choice = 0.0, rng.random()
     if kind is Kind.PAUSE:
         return Fault(at_s, kind, rng.uniform(*PAUSE_S), role, choice)
     if kind is Kind.CLOCK:
@@ -158,9 +160,12 @@ def _drawn(rng: random.Random, kind: Kind, role: str, at_s: float) -> Fault:
     return Fault(at_s, kind, role=role, choice=choice)
 
 
-def _out_of_the_way(fault: Fault, alone: Sequence[Fault]) -> Fault:
-    """Moved behind the stretches in which nothing else may happen, that it would meet."""
-    for other in alone:
-        if fault.at_s < other.end_s and other.at_s < fault.end_s:
-            fault = fault._replace(at_s=other.end_s + fault.choice)
-    return fault
+def _free_instant(
+    rng: random.Random, first_s: float, last_s: float, duration_s: float, alone: Sequence[Fault]
+) -> float | None:
+    """When a fault of this duration meets none of `alone`; None when none was found."""
+    for _ in range(ATTEMPTS):
+        at_s = rng.uniform(first_s, max(first_s, last_s - duration_s))
+        if all(at_s + duration_s <= other.at_s or other.end_s <= at_s for other in alone):
+            return at_s
+    return None
