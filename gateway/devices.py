@@ -1,19 +1,28 @@
 """Which devices exist and from where they may speak: the gateway's mirror of the registry (DESIGN section 3.8).
 
-A million devices with two names each have to fit into a few hundred megabytes, hence dictionaries of shared strings and
-one `Policy` object for all devices of the same rights, and no object per device.
+A million devices with two names each, and perhaps each with an address of its own, have to fit into a few hundred
+megabytes: hence flat arrays, and no object per device.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from array import array
 from collections.abc import Iterable
 
 import structlog
 
+from gateway.packed import PackedKeys
 from metering.registry import RegistryEntry
 
+MAX_CACHED_POLICIES = 4096
+"""Rights kept ready to use. Beyond them one is read from its packed form, which takes microseconds."""
+
 _IPV4_MAPPED = 0xFFFF << 32
+_NETWORK_BYTES = 17
+_NOBODY = (1, 0)
+"""A network that admits nobody: masked with zeros no address equals 1."""
+
 _log = structlog.get_logger()
 
 
@@ -22,9 +31,14 @@ class Policy:
 
     __slots__ = ("has_key", "networks")
 
-    def __init__(self, plain_sources: Iterable[str], has_key: bool) -> None:
-        self.has_key = has_key
-        self.networks = tuple(_network(text) for text in plain_sources)
+    def __init__(self, has_key: bool, networks: Iterable[tuple[int, int]]) -> None:
+        self.has_key, self.networks = has_key, tuple(networks)
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Policy:
+        """From the form of `_packed`."""
+        networks = [packed[at : at + _NETWORK_BYTES] for at in range(1, len(packed), _NETWORK_BYTES)]
+        return cls(bool(packed[0]), (_NOBODY if n[16] > 128 else _masked(n) for n in networks))
 
     def admits(self, address: int) -> bool:
         """Whether a plain sender at this address (128 bits) is inside one of the networks."""
@@ -34,17 +48,26 @@ class Policy:
         return False
 
 
-def _network(text: str) -> tuple[int, int]:
-    """(network, mask) of CIDR notation. One that cannot be read admits nobody: a mask of zeros never equals 1."""
+def _masked(packed: bytes) -> tuple[int, int]:
+    return int.from_bytes(packed[:16], "big"), (1 << 128) - (1 << 128 - packed[16])
+
+
+def _packed(plain_sources: Iterable[str], has_key: bool) -> bytes:
+    """A byte for the key, then 16 bytes of address and one of prefix length for each network."""
+    return bytes((has_key,)) + b"".join(map(_network, plain_sources))
+
+
+def _network(text: str) -> bytes:
+    """From CIDR notation. One that cannot be read has the prefix length 255 and admits nobody."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         _log.error("a plain source of the registry is no network and admits nobody", plain_source=text)
-        return 1, 0
+        return bytes(16) + b"\xff"
     if network.version == 6:
-        return int(network.network_address), int(network.netmask)
-    mask = ((1 << 96) - 1) << 32 | int(network.netmask)
-    return _IPV4_MAPPED | int(network.network_address), mask
+        return network.network_address.packed + bytes((network.prefixlen,))
+    mapped = _IPV4_MAPPED | int(network.network_address)
+    return mapped.to_bytes(16, "big") + bytes((96 + network.prefixlen,))
 
 
 class Devices:
@@ -52,69 +75,101 @@ class Devices:
 
     `ready`: the first snapshot and its feed are in. `complete`: nothing newer is known to be missing; while it is
     false a device that is not here may well exist.
+
+    Every name, canonical or other, has a number in `_names`; the arrays are indexed by it. A name that is no longer
+    anyone's keeps its number: `waste` says how many, and a new snapshot begins anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = 0) -> None:
+        """`expected` devices find room at once, with two names each."""
         self.ready = self.complete = False
-        self._policies: dict[str, Policy] = {}  # by canonical name
-        self._canonical: dict[str, str] = {}  # canonical name by other name
-        self._others: dict[str, tuple[str, ...] | str] = {}  # other names by canonical name; mostly one
-        self._shared: dict[tuple[tuple[str, ...], bool], Policy] = {}
+        self._names = PackedKeys(2 * expected)
+        self._rights = array("I")  # of the device whose canonical name it is, as number in _policies + 1; 0: none is
+        self._device = array("I")  # whose other name it is, as number + 1; 0: nobody's
+        self._other = array("I")  # the device's other name, as number + 1; 0: none
+        self._more_others: dict[int, tuple[int, ...]] = {}  # those of a device that has several
+        self._policies = PackedKeys()
+        self._texts: dict[tuple[tuple[str, ...], bool], int] = {}
+        self._cached: dict[int, Policy] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._policies)
+        return self._count
+
+    @property
+    def waste(self) -> int:
+        """Names kept beyond two a device."""
+        return max(0, len(self._names) - 2 * self._count)
 
     def find(self, name: str) -> tuple[str, Policy] | None:
         """The canonical name and rights of the device that calls itself so; None when there is none."""
+        number = self._names.find(name.encode())
+        if number < 0:
+            return None
         # The other names first: a serial is the name of the device that is on the meter now, even where a device that
         # was on it before has the serial as its canonical name.
-        device = self._canonical.get(name, name)
-        policy = self._policies.get(device)
-        return None if policy is None else (device, policy)
+        if device := self._device[number]:
+            number = device - 1
+            name = self._names[number].decode()
+        rights = self._rights[number]
+        return (name, self._cached.get(rights) or self._policy(rights)) if rights else None
+
+    def replace(self, newer: Devices) -> None:
+        """Take over everything that `newer` knows, which is then not to be used any more."""
+        vars(self).update(vars(newer) | {"ready": self.ready, "complete": self.complete})
 
     def apply(self, entry: RegistryEntry) -> None:
         """Make the device what the entry says it is now. Applying an entry twice changes nothing."""
-        device = entry.device
-        self._forget_names(device)
+        device = self._number(entry.device)
+        self._forget_others(device)
+        self._count += entry.enabled - (self._rights[device] > 0)
         if not entry.enabled:
-            self._policies.pop(device, None)
+            self._rights[device] = 0
             return
-        self._policies[device] = self._policy(entry)
-        others = tuple(name for name in entry.names if name != device)
-        for name in others:
+        self._rights[device] = self._policy_number(entry) + 1
+        others = tuple(self._number(name) for name in entry.names if name != entry.device)
+        for other in others:
             # Two devices claiming one name is for the database to prevent; here the one that spoke last has it.
-            previous = self._canonical.get(name)
-            if previous is not None:
-                self._drop_name(previous, name)
-            self._canonical[name] = device
-        if others:
-            self._others[device] = others[0] if len(others) == 1 else others
+            if previous := self._device[other]:
+                self._keep_others(previous - 1, tuple(o for o in self._others(previous - 1) if o != other))
+            self._device[other] = device + 1
+        self._keep_others(device, others)
 
-    def keep_only(self, devices: set[str]) -> None:
-        """Remove every device that is not in the set: what a snapshot does not name is gone."""
-        for device in [device for device in self._policies if device not in devices]:
-            self._forget_names(device)
-            del self._policies[device]
+    def _number(self, name: str) -> int:
+        number = self._names.add(name.encode())
+        if number == len(self._rights):
+            for column in (self._rights, self._device, self._other):
+                column.append(0)
+        return number
 
-    def _policy(self, entry: RegistryEntry) -> Policy:
-        rights = (entry.plain_sources, entry.has_key)
-        policy = self._shared.get(rights)
-        if policy is None:
-            policy = self._shared[rights] = Policy(*rights)
+    def _policy_number(self, entry: RegistryEntry) -> int:
+        text = (entry.plain_sources, entry.has_key)
+        number = self._texts.get(text)
+        if number is None:
+            if len(self._texts) >= MAX_CACHED_POLICIES:
+                self._texts.clear()
+            number = self._texts[text] = self._policies.add(_packed(*text))
+        return number
+
+    def _policy(self, rights: int) -> Policy:
+        if len(self._cached) >= MAX_CACHED_POLICIES:
+            self._cached.clear()
+        policy = self._cached[rights] = Policy.unpacked(self._policies[rights - 1])
         return policy
 
-    def _names(self, device: str) -> tuple[str, ...]:
-        others = self._others.get(device, ())
-        return (others,) if isinstance(others, str) else others
+    def _others(self, device: int) -> tuple[int, ...]:
+        if several := self._more_others.get(device):
+            return several
+        return (self._other[device] - 1,) if self._other[device] else ()
 
-    def _forget_names(self, device: str) -> None:
-        for name in self._names(device):
-            self._canonical.pop(name, None)
-        self._others.pop(device, None)
-
-    def _drop_name(self, device: str, name: str) -> None:
-        left = tuple(other for other in self._names(device) if other != name)
-        if left:
-            self._others[device] = left
+    def _keep_others(self, device: int, others: tuple[int, ...]) -> None:
+        self._other[device] = others[0] + 1 if len(others) == 1 else 0
+        if len(others) > 1:
+            self._more_others[device] = others
         else:
-            self._others.pop(device, None)
+            self._more_others.pop(device, None)
+
+    def _forget_others(self, device: int) -> None:
+        for other in self._others(device):
+            self._device[other] = 0
+        self._keep_others(device, ())

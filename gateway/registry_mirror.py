@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
-import io
-from collections.abc import Iterator
+import gc
+from collections.abc import AsyncIterator
 
-import cbor2
 import nats.errors
 import structlog
 from nats.js import JetStreamContext
@@ -20,14 +18,13 @@ from nats.js.errors import ObjectNotFoundError
 
 from gateway.devices import Devices
 from gateway.link import StreamLink
+from gateway.snapshot_reader import SnapshotReader
 from metering.errors import EnvelopeError
 from metering.registry import (
     FEED_CREATED_HEADER,
     FEED_POSITION_HEADER,
     SNAPSHOT_OBJECT,
-    RegistryEntry,
     decode_entries,
-    entry_of,
 )
 from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET
 
@@ -38,6 +35,12 @@ FEED_WAIT_S = 5.0
 
 ENTRIES_PER_TURN = 2000
 """Entries applied before the event loop may answer meters."""
+
+ENTRY_BYTES_MIN = 6
+"""Of the shortest entry there can be: a snapshot that claims more of them than fit is not given their memory."""
+
+WASTE_MIN = 100_000
+"""Unused names that are borne with, beside as many as there are devices."""
 
 _OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
 _log = structlog.get_logger()
@@ -83,40 +86,38 @@ class RegistryMirror:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _load_snapshot(self) -> None:
+        """Beside what is known, which is replaced at once when the whole snapshot has come and is what was written."""
         async with asyncio.timeout(SNAPSHOT_TIMEOUT_S):
             objects = await self._link.js.object_store(SNAPSHOT_BUCKET)
             info = await objects.get_info(SNAPSHOT_OBJECT)
-            body = await self._read_object(info)
-        position = _feed_position(info)
-        seen: set[str] = set()
-        for count, entry in enumerate(_entries(body), 1):
-            self._devices.apply(entry)
-            seen.add(entry.device)
-            if count % ENTRIES_PER_TURN == 0:
-                await asyncio.sleep(0)
-        self._devices.keep_only(seen)
+            position, reader = _feed_position(info), SnapshotReader()
+            fresh: Devices | None = None
+            async for chunk in self._chunks(info):
+                for count, entry in enumerate(reader.read(chunk), 1):
+                    fresh = fresh or Devices(min(reader.entries, (info.size or 0) // ENTRY_BYTES_MIN))
+                    fresh.apply(entry)
+                    if count % ENTRIES_PER_TURN == 0:
+                        await asyncio.sleep(0)
+        reader.finish(base64.urlsafe_b64decode((info.digest or "").partition("=")[2]))
+        self._devices.replace(fresh or Devices())
+        gc.collect()
+        gc.freeze()  # what lives from now on lives long: no collection has to look at it again
         self.position, self._feed_created = position, (info.headers or {}).get(FEED_CREATED_HEADER, "")
         self.snapshots += 1
         _log.info("registry snapshot loaded", devices=len(self._devices), position=position)
 
-    async def _read_object(self, info: ObjectInfo) -> bytes:
+    async def _chunks(self, info: ObjectInfo) -> AsyncIterator[bytes]:
         """The object's bytes. nats-py's own `get` looks the stream up by subject, for which a gateway has no right."""
-        body, digest = io.BytesIO(), hashlib.sha256()
-        if info.size:
-            chunks = await self._link.js.subscribe(
-                f"$O.{SNAPSHOT_BUCKET}.C.{info.nuid}", stream=_OBJECTS_STREAM, ordered_consumer=True
-            )
-            try:
-                for _ in range(info.chunks or 0):
-                    chunk = await chunks.next_msg(timeout=FEED_WAIT_S)
-                    body.write(chunk.data)
-                    digest.update(chunk.data)
-            finally:
-                await chunks.unsubscribe()
-        expected = base64.urlsafe_b64decode((info.digest or "").partition("=")[2])
-        if digest.digest() != expected:
-            raise EnvelopeError("the registry snapshot does not match its digest")
-        return body.getvalue()
+        if not info.size:
+            return
+        chunks = await self._link.js.subscribe(
+            f"$O.{SNAPSHOT_BUCKET}.C.{info.nuid}", stream=_OBJECTS_STREAM, ordered_consumer=True
+        )
+        try:
+            for _ in range(info.chunks or 0):
+                yield (await chunks.next_msg(timeout=FEED_WAIT_S)).data
+        finally:
+            await chunks.unsubscribe()
 
     async def _follow_feed(self) -> None:
         """Apply changes in order until the consumer has to be made anew. Raises _GapError, and nats errors."""
@@ -141,6 +142,8 @@ class RegistryMirror:
     async def _apply_all(self, feed: JetStreamContext.PushSubscription) -> None:
         fresh = True
         while True:
+            if self._devices.waste > WASTE_MIN + len(self._devices):
+                raise _GapError("names that are no longer used take too much room")
             try:
                 message = await feed.next_msg(timeout=FEED_WAIT_S)
             except TimeoutError:
@@ -190,25 +193,3 @@ def _feed_position(info: ObjectInfo) -> int:
         return int((info.headers or {})[FEED_POSITION_HEADER])
     except (KeyError, TypeError, ValueError) as error:
         raise EnvelopeError(f"the registry snapshot names no feed position: {error!r}") from error
-
-
-def _entries(body: bytes) -> Iterator[RegistryEntry]:
-    """`decode_entries` one by one: a million at once would take as much memory as the mirror itself."""
-    stream = io.BytesIO(body)
-    count = _array_length(stream)
-    decoder = cbor2.CBORDecoder(stream)
-    for _ in range(count):
-        try:
-            row = decoder.decode()
-        except (cbor2.CBORDecodeError, TypeError, ValueError) as error:
-            raise EnvelopeError(f"not a registry entry: {error}") from error
-        yield entry_of(row)
-
-
-def _array_length(stream: io.BytesIO) -> int:
-    """Entries of a CBOR array of definite length: major type 4, count in 0 to 8 bytes (RFC 8949 section 3)."""
-    head = stream.read(1)
-    if not head or head[0] >> 5 != 4 or head[0] & 31 > 27:
-        raise EnvelopeError("the registry snapshot is no array")
-    short = head[0] & 31
-    return short if short < 24 else int.from_bytes(stream.read(1 << short - 24), "big")

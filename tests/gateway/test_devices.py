@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices import Devices
+from gateway.devices import MAX_CACHED_POLICIES, Devices
 from gateway.intake import Intake
 from metering.errors import NbwaterError, RegistryNotLoadedError, UnauthorisedError
 from metering.model import Authentication, Door
@@ -70,11 +70,33 @@ def test_a_name_that_moves_follows_its_last_claim() -> None:
 
 
 def test_what_a_snapshot_does_not_name_is_gone() -> None:
-    devices = Devices()
-    devices.apply(entry("a", "sa"))
-    devices.apply(entry("b", "sb"))
-    devices.keep_only({"b"})
+    devices, newer = Devices(), Devices(expected=10)
+    devices.ready = True
+    for each in (entry("a", "sa"), entry("b", "sb")):
+        devices.apply(each)
+    newer.apply(entry("b", "sb"))
+    devices.replace(newer)
     assert [find(devices, name) for name in ("a", "sa", "b", "sb")] == [None, None, "b", "b"]
+    assert (len(devices), devices.ready, devices.complete) == (1, True, False)
+
+
+def test_names_that_nobody_uses_are_counted() -> None:
+    devices = Devices()
+    for number in range(10):
+        devices.apply(entry("imei", f"serial-{number}"))
+    assert (len(devices), devices.waste) == (1, 9)
+
+
+def test_each_meter_may_have_an_address_of_its_own() -> None:
+    devices = Devices()
+    for number in range(MAX_CACHED_POLICIES + 100):
+        devices.apply(entry(f"d{number}", sources=(f"10.0.{number >> 8}.{number & 255}/32",)))
+    for number in (0, 1, MAX_CACHED_POLICIES, MAX_CACHED_POLICIES + 99, 0):
+        policy = devices.find(f"d{number}")[1]
+        assert policy.admits(address(f"10.0.{number >> 8}.{number & 255}"))
+        assert not policy.admits(address(f"10.0.{number >> 8}.{(number & 255) ^ 1}"))
+    assert len(devices._cached) <= MAX_CACHED_POLICIES
+    assert len(devices._texts) <= MAX_CACHED_POLICIES
 
 
 NAMES = st.sampled_from(["d1", "d2", "d3", "s1", "s2", "s3"])
