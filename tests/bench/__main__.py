@@ -1,7 +1,12 @@
-"""``make bench``: measure, write build/bench.json and build/bench.md, print the table.
+"""``make bench``: measure, write build/bench.json and build/bench.md with curves beside them, print the table.
 
-``--compare OLD.json`` adds the earlier figure and the change. ``--only front_door`` measures one section. Where
-NBWATER_DATABASE_URL is set (TimescaleDB, say), the platform and the writer are measured on that database.
+Each section is a process of its own with a limit of time: one that fails is reported, the others go on, and the exit
+code is 1. ``--only front_door`` measures one section, ``--quick`` tries everything in seconds (its figures say
+nothing), ``--compare OLD.json`` adds the earlier figure and the change. ``--only end_to_end --rate 2000`` prints the
+CPU microseconds a report of each process at that rate.
+
+Where NBWATER_DATABASE_URL is set (TimescaleDB, say), the platform and the writer are measured on that server, in
+databases that are dropped afterwards. Where NBWATER_TEST_TIMESCALE_URL is, end to end is measured there as well.
 """
 
 from __future__ import annotations
@@ -11,70 +16,60 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
-from typing import Any
 
-from tests.bench import end_to_end, front_door, writer
+from tests.bench import end_to_end
+from tests.bench.plan import MINUTES, SECTIONS, chosen
+from tests.bench.report import table
+from tests.bench.runner import run_section
+from tests.bench.section import progress
+from tests.bench.sections import Sections
 
 BUILD = Path("build")
-Sections = dict[str, dict[str, Any]]
 
 
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def main() -> int:
+    """The exit code: 1 when a section failed."""
+    options = arguments()
+    earlier = json.loads(options.compare.read_text()) if options.compare else None
+    if options.rate:
+        print(table(end_to_end.profile(progress, options.rate, quick=options.quick), earlier, {}))
+        return 0
+    began = time.monotonic()
+    sections: Sections = {"machine": machine()}
+    failed: dict[str, str] = {}
+    for name in chosen(options.only, os.environ):
+        left_s = MINUTES * 60 - (time.monotonic() - began)
+        found, failure = run_section(name, options.quick, left_s, progress)
+        sections.update(found)
+        if failure:
+            failed[name] = failure
+            progress(f"FAILED: {name}: {failure}")
+        sections["machine"]["minutes"] = (time.monotonic() - began) / 60
+        write(sections, earlier, failed)  # each time: what is measured is not lost by what comes after it
+    print((BUILD / "bench.md").read_text())
+    return 1 if failed else 0
 
 
-MEASURES: dict[str, Callable[[], Sections]] = {
-    "front_door": lambda: {"front_door": front_door.measure(_progress)},
-    "writer": lambda: {"writer": writer.measure(_progress)},
-    "end_to_end": lambda: end_to_end.measure(_progress, {}),
-}
-
-
-def table(sections: Sections, earlier: Sections | None) -> str:
-    """Markdown, a row per figure."""
-    lines = [
-        "| figure | value |" + (" earlier | change |" if earlier else ""),
-        "| --- | ---: |" + (" ---: | ---: |" if earlier else ""),
-    ]
-    for section, figures in sections.items():
-        for name, value in figures.items():
-            row = f"| {section}.{name} | {_shown(value)} |"
-            if earlier:
-                before = earlier.get(section, {}).get(name)
-                row += f" {_shown(before)} | {_change(before, value)} |"
-            lines.append(row)
-    return "\n".join(lines) + "\n"
-
-
-def _shown(value: Any) -> str:
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value}" if value is not None else "–"
-
-
-def _change(before: Any, now: Any) -> str:
-    if isinstance(before, int | float) and isinstance(now, int | float) and before:
-        return f"{(now / before - 1) * 100:+.0f} %"
-    return "–"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", choices=MEASURES, action="append", help="measure this section only")
-    parser.add_argument("--compare", type=Path, help="an earlier bench.json")
-    chosen = parser.parse_args()
-    sections: Sections = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.machine()}
-    }
-    for name in chosen.only or MEASURES:
-        sections.update(MEASURES[name]())
-    earlier = json.loads(chosen.compare.read_text()) if chosen.compare else None
+def write(sections: Sections, earlier: Sections | None, failed: dict[str, str]) -> None:
     BUILD.mkdir(exist_ok=True)
-    text = table(sections, earlier)
-    (BUILD / "bench.json").write_text(json.dumps(sections, indent=2) + "\n")
-    (BUILD / "bench.md").write_text(text)
-    print(text)
+    (BUILD / "bench.json").write_text(json.dumps(sections | {"failed": failed}, indent=2, ensure_ascii=False) + "\n")
+    (BUILD / "bench.md").write_text(table(sections, earlier, failed))
+
+
+def machine() -> dict[str, object]:
+    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.machine()}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="measure this section only")
+    parser.add_argument("--quick", action="store_true", help="try it in seconds; the figures say nothing")
+    parser.add_argument("--rate", type=float, help="with --only end_to_end: CPU by process at this rate, nothing else")
+    parser.add_argument("--compare", type=Path, help="an earlier bench.json")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

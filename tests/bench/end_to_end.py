@@ -1,161 +1,169 @@
-"""End to end: the highest rate the whole platform sustains, beside the plain stack, and the latency at half of it.
+"""End to end, everything on: the highest rate the whole platform sustains, beside the plain stack in the same run, and
+the latency at half of it. The generator shares the machine.
 
-Sustained means: for `SECONDS` nearly every report was answered, and neither the stream's backlog nor the spans waiting
-for settlement grew beyond what a few seconds bring in. The generator shares the machine.
+A short step holds when nearly every report was answered, and what is not in the database, or not settled, when it ends
+came in within a few seconds. The rate found is then held for five minutes, in which a line through the samples of both
+backlogs must not rise (tests/bench/flatness.py); where it does, a lower rate is held.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import asyncpg
+from tests.bench import curves
+from tests.bench.disk import bytes_per_reading
+from tests.bench.plain import plain_rate
+from tests.bench.processes import platform
+from tests.bench.search import highest
+from tests.bench.sections import Progress, Sections
+from tests.bench.under_load import READINGS, Loaded, Played, loaded
 
-from tests.bench.processes import Platform, free_udp_port, platform, process, python
-
-SECONDS = 15
-METERS = 5_000
-READINGS = 24
-ANSWERED_SHARE = 0.995
-BACKLOG_S = 5.0
-FIRST_RATE = 1_000.0
-FIRST_PLAIN_RATE = 250.0
-RATE_MAX = 40_000.0
+METERS = 100_000
+FIRST_RATE = 3_000.0
+STEP_S = 12.0
+HOLD_S = 300.0
+LATENCY_S = 60.0
+HOLDS = 3
+LOWER = 0.88
 BISECTIONS = 2
-
-Progress = Callable[[str], None]
+ANSWERED_SHARE = 0.999
+BEHIND_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    rate: float
-    result: dict[str, Any]
-    unsettled_reports: float
-    """Reports answered but not yet in the database, or whose consumption was not settled, when the load ended."""
+class Lengths:
+    """Quick ones try the benchmark, their figures say nothing."""
 
-    @property
-    def sustained(self) -> bool:
-        answered = self.result["answered"] >= ANSWERED_SHARE * self.result["offered"]
-        in_time = self.result["reports_per_second_offered"] >= ANSWERED_SHARE * self.rate
-        return bool(answered and in_time and self.unsettled_reports <= BACKLOG_S * self.rate)
+    meters: int = METERS
+    step_s: float = STEP_S
+    hold_s: float = HOLD_S
+    latency_s: float = LATENCY_S
+    plain_s: float = 10.0
 
 
-def measure(progress: Progress, env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The sections `end_to_end`, `latency_ms`, `cpu_share` and `memory_mb` of bench.json."""
-    with tempfile.TemporaryDirectory(prefix="nbwater-bench-") as folder, platform(Path(folder), env) as under_test:
-        best = _search(lambda rate: _platform_step(under_test, rate, progress), FIRST_RATE)
-        before, began = under_test.usage(), time.monotonic()
-        half = _platform_step(under_test, best.rate / 2, progress, "latency at half rate")
-        used, elapsed = under_test.usage(), time.monotonic() - began
-        plain = _search(lambda rate: _plain_step(under_test, rate, progress), FIRST_PLAIN_RATE)
-    rate, plain_rate = (step.result["reports_per_second_answered"] for step in (best, plain))
+QUICK = Lengths(meters=5_000, step_s=4.0, hold_s=12.0, latency_s=6.0, plain_s=4.0)
+
+
+@dataclass(slots=True)
+class Run:
+    """One platform's turn."""
+
+    city: Loaded
+    lengths: Lengths
+    progress: Progress
+
+    async def step_holds(self, rate: float) -> bool:
+        played = await self.city.play(rate=rate, seconds=self.lengths.step_s)
+        reports, spans = played.behind_at_end
+        held = is_answered(played) and max(reports, float(spans)) <= BEHIND_S * rate
+        tell(self.progress, "end to end", played, held)
+        await self.city.until_idle()
+        return held
+
+    async def held(self, rate: float) -> Played:
+        """The first of a few falling rates whose backlogs stay flat. Raises RuntimeError when none does."""
+        for _ in range(HOLDS):
+            played = await self.city.play(rate=rate, seconds=self.lengths.hold_s)
+            flat = is_answered(played) and all(trend.is_flat(rate) for trend in played.trends())
+            tell(self.progress, f"held for {self.lengths.hold_s:.0f} s,", played, flat)
+            await self.city.until_idle()
+            if flat:
+                return played
+            rate *= LOWER
+        raise RuntimeError(f"no rate was sustained, the last tried was {rate / LOWER:,.0f} reports/s")
+
+
+def is_answered(played: Played) -> bool:
+    result = played.result
+    return bool(result["answered"] >= ANSWERED_SHARE * result["offered"])
+
+
+def tell(progress: Progress, label: str, played: Played, held: bool) -> None:
+    latency, (reports, spans) = played.result["latency_ms"], played.behind_at_end
+    progress(
+        f"{label} {played.order.rate:,.0f} reports/s: {'held' if held else 'NOT held'}, answered "
+        f"{played.answered}/{played.result['offered']}, p50 {latency['p50']} p99 {latency['p99']} ms, "
+        f"{reports:,.0f} reports and {spans:,} spans behind"
+    )
+
+
+def measure(progress: Progress, *, quick: bool = False, server_url: str | None = None) -> Sections:
+    """The sections `end_to_end`, `latency_ms`, `cpu_share`, `cpu_us_per_report`, `memory_mb` of bench.json."""
+    lengths = QUICK if quick else Lengths()
+    with platform(server_url=server_url) as under_test:
+        return asyncio.run(_measure(under_test, lengths, progress))
+
+
+async def _measure(under_test: Any, lengths: Lengths, progress: Progress) -> Sections:
+    async with loaded(under_test, lengths.meters) as city:
+        progress(f"{lengths.meters:,} meters registered")
+        run = Run(city, lengths, progress)
+        rate = await highest(run.step_holds, FIRST_RATE, BISECTIONS)
+        if not rate:
+            raise RuntimeError("not even a sixteenth of the first rate held")
+        held = await run.held(rate)
+        half = await city.play(rate=held.order.rate / 2, seconds=lengths.latency_s)
+        tell(progress, "latency at half rate,", half, is_answered(half))
+        stored = await bytes_per_reading(city.connection)
+        plain = await plain_rate(under_test.database_url, city, lengths.plain_s, progress)
+    curves.sustained(held)
+    label = f"{half.order.rate:,.0f} reports/s"
+    curves.latency({label: half.latencies_s}, "bench-latency", "CoAP answers at half of the highest sustained rate")
+    return sections_of(held, half, plain, lengths) | {"disk": stored}
+
+
+def sections_of(held: Played, half: Played, plain: float, lengths: Lengths) -> Sections:
+    rate = held.answered / lengths.hold_s
+    stream, spans = held.trends()
     latency = half.result["latency_ms"]
     return {
         "end_to_end": {
             "reports_per_s": rate,
             "readings_per_s": rate * READINGS,
-            "plain_stack_reports_per_s": plain_rate,
-            "ratio_to_plain_stack": rate / plain_rate,
-            "seconds_per_step": SECONDS,
+            "plain_stack_reports_per_s": plain,
+            "ratio_to_plain_stack": rate / plain if plain else None,
+            "held_s": lengths.hold_s,
+            "registered_meters": lengths.meters,
+            "stream_backlog_growth_reports_per_s": stream.growth_per_s,
+            "stream_backlog_highest_reports": stream.highest,
+            "span_backlog_growth_per_s": spans.growth_per_s,
+            "span_backlog_highest": spans.highest,
+            "p50_ms": held.result["latency_ms"]["p50"],
+            "p99_ms": held.result["latency_ms"]["p99"],
         },
-        "latency_ms": {"reports_per_s": half.rate, **{key: latency[key] for key in ("p50", "p99", "p999")}},
-        "cpu_share": {name: (used[name][0] - before[name][0]) / elapsed for name in used if name in before},
-        "memory_mb": {name: memory for name, (_, memory) in used.items()},
-    }
+        "latency_ms": {"reports_per_s": half.order.rate, **{key: latency[key] for key in ("p50", "p99", "p999")}},
+        "cpu_share": {name: cpu_s / lengths.hold_s for name, cpu_s in used(held.cpu_s).items()},
+        "cpu_us_per_report": {name: cpu_s / held.answered * 1e6 for name, cpu_s in used(held.cpu_s).items()},
+        "memory_mb": held.peak.memory_mb,
+    }  # fmt: skip
 
 
-def _search(step: Callable[[float], Step], first: float) -> Step:
-    """Double until a rate is not sustained, then halve the interval."""
-    good, low, high = None, 0.0, first
-    while high <= RATE_MAX:
-        tried = step(high)
-        if not tried.sustained:
-            break
-        good, low, high = tried, high, high * 2
-    for _ in range(BISECTIONS):
-        tried = step((low + high) / 2)
-        if tried.sustained:
-            good, low = tried, tried.rate
-        else:
-            high = tried.rate
-    if good is None:
-        raise RuntimeError(f"not even {high:.0f} reports/s were sustained")
-    return good
+def used(cpu_s: dict[str, float]) -> dict[str, float]:
+    """What spent next to nothing is left out; the sum is added."""
+    total = sum(cpu_s.values())
+    return {name: value for name, value in sorted(cpu_s.items()) if value > 0.001 * total} | {"all": total}
 
 
-def _platform_step(under_test: Platform, rate: float, progress: Progress, label: str = "end to end") -> Step:
-    result = _load(under_test, under_test.coap_port, rate)
-    step = Step(rate, result, _unsettled(under_test, result))
-    _tell(progress, label, step)
-    _wait_idle(under_test)
-    return step
+def profile(progress: Progress, rate: float, *, quick: bool = False) -> Sections:
+    """CPU microseconds a report of each process at one fixed rate, all that it entails included: from the first report
+    until the last one is settled."""
+    lengths = QUICK if quick else Lengths()
+    seconds = 15.0 if quick else lengths.latency_s
 
+    async def run(under_test: Any) -> Sections:
+        async with loaded(under_test, 20_000 if quick else lengths.meters) as city:
+            before = await city.usage()
+            played = await city.play(rate=rate, seconds=seconds)
+            tell(progress, "profile", played, is_answered(played))
+            drained_s = await city.until_idle()
+            cpu_s = (await city.usage()).since(before) | {"generator": played.cpu_s["generator"]}
+            latency = played.result["latency_ms"]
+            return {
+                "profile": {"reports_per_s": rate, "drained_after_s": drained_s, "p50_ms": latency["p50"]},
+                "cpu_us_per_report": {name: value / played.answered * 1e6 for name, value in used(cpu_s).items()},
+            }
 
-def _plain_step(under_test: Platform, rate: float, progress: Progress) -> Step:
-    port = free_udp_port()
-    with process(python("tests.bench.plain_stack", str(port), under_test.database_url)) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        step = Step(rate, _load(under_test, port, rate), 0.0)
-    _tell(progress, "plain stack", step)
-    return step
-
-
-def _tell(progress: Progress, label: str, step: Step) -> None:
-    word = "sustained" if step.sustained else "NOT sustained"
-    latency = step.result["latency_ms"]
-    progress(
-        f"{label} {step.rate:,.0f} reports/s: {word}, answered {step.result['answered']}/{step.result['offered']}, "
-        f"p50 {latency['p50']} p99 {latency['p99']} ms, {step.unsettled_reports:,.0f} reports behind"
-    )
-
-
-def _load(under_test: Platform, port: int, rate: float) -> dict[str, Any]:
-    options = ["--reports-per-second", str(rate), "--meters", str(METERS), "--duration", str(SECONDS), "--no-verify"]
-    command = python("deploy", "simulate", "--data", str(under_test.data), "--coap-port", str(port), "load", *options)
-    done = subprocess.run([*command, "--readings", str(READINGS)], check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-_BEHIND = """
-SELECT (SELECT coalesce(sum(received), 0)::bigint FROM accounting) AS taken,
-       (SELECT count(*) FROM touched_spans) AS spans"""
-
-
-def _ask(url: str, query: str) -> asyncpg.Record:
-    async def ask() -> asyncpg.Record:
-        connection = await asyncpg.connect(url)
-        try:
-            return await connection.fetchrow(query)
-        finally:
-            await connection.close()
-
-    return asyncio.run(ask())
-
-
-def _unsettled(under_test: Platform, result: dict[str, Any]) -> float:
-    """Right after the load: what was answered minus what ingest has taken, plus what settlement has before it."""
-    row = _ask(under_test.database_url, _BEHIND)
-    return max(0, under_test.taken_before + result["answered"] - row["taken"]) + float(row["spans"])
-
-
-def _wait_idle(under_test: Platform) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        first = _ask(under_test.database_url, _BEHIND)
-        time.sleep(1.0)
-        second = _ask(under_test.database_url, _BEHIND)
-        if second["spans"] == 0 and first["taken"] == second["taken"]:
-            under_test.taken_before = int(second["taken"])
-            return
-    raise RuntimeError("the platform did not catch up within 300 s")
+    with platform() as under_test:
+        return asyncio.run(run(under_test))

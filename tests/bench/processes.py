@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import psutil
+
+from tests.bench.usage import Usage, look, program
 
 START_S = 90
 STOP_S = 60
+LOG_SHOWN = 4_000
+METRICS_PORTS = ("NBWATER_GATEWAY_METRICS_PORT", "NBWATER_INGEST_METRICS_PORT", "NBWATER_SETTLEMENT_METRICS_PORT")
 
 
 def free_udp_port() -> int:
@@ -27,20 +35,31 @@ def free_udp_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A child that is ended with the block."""
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(env or {})}
-    )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
+def process(
+    command: list[str], env: Mapping[str, str] | None = None, log: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A child that is ended with the block. What it writes to stderr goes to `log`, which is shown when the block
+    raises, and removed."""
+    with open(log or os.devnull, "w+b") as errors:
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE if log is None else errors, stderr=errors, text=True,
+            env={**os.environ, **(env or {})},
+        )  # fmt: skip
         try:
-            child.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            yield child
+        except BaseException:
+            if log is not None:
+                print(log.read_text(errors="replace")[-LOG_SHOWN:], file=sys.stderr)
+            raise
+        finally:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            if log is not None:
+                log.unlink(missing_ok=True)
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -53,8 +72,6 @@ class Platform:
     def __init__(self, data: Path, child: subprocess.Popen[str]) -> None:
         self.data, self._child = data, child
         self.instance = self._instance()
-        self.taken_before = 0
-        """Reports that were in the database before the step under way."""
 
     def _instance(self) -> dict[str, object]:
         path = self.data / "run" / "instance.json"
@@ -76,28 +93,54 @@ class Platform:
     def database_url(self) -> str:
         return str(self.instance["database_url"])
 
-    def usage(self) -> dict[str, tuple[float, float]]:
-        """CPU seconds so far and resident MB of each program, its children counted in."""
-        used: dict[str, tuple[float, float]] = {}
-        for child in psutil.Process(self._child.pid).children():
-            name = _program(child)
-            family = [child, *child.children(recursive=True)]
-            times = [member.cpu_times() for member in family if member.is_running()]
-            memory = sum(member.memory_info().rss for member in family if member.is_running())
-            used[name] = (sum(t.user + t.system for t in times), memory / 1e6)
-        return used
+    def usage(self, backends: Mapping[int, str]) -> Usage:
+        return look(self._child.pid, backends)
 
-
-def _program(child: psutil.Process) -> str:
-    line = child.cmdline()
-    for module in ("gateway", "ingest", "ingest.settlement", "api"):
-        if module in line:
-            return module.rpartition(".")[2]
-    return Path(line[0]).name if line else str(child.pid)
+    @contextmanager
+    def stopped(self, *names: str) -> Iterator[None]:
+        """These programs do nothing (SIGSTOP) until the end of the block."""
+        children = psutil.Process(self._child.pid).children()
+        chosen = [child for child in children if program(child.cmdline()) in names]
+        if len(chosen) < len(names):
+            raise RuntimeError(f"not all of {names} run")
+        for child in chosen:
+            child.suspend()
+        try:
+            yield
+        finally:
+            for child in chosen:
+                child.resume()
 
 
 @contextmanager
-def platform(data: Path, env: Mapping[str, str] | None = None) -> Iterator[Platform]:
-    command = python("deploy", "up", "--data", str(data), "--coap-port", "0", "--http-port", "0")
-    with process(command, env) as child:
+def platform(env: Mapping[str, str] | None = None, server_url: str | None = None) -> Iterator[Platform]:
+    """A platform of the block's own. `server_url`: of a PostgreSQL server where it gets a database that goes with the
+    block; without, that of NBWATER_DATABASE_URL, else the embedded one."""
+    server_url = server_url or os.environ.get("NBWATER_DATABASE_URL")
+    command = python("deploy", "up", "--coap-port", "0", "--http-port", "0", "--data")
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nbwater-bench-")))
+        more = dict.fromkeys(METRICS_PORTS, "0") | dict(env or {})
+        if server_url:
+            more["NBWATER_DATABASE_URL"] = stack.enter_context(own_database(server_url))
+        child = stack.enter_context(process([*command, str(data)], more, data.parent / f"{data.name}.log"))
         yield Platform(data, child)
+
+
+@contextmanager
+def own_database(server_url: str) -> Iterator[str]:
+    """A new database on that server, dropped with the block."""
+    name = f"nbwater_bench_{os.getpid()}_{time.monotonic_ns() // 1000}"
+    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    try:
+        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    finally:
+        asyncio.run(_execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,90 @@
+"""The benchmark's table: each figure beside its budget and its earlier value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.sections import Sections
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    limit: float
+    at_least: bool = True
+
+    def is_met(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {shown(self.limit)}"
+
+
+def at_most(limit: float) -> Budget:
+    return Budget(limit, at_least=False)
+
+
+BUDGETS: Mapping[str, Budget] = {
+    "front_door.ratio_to_libcoap": Budget(1),
+    "custody.reports_per_s": Budget(20_000),
+    "custody.p99_ms": at_most(50),
+    "end_to_end.reports_per_s": Budget(6_250),
+    "end_to_end.readings_per_s": Budget(150_000),
+    "end_to_end.ratio_to_plain_stack": Budget(10),
+    "latency_ms.p50": at_most(12),
+    "latency_ms.p99": at_most(30),
+    "latency_ms.p999": at_most(150),
+    "catch_up.ratio_to_writer": Budget(0.8),
+    "midnight.gave_up": at_most(0),
+    "midnight.refused": at_most(0),
+    "midnight.sharp_gave_up": at_most(0),
+    "midnight.sharp_refused": at_most(0),
+    "writer.ratio_to_raw_copy": Budget(0.8),
+    "growth_gateway.memory_mb": at_most(400),
+    "growth_gateway.start_s": at_most(20),
+    "growth.ratio_to_empty": Budget(0.7),
+}
+"""Section 7 of docs/design.md, and the issue that this benchmark answers."""
+
+
+def table(sections: Sections, earlier: Sections | None, failed: Mapping[str, str]) -> str:
+    """Markdown, a row per figure; figures that are tables of their own are left to bench.json."""
+    head = ["figure", "value", "budget", ""] + (["earlier", "change"] if earlier is not None else [])
+    lines = [_row(head), _row(["---", "---:", "---:", "---"] + ["---:"] * (len(head) - 4))]
+    for section, figures in sections.items():
+        for name, value in figures.items():
+            if not isinstance(value, dict | list):
+                lines.append(_figure(f"{section}.{name}", value, earlier))
+    lines += [_row([f"**{name}**", f"FAILED: {why}", *[""] * (len(head) - 2)]) for name, why in failed.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _figure(name: str, value: Any, earlier: Sections | None) -> str:
+    budget = BUDGETS.get(name)
+    verdict = ""
+    if budget is not None and isinstance(value, int | float):
+        verdict = "met" if budget.is_met(value) else "**MISSED**"
+    cells = [name, shown(value), str(budget or ""), verdict]
+    if earlier is not None:
+        section, _, key = name.partition(".")
+        before = earlier.get(section, {}).get(key)
+        cells += [shown(before), change(before, value)]
+    return _row(cells)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:,.3g}"
+
+
+def change(before: Any, now: Any) -> str:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, now))
+    return f"{(now / before - 1) * 100:+.0f} %" if numbers and before else "–"

@@ -1,0 +1,20 @@
+"""One section as a process of its own: ``python -m tests.bench.section NAME FILE [--quick]`` writes it to FILE."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from tests.bench.plan import SECTIONS
+
+
+def progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    name, file = sys.argv[1:3]
+    found = SECTIONS[name].measured(name, progress, "--quick" in sys.argv, os.environ)
+    Path(file).write_text(json.dumps(found))
