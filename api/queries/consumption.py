@@ -11,7 +11,8 @@ import numpy as np
 
 from api.database import ReadPool
 from api.queries.accounting import midnight
-from metering.consumption import HOUR_S, MARGIN, Intervals, Limits, hours, reasons, validated
+from api.queries.windows import after, before
+from metering.consumption import HOUR_S, MARGIN, MAX_SPREAD_S, Intervals, Limits, hours, reasons, validated
 from metering.errors import RequestError
 from metering.model import MeterId, Quality
 
@@ -19,6 +20,9 @@ MAX_HOUR_DAYS = 62
 MAX_DAYS = 3_700
 READINGS_BESIDE = 4 * MARGIN
 """Loaded on either side of the period: enough when each of MARGIN instants has readings of several kinds."""
+
+
+BRIDGED = timedelta(seconds=MAX_SPREAD_S)
 
 
 class Granularity(StrEnum):
@@ -77,11 +81,13 @@ ORDER BY day
 _REGISTER = "SELECT q3_l_h, register_max_ml, pulse_ml FROM meters WHERE meter_id = $1"
 
 _READINGS = """
-(SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts < $2 ORDER BY ts DESC LIMIT $4)
-UNION ALL
-(SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $2 AND ts < $3)
-UNION ALL
-(SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $3 ORDER BY ts LIMIT $4)
+SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $2 AND ts < $3
+"""
+_BEFORE = """
+SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $2 AND ts < $3 ORDER BY ts DESC LIMIT $4
+"""
+_AFTER = """
+SELECT ts, index_ml FROM readings WHERE meter_id = $1 AND ts >= $2 AND ts < $3 ORDER BY ts LIMIT $4
 """
 
 _WEAKNESS = (Quality.MEASURED, Quality.EDITED, Quality.INTERPOLATED, Quality.ESTIMATED)
@@ -142,7 +148,7 @@ async def _hours(pool: ReadPool, meter_id: MeterId, first: date, last: date, zon
     register = await pool.fetch_one(_Register, _REGISTER, meter_id)
     if register is None:
         return []
-    found = await pool.fetch(_Reading, _READINGS, meter_id, since, until, READINGS_BESIDE)
+    found = await _readings(pool, meter_id, since, until)
     curve = validated(
         np.array([int(reading.ts.timestamp()) for reading in found], np.int64),
         np.array([reading.index_ml for reading in found], np.int64),
@@ -152,6 +158,23 @@ async def _hours(pool: ReadPool, meter_id: MeterId, first: date, last: date, zon
     known = hours(curve, zone, from_s, to_s)
     at = {int(start_s): position for position, start_s in enumerate(known.start_s)}
     return [_hour(known, at.get(start_s), start_s, zone) for start_s in range(from_s, to_s, HOUR_S)]
+
+
+async def _readings(pool: ReadPool, meter_id: MeterId, since: datetime, until: datetime) -> list[_Reading]:
+    """All readings of the period and READINGS_BESIDE on either side, in any order.
+
+    Those beside are looked for near the period first, and no further away than a curve is bridged
+    (`api.queries.windows` says why).
+    """
+    found = await pool.fetch(_Reading, _READINGS, meter_id, since, until)
+    for query, windows in ((_BEFORE, before(since, BRIDGED)), (_AFTER, after(until, BRIDGED))):
+        beside: list[_Reading] = []
+        for start, end in windows:
+            beside += await pool.fetch(_Reading, query, meter_id, start, end, READINGS_BESIDE - len(beside))
+            if len(beside) == READINGS_BESIDE:
+                break
+        found += beside
+    return found
 
 
 def _hour(known: Intervals, at: int | None, start_s: int, zone: ZoneInfo) -> ConsumptionRow:

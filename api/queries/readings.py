@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from api.database import ReadPool
 from api.queries.paging import Page, check_limit, decode_cursor, page
+from api.queries.windows import after
 from metering.errors import RequestError
 from metering.model import MeterId
 
@@ -62,8 +63,13 @@ async def list_readings(
     pool: ReadPool, meter_id: MeterId, since: datetime, until: datetime, *, limit: int = 500, cursor: str | None = None
 ) -> Page[ReadingRow]:
     """Readings with since <= ts < until, oldest first."""
-    after, kind = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
-    rows = await pool.fetch(ReadingRow, _READINGS, meter_id, since, until, after, small(kind), check_limit(limit) + 1)
+    seen, kind = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
+    since = max(since, seen) if seen else since
+    wanted, rows = check_limit(limit) + 1, list[ReadingRow]()
+    for start, end in after(since, until - since):
+        rows += await pool.fetch(ReadingRow, _READINGS, meter_id, start, end, seen, small(kind), wanted - len(rows))
+        if len(rows) == wanted:
+            break
     return page(rows, limit, lambda row: [row.ts, row.kind])
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.database import ReadPool
 from api.queries.paging import Page, check_limit, decode_cursor, page
+from api.queries.windows import BEGINNING, END, Window, before
 from metering.errors import NotFoundError, RequestError
 from metering.model import MeterId
 
@@ -59,20 +60,30 @@ _SELECT = """
 SELECT r.report_id::text AS report_id, r.received_at, r.device, r.meter_id, r.door, r.authentication, r.source,
     r.content_format, r.payload_bytes, r.decoder, r.outcome, r.reason, r.device_seq, r.first_ts, r.last_ts, r.readings,
     r.readings_stored, r.battery_mv, r.rsrp_ddbm, r.snr_ddb, r.ecl, r.cell_id, r.temperature_dc, r.pressure_kpa,
-    r.valve, r.alarms, r.device_time, r.extra, (
-        SELECT encode(raw.payload, 'hex') FROM raw_reports raw
-        WHERE raw.received_at = r.received_at AND raw.report_id = r.report_id LIMIT 1) AS payload_hex
+    r.valve, r.alarms, r.device_time, r.extra, NULL::text AS payload_hex
 FROM reports r
 """
 
 _OF_METER_WHERE = """
-WHERE r.meter_id = $1
+WHERE r.meter_id = $1 AND r.received_at >= $5 AND r.received_at < $6
   AND ($2::timestamptz IS NULL OR (r.received_at, r.report_id) < ($2, $3::text::uuid))
 ORDER BY r.received_at DESC, r.report_id DESC
 LIMIT $4
 """
 
 _OF_METER = _SELECT + _OF_METER_WHERE
+
+# The newest report that its devices had taken; later ones can only have been refused.
+_NEWEST = """
+SELECT max(l.last_report_at) FROM installations i JOIN device_latest l ON l.device_id = i.device_id
+WHERE i.meter_id = $1
+"""
+
+_PAYLOADS = """
+SELECT raw.report_id::text AS report_id, encode(raw.payload, 'hex') AS payload_hex FROM raw_reports raw
+WHERE raw.received_at >= $1 AND raw.received_at <= $2
+  AND (raw.received_at, raw.report_id) IN (SELECT * FROM unnest($3::timestamptz[], $4::text[]::uuid[]))
+"""
 
 _ONE = _SELECT + "WHERE r.received_at >= $1 AND r.received_at < $2 AND r.report_id = $3::text::uuid"
 
@@ -81,11 +92,22 @@ async def list_reports(
     pool: ReadPool, meter_id: MeterId, *, limit: int = 20, cursor: str | None = None
 ) -> Page[ReportRow]:
     """Reports of a meter, newest first."""
-    before, report_id = decode_cursor(cursor, datetime, str) if cursor else (None, str(uuid.UUID(int=0)))
-    rows = await pool.fetch(
-        ReportRow, _OF_METER, meter_id, before, str(parse_report_id(report_id)), check_limit(limit) + 1
-    )
-    return page(rows, limit, lambda row: [row.received_at, row.report_id])
+    seen, report_id = decode_cursor(cursor, datetime, str) if cursor else (None, str(uuid.UUID(int=0)))
+    after_id, wanted = str(parse_report_id(report_id)), check_limit(limit) + 1
+    rows: list[ReportRow] = []
+    for since, until in await _windows(pool, meter_id, seen):
+        rows += await pool.fetch(ReportRow, _OF_METER, meter_id, seen, after_id, wanted - len(rows), since, until)
+        if len(rows) == wanted:
+            break
+    found = page(rows, limit, lambda row: [row.received_at, row.report_id])
+    return Page(await _with_payloads(pool, found.items), found.next_cursor)
+
+
+async def _windows(pool: ReadPool, meter_id: MeterId, seen: datetime | None) -> list[Window]:
+    """Where to look for a meter's reports, latest first: those up to the newest, or up to those that were seen."""
+    newest = seen or await pool.value(_NEWEST, meter_id) or BEGINNING
+    end = newest + timedelta(microseconds=1)
+    return [*([] if seen else [(end, END)]), *before(end, end - BEGINNING)]
 
 
 async def get_report(pool: ReadPool, report_id: str) -> ReportRow:
@@ -99,7 +121,17 @@ async def get_report(pool: ReadPool, report_id: str) -> ReportRow:
     found = await pool.fetch_one(ReportRow, _ONE, since, until, str(identity))
     if found is None:
         raise NotFoundError(f"no report has the id {report_id}")
-    return found
+    return (await _with_payloads(pool, [found]))[0]
+
+
+async def _with_payloads(pool: ReadPool, rows: list[ReportRow]) -> list[ReportRow]:
+    """The reports with their raw bytes. A query of its own, whose bounds the planner knows."""
+    if not rows:
+        return []
+    times = [row.received_at for row in rows]
+    found = await pool.records(_PAYLOADS, min(times), max(times), times, [row.report_id for row in rows])
+    payloads = {record["report_id"]: record["payload_hex"] for record in found}
+    return [replace(row, payload_hex=payloads.get(row.report_id)) for row in rows]
 
 
 def parse_report_id(text: str) -> uuid.UUID:
