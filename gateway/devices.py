@@ -18,7 +18,8 @@ from metering.registry import RegistryEntry
 MAX_CACHED_POLICIES = 4096
 """Rights kept ready to use. Beyond them one is read from its packed form, which takes microseconds."""
 
-_IPV4_MAPPED = 0xFFFF << 32
+_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+_HOST = "/32"
 _NETWORK_BYTES = 17
 _NOBODY = (1, 0)
 """A network that admits nobody: masked with zeros no address equals 1."""
@@ -60,14 +61,15 @@ def _packed(plain_sources: Iterable[str], has_key: bool) -> bytes:
 def _network(text: str) -> bytes:
     """From CIDR notation. One that cannot be read has the prefix length 255 and admits nobody."""
     try:
+        if text.endswith(_HOST) and ":" not in text:  # a million of them may come with a snapshot
+            return _MAPPED_PREFIX + ipaddress.IPv4Address(text.removesuffix(_HOST)).packed + b"\x80"
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         _log.error("a plain source of the registry is no network and admits nobody", plain_source=text)
         return bytes(16) + b"\xff"
     if network.version == 6:
         return network.network_address.packed + bytes((network.prefixlen,))
-    mapped = _IPV4_MAPPED | int(network.network_address)
-    return mapped.to_bytes(16, "big") + bytes((96 + network.prefixlen,))
+    return _MAPPED_PREFIX + network.network_address.packed + bytes((96 + network.prefixlen,))
 
 
 class Devices:
