@@ -42,13 +42,15 @@ def gateway(nats_url: str, monitor_url: str, ports: Ports, workers: int, workers
     })  # fmt: skip
 
 
-def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports) -> Spec:
-    return _spec("ingest", {
+def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports, partition: int) -> Spec:
+    """The worker of one partition; `ports` are those of the first."""
+    return _spec("ingest" if partition == 0 else f"ingest-{partition}", {
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
         "NBWATER_DATABASE_URL": database_url,
-        "NBWATER_INGEST_METRICS_PORT": str(ports.ingest_metrics),
-    })  # fmt: skip
+        "NBWATER_INGEST_PARTITION": str(partition),
+        "NBWATER_INGEST_METRICS_PORT": str(ports.ingest_metrics if partition == 0 else 0),
+    }, module="ingest")  # fmt: skip
 
 
 def settlement(database_url: str, ports: Ports) -> Spec:
@@ -100,6 +102,6 @@ def _spec(name: str, environment: Mapping[str, str], module: str = "") -> Spec:
         name=name,
         command=command(module or name),
         environment=inherited | dict(environment),
-        stop_timeout_s=DRAIN_S[name],
+        stop_timeout_s=DRAIN_S[program_of(name)],
         start_timeout_s=90,
     )

@@ -117,7 +117,10 @@ class Platform:
         await self._first_administrator(database, accounts)
         await self._start_together(
             self._first_gateway(stream, wanted),
-            programs.ingest(stream.urls["ingest"], stream.monitor_url, database.urls["ingest"], wanted),
+            *(
+                programs.ingest(stream.urls["ingest"], stream.monitor_url, database.urls["ingest"], wanted, partition)
+                for partition in range(settings.partitions)
+            ),
             programs.settlement(database.urls["settlement"], wanted),
             programs.api(stream.urls["api"], database.urls["api"], accounts.session_secret, host, wanted),
             move=listeners.move,

@@ -69,7 +69,8 @@ class Ingest:
 
     async def _serve(self, metrics_port: int) -> None:
         url = self._database.url.get_secret_value()
-        pool = await patiently("database", lambda: open_pool(url, "ingest", POOL_CONNECTIONS))
+        abandoned = {"idle_in_transaction_session_timeout": f"{self._settings.lease_s:.0f}s"}
+        pool = await patiently("database", lambda: open_pool(url, "ingest", POOL_CONNECTIONS, **abandoned))
         client = await patiently("stream", self._connect)
         try:
             await self._run_stages(pool, client, metrics_port)
@@ -89,10 +90,10 @@ class Ingest:
     async def _run_stages(self, pool: Any, client: Client, metrics_port: int) -> None:
         settings, zone, js = self._settings, self._utility.zone, client.jetstream()
         worker = self._worker = Worker(pool, js, settings, zone)
-        stages: dict[str, Stage] = {
-            "registry": RegistryPublisher(pool, js),
-            "trimmer": Trimmer(pool, js, self._nats.partitions, settings.keep_stream_h),
-        }
+        stages: dict[str, Stage] = {}
+        if settings.partition == 0:  # what there is once, however many the partitions
+            stages["registry"] = RegistryPublisher(pool, js)
+            stages["trimmer"] = Trimmer(pool, js, self._nats.partitions, settings.keep_stream_h)
         async with asyncio.TaskGroup() as group:
             taking = group.create_task(worker.run(), name="worker")
             beside = [group.create_task(stage.run(), name=name) for name, stage in stages.items()]

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S = 10.0
 RETRY_S = 1.0
 
+DEAD_PEER = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""The server lets go of a program's locks within half a minute when its host is gone without a word."""
+
 T = TypeVar("T")
 
 
@@ -56,10 +59,14 @@ async def serve_until_stopped(
         raise outcome
 
 
-async def open_pool(url: str, program: str, connections: int) -> Any:
+async def open_pool(url: str, program: str, connections: int, **server_settings: str) -> Any:
     """A pool on a database of this program's schema. Raises SchemaError, and what `patiently` waits out."""
     pool = await asyncpg.create_pool(
-        url, min_size=1, max_size=connections, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(program)
+        url,
+        min_size=1,
+        max_size=connections,
+        timeout=CONNECT_TIMEOUT_S,
+        server_settings=_server_settings(program) | server_settings,
     )
     async with pool.acquire() as connection:
         await check(connection)
@@ -73,15 +80,13 @@ async def close_pool(pool: Any) -> None:
         pool.terminate()
 
 
-async def connect(url: str, program: str, **server_settings: str) -> Any:
+async def connect(url: str, program: str) -> Any:
     """A connection outside of any pool."""
-    return await asyncpg.connect(
-        url, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(program) | server_settings
-    )
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(program))
 
 
 def _server_settings(program: str) -> dict[str, str]:
-    return {"application_name": f"nbwater-{program}", "jit": "off"}
+    return {"application_name": f"nbwater-{program}", "jit": "off"} | DEAD_PEER
 
 
 async def patiently(what: str, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -43,7 +43,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
 _BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 """asyncpg's own refusal to encode a value is a ValueError too."""
-_OUTAGES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error, NbwaterError)
+_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""asyncpg's internal error is what a connection that is lost within COPY may raise."""
+_OUTAGES = (*_LOST, asyncpg.PostgresError, nats.errors.Error, NbwaterError)
 
 
 @dataclass(frozen=True, slots=True)

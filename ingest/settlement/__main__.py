@@ -47,9 +47,6 @@ DRAIN_S = 20.0
 GC_THRESHOLD = 100_000
 """As in ingest: rows and arrays are freed by their reference counts, the collector only walks through them."""
 
-DEAD_PEER = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
-"""The server lets go of the lock within half a minute when the host that holds it is gone without a word."""
-
 
 class Settlement:
     """All parts of one process."""
@@ -81,7 +78,7 @@ class Settlement:
     async def _lead(self, pool: Any) -> None:
         """Stand by until the lock is ours, then work until the stop or until its connection is lost."""
         try:
-            connection = await connect(self._url, "settlement", **DEAD_PEER)
+            connection = await connect(self._url, "settlement")
             try:
                 if await self._take_lock(connection):
                     await self._run_stages(pool, connection)
