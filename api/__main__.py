@@ -22,9 +22,12 @@ from api.auth import Auth
 from api.context import PageContext, utc_now
 from api.database import ReadPool, WritePool, check_schema, open_read_pool, open_write_pool
 from api.exposure import check_exposure
+from api.heartbeats import Heartbeats
 from api.live import LiveFigures
+from api.path import PathReader
 from api.stream import InFlightReader
 from metering.errors import RequestError, StartError
+from metering.heartbeat import subject as heartbeat_subject
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, SettlementSettings, UtilitySettings, load
 from metering.stream_connection import connect
@@ -46,10 +49,11 @@ async def serve() -> None:
         async with _pools(url) as (read, write):
             await check_schema(read)
             await _first_administrator(write, settings)
-            context = build_context(read, write, settings)
+            heartbeats = Heartbeats()
+            context = build_context(read, write, settings, heartbeats)
             app = create_app(context)
             pages.mount(app, context)
-            await _answer_requests(app, context, settings, listener)
+            await _answer_requests(app, context, settings, listener, heartbeats)
 
 
 @contextlib.asynccontextmanager
@@ -65,10 +69,11 @@ async def _pools(url: str) -> AsyncIterator[tuple[ReadPool, WritePool]]:
         await read.close()
 
 
-def build_context(read: ReadPool, write: WritePool, settings: ApiSettings) -> PageContext:
+def build_context(read: ReadPool, write: WritePool, settings: ApiSettings, heartbeats: Heartbeats) -> PageContext:
     """Everything routes and pages use. Its stream is not connected yet."""
     utility = load(UtilitySettings)
     silence_after = timedelta(hours=load(SettlementSettings).silence_after_h)
+    stream = InFlightReader(read, load(NatsSettings).partitions)
     return PageContext(
         read=read,
         write=write,
@@ -77,7 +82,8 @@ def build_context(read: ReadPool, write: WritePool, settings: ApiSettings) -> Pa
         zone=utility.zone,
         silence_after=silence_after,
         auth=Auth(read, write, settings.session_h * 3600),
-        stream=InFlightReader(read, load(NatsSettings).partitions),
+        stream=stream,
+        path=PathReader(read, stream, heartbeats, utility.zone, utc_now),
         live=LiveFigures(read, zone=utility.zone, silence_after=silence_after, now=utc_now),
         session_secret=settings.session_secret.get_secret_value() or secrets.token_urlsafe(32),
     )
@@ -131,7 +137,9 @@ class _Server(uvicorn.Server):
             say(ready="api", port=self._port, metrics_port=self._port)
 
 
-async def _answer_requests(app: FastAPI, context: PageContext, settings: ApiSettings, listener: socket.socket) -> None:
+async def _answer_requests(
+    app: FastAPI, context: PageContext, settings: ApiSettings, listener: socket.socket, heartbeats: Heartbeats
+) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -151,18 +159,23 @@ async def _answer_requests(app: FastAPI, context: PageContext, settings: ApiSett
     server = _Server(config, listener.getsockname()[1])
     on_stop_signal(server.leave)
     async with asyncio.TaskGroup() as tasks:
-        stream = tasks.create_task(_keep_stream(context.stream), name="stream")
+        beside = (
+            tasks.create_task(_keep_stream(context.stream, heartbeats), name="stream"),
+            tasks.create_task(context.path.watch(), name="accounting watch"),
+        )
         try:
             await server.serve([listener])
         finally:
-            stream.cancel()
+            for task in beside:
+                task.cancel()
     if not server.started:
         raise StartError("the web server did not start; its log says why")
     log.info("api_stopped")
 
 
-async def _keep_stream(reader: InFlightReader) -> None:
-    """Connects as soon as NATS is there, and stays connected; pages work without it meanwhile."""
+async def _keep_stream(reader: InFlightReader, heartbeats: Heartbeats) -> None:
+    """Connects as soon as NATS is there, listens to the other programs, and stays connected; pages work without it
+    meanwhile."""
     settings = load(NatsSettings)
     url = settings.url.get_secret_value()
     if not url:
@@ -175,6 +188,7 @@ async def _keep_stream(reader: InFlightReader) -> None:
             log.warning("stream_away", error=type(error).__name__)
             await asyncio.sleep(STREAM_RETRY_S)
     try:
+        await reader.client.subscribe(heartbeat_subject("*"), cb=heartbeats.take)
         await asyncio.Event().wait()
     finally:
         await reader.client.close()

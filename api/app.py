@@ -9,7 +9,7 @@ from api import problems
 from api.context import PageContext
 from api.guard import Guard
 from api.metrics import REST_PREFIX, Measured
-from api.routes import accounting, alerts, health, meters, people, session
+from api.routes import accounting, alerts, health, meters, path, people, session
 from api.routes.asking import give
 
 _DESCRIPTION = """\
@@ -24,6 +24,7 @@ _TAGS = [
     {"name": "meters", "description": "Meters, their readings, consumption and reports"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
     {"name": "accounting", "description": "What became of every report; dead letters; figures of the first page"},
+    {"name": "path", "description": "The data path, stage by stage, and the way of one report through it"},
     {"name": "session", "description": "Logging in and out"},
     {"name": "people", "description": "Users and API tokens (administrators)"},
     {"name": "health", "description": "For whoever runs the program"},
@@ -50,7 +51,7 @@ def create_app(context: PageContext) -> FastAPI:
     )
     give(app, context)
     problems.install(app)
-    for rest in (meters.router, alerts.router, accounting.router, session.rest, people.router):
+    for rest in (meters.router, alerts.router, accounting.router, path.router, session.rest, people.router):
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])
     app.include_router(session.forms)
     app.include_router(health.router)

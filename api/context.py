@@ -24,6 +24,7 @@ from starlette.requests import HTTPConnection
 from api.auth import Auth
 from api.database import ReadPool, WritePool
 from api.live import LiveFigures
+from api.path import PathReader
 from api.roles import Principal
 from api.stream import InFlightReader
 from metering.settings import ApiSettings, UtilitySettings
@@ -50,6 +51,8 @@ class PageContext:
     """`await stream.in_flight()`: reports not yet taken; `reports is None` means unknown."""
     live: LiveFigures
     """`await live.overview()` and `await live.reports_per_s()`: shared by all viewers, at most a few seconds old."""
+    path: PathReader
+    """`await path.read()`: each stage of the data path, and the accounting."""
     session_secret: str
     """For NiceGUI's `storage_secret`."""
     now: Callable[[], datetime] = utc_now

@@ -44,6 +44,32 @@ class InFlight:
     batches: int | None
     at_least: bool
     as_of: datetime
+    oldest_at: datetime | None = None
+    """When the stream took the oldest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    messages: int
+    bytes: int
+    max_bytes: int
+    """At it the stream refuses; below 0: unlimited."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one partition has in flight."""
+
+    reports: int = 0
+    batches: int = 0
+    at_least: bool = False
+    oldest_at: datetime | None = None
+
+    def __add__(self, other: _Part) -> _Part:
+        oldest = min((at for at in (self.oldest_at, other.oldest_at) if at), default=None)
+        return _Part(
+            self.reports + other.reports, self.batches + other.batches, self.at_least or other.at_least, oldest
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +95,17 @@ class InFlightReader:
 
     async def stream_answers(self) -> bool:
         """Whether the report stream can be asked at this moment."""
+        return await self.state() is not None
+
+    async def state(self) -> StreamState | None:
+        """How full the report stream is; None when it cannot be asked at this moment."""
         if not self.connected:
-            return False
+            return None
         try:
-            await self.client.jetstream(timeout=TIMEOUT_S).stream_info(UP_STREAM)
+            info = await self.client.jetstream(timeout=TIMEOUT_S).stream_info(UP_STREAM)
         except _AWAY:
-            return False
-        return True
+            return None
+        return StreamState(info.state.messages, info.state.bytes, info.config.max_bytes or -1)
 
     async def in_flight(self) -> InFlight:
         """At most `CACHE_S` old; callers at the same time share one count."""
@@ -91,31 +121,29 @@ class InFlightReader:
             return InFlight(None, None, False, now)
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
-                reports, batches, at_least = await self._read_all()
+                found = await self._read_all()
         except (*_AWAY, UnavailableError) as error:
             COUNTS.labels("unknown").inc()
             log.warning("in_flight_unknown", error=type(error).__name__)
             return InFlight(None, None, False, now)
-        COUNTS.labels("at_least" if at_least else "exact").inc()
-        return InFlight(reports, batches, at_least, now)
+        COUNTS.labels("at_least" if found.at_least else "exact").inc()
+        return InFlight(found.reports, found.batches, found.at_least, now, found.oldest_at)
 
-    async def _read_all(self) -> tuple[int, int, bool]:
+    async def _read_all(self) -> _Part:
         js = self.client.jetstream(timeout=TIMEOUT_S)
         # The watermarks are read first: what is taken meanwhile is then counted as in flight for a moment longer,
         # never as gone while it is nowhere.
         rows = await self._pool.fetch(_Watermark, "SELECT partition, sequence, stream_created FROM watermarks")
         watermarks = {row.partition: row for row in rows}
         created = (await js.stream_info(UP_STREAM)).created
-        reports = batches = 0
-        at_least = False
+        total = _Part()
         for partition in range(self._partitions):
             mark = watermarks.get(partition)
             start = mark.sequence + 1 if mark and _same_life(mark, created) else 1
-            found = await self._read(js, partition, start, MAX_HEADERS - batches)
-            reports, batches, at_least = reports + found[0], batches + found[1], at_least or found[2]
-        return reports, batches, at_least
+            total += await self._read(js, partition, start, MAX_HEADERS - total.batches)
+        return total
 
-    async def _read(self, js: Any, partition: int, start: int, bound: int) -> tuple[int, int, bool]:
+    async def _read(self, js: Any, partition: int, start: int, bound: int) -> _Part:
         """Reports and batches of one partition from stream sequence `start`, and whether `bound` cut the count."""
         name = secrets.choice(COUNTERS)
         subscription = await js.subscribe(
@@ -133,11 +161,13 @@ class InFlightReader:
             info = await subscription.consumer_info()
             expected = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
             reports = batches = 0
+            oldest_at: datetime | None = None
             while batches < min(expected, bound):
                 message = await subscription.next_msg(TIMEOUT_S)
+                oldest_at = oldest_at or message.metadata.timestamp
                 reports += _reports_in(message.headers)
                 batches += 1
-            return reports, batches, batches < expected
+            return _Part(reports, batches, batches < expected, oldest_at)
         finally:
             await subscription.unsubscribe()
             await js.delete_consumer(UP_STREAM, name)

@@ -14,6 +14,9 @@ from api.queries.windows import BEGINNING, END, Window, before
 from metering.errors import NotFoundError, RequestError
 from metering.model import MeterId
 
+MILLISECOND_BITS = 80
+"""Of a report id, below its milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
@@ -113,11 +116,7 @@ async def _windows(pool: ReadPool, meter_id: MeterId, seen: datetime | None) -> 
 async def get_report(pool: ReadPool, report_id: str) -> ReportRow:
     """One report by its id. Raises NotFoundError. The id carries the millisecond of receipt, which finds the chunk."""
     identity = parse_report_id(report_id)
-    try:
-        received = datetime.fromtimestamp((identity.int >> 80) / 1000, UTC)
-        since, until = received - timedelta(milliseconds=2), received + timedelta(milliseconds=3)
-    except (ValueError, OverflowError, OSError) as error:
-        raise NotFoundError(f"no report has the id {report_id}") from error
+    since, until = received_between(identity)
     found = await pool.fetch_one(ReportRow, _ONE, since, until, str(identity))
     if found is None:
         raise NotFoundError(f"no report has the id {report_id}")
@@ -132,6 +131,23 @@ async def _with_payloads(pool: ReadPool, rows: list[ReportRow]) -> list[ReportRo
     found = await pool.records(_PAYLOADS, min(times), max(times), times, [row.report_id for row in rows])
     payloads = {record["report_id"]: record["payload_hex"] for record in found}
     return [replace(row, payload_hex=payloads.get(row.report_id)) for row in rows]
+
+
+def minted_at(identity: uuid.UUID) -> datetime:
+    """When a gateway made this id. Raises NotFoundError for a time at which none was."""
+    try:
+        return datetime.fromtimestamp((identity.int >> MILLISECOND_BITS) / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise NotFoundError(f"no report has the id {identity}") from error
+
+
+def received_between(identity: uuid.UUID) -> tuple[datetime, datetime]:
+    """When the report of this id was received, from and to before: what the index of `reports` needs."""
+    received = minted_at(identity)
+    try:
+        return received - timedelta(milliseconds=2), received + timedelta(milliseconds=3)
+    except OverflowError as error:
+        raise NotFoundError(f"no report has the id {identity}") from error
 
 
 def parse_report_id(text: str) -> uuid.UUID:

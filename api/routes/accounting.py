@@ -60,10 +60,12 @@ async def accounting(
     ] = 2,
 ) -> Accounting:
     rows = await list_accounting(context.read, days.first, days.last, context.zone, recount_days=recount_days)
-    return Accounting([_line(row) for row in rows], await context.stream.in_flight(), all(row.adds_up for row in rows))
+    return Accounting(
+        [line_of(row) for row in rows], await context.stream.in_flight(), all(row.adds_up for row in rows)
+    )
 
 
-def _line(row: AccountingRow) -> AccountingLine:
+def line_of(row: AccountingRow) -> AccountingLine:
     return AccountingLine(
         row.door, row.day, row.received, row.stored, row.partial, row.duplicate, row.dead_lettered, row.repeats,
         row.recounted, row.adds_up,

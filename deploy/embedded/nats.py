@@ -130,7 +130,7 @@ def _user(user: str, password: str) -> str:
         return f"{{ {login} }}"
     publish = json.dumps(PUBLISH_RIGHTS[user])
     subscribe = json.dumps([f"{inbox_prefix(user)}.>", *SUBSCRIBE_RIGHTS.get(user, [])])
-    return f'{{ {login}, permissions: {{ publish: {publish}, subscribe: {subscribe} }} }}'
+    return f"{{ {login}, permissions: {{ publish: {publish}, subscribe: {subscribe} }} }}"
 
 
 class NatsServer(EmbeddedServer):

@@ -19,7 +19,9 @@ from api.app import create_app
 from api.auth import Auth
 from api.context import PageContext
 from api.database import ReadPool, WritePool, open_read_pool, open_write_pool
+from api.heartbeats import Heartbeats
 from api.live import LiveFigures
+from api.path import PathReader
 from api.roles import Role
 from api.stream import InFlightReader
 from metering.settings import ApiSettings, UtilitySettings
@@ -204,6 +206,7 @@ ORIGIN = "http://testserver"
 async def context(read: ReadPool, write: WritePool) -> PageContext:
     """With an administrator `admin` whose password is PASSWORD; no stream."""
     await ensure_first_administrator(write, PASSWORD)
+    stream = InFlightReader(read, 1)
     return PageContext(
         read=read,
         write=write,
@@ -212,7 +215,8 @@ async def context(read: ReadPool, write: WritePool) -> PageContext:
         zone=ZONE,
         silence_after=SILENCE,
         auth=Auth(read, write, 3600),
-        stream=InFlightReader(read, 1),
+        stream=stream,
+        path=PathReader(read, stream, Heartbeats(), ZONE, lambda: NOW),
         live=LiveFigures(read, zone=ZONE, silence_after=SILENCE, now=lambda: NOW),
         session_secret="of-tests",
         now=lambda: NOW,
