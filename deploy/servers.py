@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,9 @@ from metering.stream_connection import connect
 from metering.streams import StreamSizes, ensure
 
 DATABASE = "nbwater"
+CANNOT_STORE = "[ERR] JetStream failed to store"
+"""After one write that failed, of a full disk for instance, nats-server stores nothing more in that stream, also when
+there is room again, and calls itself healthy; started again it does."""
 CONNECT_TIMEOUT_S = 10
 CONNECT_ATTEMPTS = 2
 CONNECT_PAUSE_S = 0.3
@@ -59,7 +62,7 @@ def embedded_stream(data: Path, accounts: Accounts, settings: NatsSettings) -> S
     )
     server.prepare()
     urls = {user: server.url_for(user) for user in (ADMIN, *PUBLISH_RIGHTS)}
-    return Stream(urls, server.monitor_url, _spec("nats", server))
+    return Stream(urls, server.monitor_url, replace(_spec("nats", server), broken=CANNOT_STORE))
 
 
 def external_stream(settings: NatsSettings) -> Stream:

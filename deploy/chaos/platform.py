@@ -23,6 +23,8 @@ from simulators.chaos.plan import CLOCKED, Kind
 from simulators.chaos.platform import SECOND, Frozen, GoneError
 from simulators.target import Register
 
+SERVERS = ("nats", "postgres")
+"""Those with a disk of their own."""
 START_S = 180.0
 STOP_S = 120.0
 POLL_S = 0.1
@@ -39,7 +41,7 @@ class OwnPlatform:
         self.data = Path(tempfile.mkdtemp(prefix="nbwater-chaos-"))
         self.register: Register = self._register
         self._clocks = self.data / "clocks"
-        self._disk: SmallDisk | None = None
+        self._disks: dict[str, SmallDisk] = {}
         self._no_disk = ""
         self._up: subprocess.Popen[bytes] | None = None
         self._second: subprocess.Popen[bytes] | None = None
@@ -47,13 +49,15 @@ class OwnPlatform:
 
     async def start(self) -> None:
         """Raises StartError with what `nbwater up` said."""
-        place = self.data / "disk"
-        try:
-            self._disk = SmallDisk(place)
-        except StartError as error:
-            self._no_disk = str(error)
-        (place / "postgres").mkdir()
-        (self.data / "postgres").symlink_to(place / "postgres")
+        for server in SERVERS:
+            place = self.data / "disks" / server
+            place.mkdir(parents=True)
+            try:
+                self._disks[server] = SmallDisk(place)
+            except StartError as error:
+                self._no_disk = str(error)
+            (place / server).mkdir()
+            (self.data / server).symlink_to(place / server)
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         environment |= {f"NBWATER_{program}_METRICS_PORT": "0" for program in ("GATEWAY", "INGEST", "SETTLEMENT")}
         environment.setdefault("NBWATER_GATEWAY_WORKERS", str(GATEWAY_WORKERS))
@@ -86,21 +90,22 @@ class OwnPlatform:
                 await asyncio.to_thread(self._up.wait)
         if keep:
             self._keep()
-        if self._disk is not None:
-            self._disk.unmount()
-            self._disk = None
+        for disk in self._disks.values():
+            disk.unmount()
+        self._disks.clear()
         if not keep:
             await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
 
     def _keep(self) -> None:
-        """The database out of the disk that goes away, to where `nbwater up --data` finds it."""
-        (self.data / "postgres").unlink(missing_ok=True)
-        if (self.data / "disk" / "postgres").exists():
-            _copy(self.data / "disk" / "postgres", self.data / "postgres")
+        """What the servers hold, out of the disks that go away, to where `nbwater up --data` finds it."""
+        for server in SERVERS:
+            (self.data / server).unlink(missing_ok=True)
+            if (self.data / "disks" / server / server).exists():
+                _copy(self.data / "disks" / server / server, self.data / server)
 
     @property
     def impossible(self) -> Mapping[Kind, str]:
-        return {Kind.DATABASE_FULL: self._no_disk} if self._no_disk else {}
+        return dict.fromkeys((Kind.DATABASE_FULL, Kind.STREAM_DISK_FULL), self._no_disk) if self._no_disk else {}
 
     @property
     def coap_port(self) -> int:
@@ -162,7 +167,7 @@ class OwnPlatform:
 
     @property
     def _postgres(self) -> Path:
-        return self.data / "disk" / "postgres"
+        return self.data / "disks" / "postgres" / "postgres"
 
     def take_database_away(self) -> None:
         pid = self._pid("postgres")
@@ -175,6 +180,7 @@ class OwnPlatform:
     async def copy_database(self) -> None:
         """All processes of PostgreSQL stand still meanwhile: the files are those of one instant."""
         copy = self._postgres.with_name("copy")
+        shutil.rmtree(copy, ignore_errors=True)  # of a replacement that did not come about
         frozen = self.freeze("postgres")
         try:
             await asyncio.to_thread(_copy, self._postgres, copy)
@@ -191,13 +197,11 @@ class OwnPlatform:
         os.kill(pid, signal.SIGKILL)
         shutil.rmtree(newer, ignore_errors=True)
 
-    def fill_database_disk(self) -> None:
-        if self._disk is not None:
-            self._disk.fill()
+    def fill_disk(self, server: str) -> None:
+        self._disks[server].fill()
 
-    def empty_database_disk(self) -> None:
-        if self._disk is not None:
-            self._disk.empty()
+    def empty_disk(self, server: str) -> None:
+        self._disks[server].empty()
 
     def start_second_ingest(self, beside: str) -> None:
         pid = self._pid(beside)

@@ -20,11 +20,13 @@ _CLONE_NEWNS = 0x0002_0000
 
 
 class SmallDisk:
-    """Raises StartError when it cannot be mounted. To be made in the main thread, before others start processes."""
+    """Mounted on a directory that is there. Raises StartError when it cannot be.
+
+    To be made in the main thread, before others start processes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True)
         if sys.platform != "linux" or os.geteuid() != 0:
             raise StartError("mounting needs root on Linux")
         libc = ctypes.CDLL(None, use_errno=True)

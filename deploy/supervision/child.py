@@ -42,6 +42,8 @@ class Spec:
     start_timeout_s: float = 60
     relayed: str = ""
     """Lines that begin so are said at the terminal too; empty: none."""
+    broken: str = ""
+    """A line with these words says that it lives and cannot do its work until it is started again; empty: none does."""
     orphan_signal: signal.Signals = signal.SIGTERM
     """What the kernel sends when the supervisor itself is killed."""
 
@@ -65,6 +67,8 @@ class Child:
         """The newest ready line."""
         self.last_words = ""
         self._process: asyncio.subprocess.Process | None = None
+        self._broken: asyncio.subprocess.Process | None = None
+        """The process that was ended because it said that it is broken; it may say so many times."""
         self._started_at = 0.0
         self._ready = asyncio.Event()
         self._stop_requested = asyncio.Event()
@@ -177,7 +181,7 @@ class Child:
             os.close(write_end)
         self._started_at = time.monotonic()
         self._started(self.spec.name, self._process.pid)
-        pump = asyncio.create_task(self._pump(read_end))
+        pump = asyncio.create_task(self._pump(read_end, self._process))
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
         return self._process
@@ -189,7 +193,7 @@ class Child:
         if probe is None:
             await self._ready.wait()
 
-    async def _pump(self, read_end: int) -> None:
+    async def _pump(self, read_end: int, process: asyncio.subprocess.Process) -> None:
         """Copies what the child says into its log and looks for the ready line; of an endless line only the start."""
         reader = asyncio.StreamReader(limit=CHUNK_BYTES)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -202,12 +206,12 @@ class Child:
                 *lines, rest = (rest + chunk).split(b"\n")
                 rest = rest[:MAX_LINE_BYTES]
                 for line in lines:
-                    self._heard(line)
-            self._heard(rest)
+                    self._heard(line, process)
+            self._heard(rest, process)
         finally:
             transport.close()
 
-    def _heard(self, line: bytes) -> None:
+    def _heard(self, line: bytes, process: asyncio.subprocess.Process) -> None:
         if not (text := line.decode("utf-8", "replace").strip()):
             return
         if text.startswith('{"ready"'):
@@ -216,6 +220,11 @@ class Child:
                 self._ready.set()
                 return
         self.last_words = text[:500]
+        if self.spec.broken and self.spec.broken in text and process is not self._broken:
+            self._broken = process
+            self._tell(f"{self.spec.name} cannot go on and is started again; it said: {self.last_words}")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
         if self.spec.relayed and text.startswith(self.spec.relayed):
             self._tell(self.last_words)
 

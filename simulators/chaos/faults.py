@@ -19,6 +19,8 @@ from simulators.chaos.platform import SECOND, GoneError, Platform, of_role
 from simulators.reconcile import connect as connect_database
 
 PATIENCE_S = 90.0
+WAIT_FOR_VICTIM_S = 20.0
+"""One that another fault has just killed comes back."""
 POLL_S = 0.25
 TOGETHER_S = 3.0
 """How long two ingest workers run beside one another after the first came back."""
@@ -43,6 +45,7 @@ class Tormentor:
             Kind.REBIND: self._rebind,
             Kind.CLOCK: self._clock,
             Kind.STREAM_FULL: self._stream_full,
+            Kind.STREAM_DISK_FULL: self._stream_disk_full,
             Kind.SECOND_INGEST: self._second_ingest,
             Kind.DATABASE_AWAY: self._database_away,
             Kind.DATABASE_FULL: self._database_full,
@@ -68,18 +71,21 @@ class Tormentor:
             self.done[fault.kind] = self.done.get(fault.kind, 0) + 1
             self._tell(f"over:   {fault}: {seen}")
 
-    def _victim(self, fault: Fault) -> str:
-        names = of_role(self._platform.programs(), fault.role)
-        if not names:
-            raise GoneError(f"no {fault.role} runs")
+    async def _victim(self, fault: Fault) -> str:
+        """The program that is meant. Raises GoneError when there is none for a while."""
+        deadline = time.monotonic() + WAIT_FOR_VICTIM_S
+        while not (names := of_role(self._platform.programs(), fault.role)):
+            if time.monotonic() >= deadline:
+                raise GoneError(f"no {fault.role} runs")
+            await asyncio.sleep(POLL_S)
         return names[int(fault.choice * len(names))]
 
     async def _kill(self, fault: Fault) -> str:
-        victim = self._victim(fault)
+        victim = await self._victim(fault)
         return f"{victim}, process {self._platform.kill(victim)}"
 
     async def _pause(self, fault: Fault) -> str:
-        victim = self._victim(fault)
+        victim = await self._victim(fault)
         frozen = self._platform.freeze(victim)
         try:
             await asyncio.sleep(fault.duration_s)
@@ -142,6 +148,7 @@ class Tormentor:
                 await asyncio.sleep(POLL_S)
 
     async def _database_away(self, fault: Fault) -> str:
+        await self._victim(fault._replace(role="postgres"))
         self._platform.take_database_away()
         try:
             await asyncio.sleep(fault.duration_s)
@@ -150,13 +157,22 @@ class Tormentor:
         return "its directory is back"
 
     async def _database_full(self, fault: Fault) -> str:
-        self._platform.fill_database_disk()
+        return await self._disk_full("postgres", fault)
+
+    async def _stream_disk_full(self, fault: Fault) -> str:
+        return await self._disk_full("nats", fault)
+
+    async def _disk_full(self, server: str, fault: Fault) -> str:
+        before = self._complaints(server)
+        self._platform.fill_disk(server)
         try:
             await asyncio.sleep(fault.duration_s)
         finally:
-            self._platform.empty_database_disk()
-        complaints = sum("No space left on device" in line for line in self._platform.said("postgres").splitlines())
-        return f"PostgreSQL has complained {complaints} times in all"
+            self._platform.empty_disk(server)
+        return f"{server} complained {self._complaints(server) - before} times"
+
+    def _complaints(self, server: str) -> int:
+        return self._platform.said(server).lower().count("no space left on device")
 
     async def _database_older(self, fault: Fault) -> str:
         """The copy is made at the beginning and put back at the end; what came between must be taken again."""
@@ -170,7 +186,7 @@ class Tormentor:
 
     async def _second_ingest(self, fault: Fault) -> str:
         platform = self._platform
-        first = self._victim(fault._replace(role="ingest"))
+        first = await self._victim(fault._replace(role="ingest"))
         fences = [await self._database(_fence)]
         platform.start_second_ingest(beside=first)
         try:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 QUIET_START, QUIET_END = 0.04, 0.10
 """Shares of the run without faults: load must flow before the first, and after the last."""
-SLOT_S = 36.0
-"""The least that a long fault with its aftermath needs."""
+UNIT_S = 33.0
+"""The least that a long fault of weight 1 needs with its aftermath."""
 SHORT_EVERY_S = 7.0
 PAUSE_S = (1.0, 20.0)
 """Beyond a publish's deadline (5 s) and a lease (10 s) as well as below."""
@@ -37,6 +37,7 @@ class Kind(StrEnum):
     REBIND = "rebind"
     CLOCK = "clock"
     STREAM_FULL = "stream-full"
+    STREAM_DISK_FULL = "stream-disk-full"
     SECOND_INGEST = "second-ingest"
     DATABASE_AWAY = "database-away"
     DATABASE_FULL = "database-full"
@@ -50,6 +51,7 @@ LONG_WEIGHTS = {
     Kind.DATABASE_OLDER: 1.0,
     Kind.SECOND_INGEST: 1.0,
     Kind.STREAM_FULL: 1.0,
+    Kind.STREAM_DISK_FULL: 1.0,
 }
 """Shares of the time: a database is away for minutes where the run has them."""
 NETWORK = (Kind.PACKETS, Kind.REBIND)
@@ -101,7 +103,7 @@ class Fault(NamedTuple):
 def plan(seed: int, seconds: float, roles: Sequence[str], kinds: Collection[Kind]) -> tuple[Fault, ...]:
     """The faults of a run in order of time. `roles` are those there are, `kinds` those that are wanted and possible.
 
-    In a run of four minutes each kind occurs; a shorter one has the long kinds that fit, chosen by the seed.
+    In a run of five minutes each kind occurs; a shorter one has the long kinds that fit, chosen by the seed.
     """
     rng = random.Random(seed)  # noqa: S311 - a plan, no secret
     first_s, last_s = QUIET_START * seconds, (1 - QUIET_END) * seconds
@@ -114,9 +116,14 @@ def plan(seed: int, seconds: float, roles: Sequence[str], kinds: Collection[Kind
 def _long(rng: random.Random, first_s: float, last_s: float, kinds: Sequence[Kind]) -> Iterator[Fault]:
     if not kinds:
         return
-    shuffled = rng.sample(kinds, len(kinds))
-    chosen = list(islice(cycle(shuffled), max(1, int((last_s - first_s) / (1.3 * SLOT_S)))))
-    unit_s = (last_s - first_s) / sum(LONG_WEIGHTS[kind] for kind in chosen)
+    chosen: list[Kind] = []
+    units = 0.0
+    for kind in cycle(rng.sample(kinds, len(kinds))):
+        if chosen and (units + LONG_WEIGHTS[kind]) * UNIT_S > last_s - first_s:
+            break
+        chosen.append(kind)
+        units += LONG_WEIGHTS[kind]
+    unit_s = (last_s - first_s) / units
     at_s = first_s
     for kind in chosen:
         slot_s = unit_s * LONG_WEIGHTS[kind]

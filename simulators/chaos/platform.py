@@ -74,9 +74,10 @@ class Platform(Protocol):
     def put_copy_back(self) -> None:
         """kill -9, and the files kept by `copy_database` take the place of the newer ones. Raises GoneError."""
 
-    def fill_database_disk(self) -> None: ...
+    def fill_disk(self, server: str) -> None:
+        """Nothing fits any more on the disk of `nats` or `postgres`."""
 
-    def empty_database_disk(self) -> None: ...
+    def empty_disk(self, server: str) -> None: ...
 
     def start_second_ingest(self, beside: str) -> None:
         """Another worker with the settings of this one; it is `programs()["ingest.second"]` until it ends."""

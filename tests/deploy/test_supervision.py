@@ -69,6 +69,21 @@ async def test_ready_line_is_read_and_the_end_is_orderly(stage: Stage) -> None:
     assert stage.said == []
 
 
+async def test_a_child_that_says_it_is_broken_is_started_again_though_it_lives(stage: Stage) -> None:
+    source = OBEDIENT.replace(
+        "while True:", "print('[ERR] cannot store\\n[ERR] cannot store', flush=True)\nwhile True:"
+    )
+    child = stage.child(source, broken="[ERR] cannot store")
+    await child.start()
+    watching = asyncio.create_task(child.watch())
+    await until(lambda: len(stage.pids) >= 2)
+    told = [line for line in stage.said if "cannot go on" in line]
+    assert "[ERR] cannot store" in told[0]
+    assert len(told) <= len(stage.pids)
+    await child.stop()
+    await asyncio.wait_for(watching, DEADLINE_S)
+
+
 async def test_a_killed_child_comes_back(stage: Stage) -> None:
     child = stage.child(OBEDIENT)
     await child.start()

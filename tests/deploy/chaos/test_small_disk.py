@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.chaos.small_disk import SmallDisk
 from metering.errors import StartError
 try:
+    Path(sys.argv[1]).mkdir()
     disk = SmallDisk(Path(sys.argv[1]))
 except StartError as error:
     sys.exit(f"IMPOSSIBLE {error}")

@@ -44,11 +44,11 @@ class Notes:
     def bring_database_back(self):
         self.asked.append("back")
 
-    def fill_database_disk(self):
-        self.asked.append("fill")
+    def fill_disk(self, server):
+        self.asked.append(f"fill {server}")
 
-    def empty_database_disk(self):
-        self.asked.append("empty")
+    def empty_disk(self, server):
+        self.asked.append(f"empty {server}")
 
     def said(self, program):
         return "could not extend file: No space left on device\n"
@@ -81,7 +81,8 @@ UNDONE = [
     (Fault(0, Kind.PAUSE, 0.0, "nats"), ["freeze nats", "thaw 4711"]),
     (Fault(0, Kind.CLOCK, 0.0, "ingest", step_s=-30), ["clock ingest -30", "clock ingest +0"]),
     (Fault(0, Kind.DATABASE_AWAY), ["away", "back"]),
-    (Fault(0, Kind.DATABASE_FULL), ["fill", "empty"]),
+    (Fault(0, Kind.DATABASE_FULL), ["fill postgres", "empty postgres"]),
+    (Fault(0, Kind.STREAM_DISK_FULL), ["fill nats", "empty nats"]),
 ]
 
 
@@ -115,7 +116,8 @@ async def test_of_two_storms_the_last_to_end_clears_the_sky(tormentor, relay):
     assert relay.weather is CLEAR
 
 
-async def test_a_victim_that_is_not_there_is_missed_and_said(relay):
+async def test_a_victim_that_is_not_there_is_missed_and_said(relay, monkeypatch):
+    monkeypatch.setattr(module, "WAIT_FOR_VICTIM_S", 0.0)
     tormentor = Tormentor(Notes("gateway"), relay, lambda _: None)
     await tormentor.run(Fault(0, Kind.PAUSE, 1.0, "postgres"))
     assert (tormentor.done, len(tormentor.missed), tormentor.not_shown) == ({}, 1, [])
