@@ -37,7 +37,7 @@ def figure(name: str, title: str, rows: int = 1) -> Iterator[Any]:
         plt.close(drawn)
 
 
-def sustained(played: Played, name: str = "bench-end-to-end") -> None:
+def sustained(played: Played, name: str) -> None:
     """Rates of answering and storing, and both backlogs, over time."""
     began = played.result["began"]
     at_s = np.array([sample.at_s for sample in played.samples])

@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench import curves
 from tests.bench.disk import bytes_per_reading
 from tests.bench.plain import plain_rate
-from tests.bench.processes import platform
+from tests.bench.processes import Platform, platform
 from tests.bench.search import highest
 from tests.bench.sections import Progress, Sections
 from tests.bench.under_load import READINGS, Loaded, Played, loaded
@@ -43,6 +43,7 @@ class Lengths:
     plain_s: float = 10.0
 
 
+SHORTER = Lengths(hold_s=120.0, latency_s=30.0, plain_s=0.0)
 QUICK = Lengths(meters=5_000, step_s=4.0, hold_s=12.0, latency_s=6.0, plain_s=4.0)
 
 
@@ -96,7 +97,18 @@ def measure(progress: Progress, *, quick: bool = False, server_url: str | None =
         return asyncio.run(_measure(under_test, lengths, progress))
 
 
-async def _measure(under_test: Any, lengths: Lengths, progress: Progress) -> Sections:
+def measure_shortly(progress: Progress, *, quick: bool = False, server_url: str | None = None) -> dict[str, Any]:
+    """The figures of `end_to_end` in one section, without the plain stack, the rate held for a shorter time."""
+    lengths = QUICK if quick else SHORTER
+    with platform(server_url=server_url) as under_test:
+        found = asyncio.run(_measure(under_test, lengths, progress, "bench-end-to-end-timescale"))
+    latency = {f"half_rate_{key}": value for key, value in found["latency_ms"].items()}
+    return found["end_to_end"] | latency | {key: found[key] for key in ("cpu_us_per_report", "memory_mb", "disk")}
+
+
+async def _measure(
+    under_test: Platform, lengths: Lengths, progress: Progress, curve: str = "bench-end-to-end"
+) -> Sections:
     async with loaded(under_test, lengths.meters) as city:
         progress(f"{lengths.meters:,} meters registered")
         run = Run(city, lengths, progress)
@@ -107,14 +119,14 @@ async def _measure(under_test: Any, lengths: Lengths, progress: Progress) -> Sec
         half = await city.play(rate=held.order.rate / 2, seconds=lengths.latency_s)
         tell(progress, "latency at half rate,", half, is_answered(half))
         stored = await bytes_per_reading(city.connection)
-        plain = await plain_rate(under_test.database_url, city, lengths.plain_s, progress)
-    curves.sustained(held)
+        plain = await plain_rate(under_test.database_url, city, lengths.plain_s, progress) if lengths.plain_s else None
+    curves.sustained(held, curve)
     label = f"{half.order.rate:,.0f} reports/s"
-    curves.latency({label: half.latencies_s}, "bench-latency", "CoAP answers at half of the highest sustained rate")
+    curves.latency({label: half.latencies_s}, f"{curve}-latency", "CoAP answers at half of the highest sustained rate")
     return sections_of(held, half, plain, lengths) | {"disk": stored}
 
 
-def sections_of(held: Played, half: Played, plain: float, lengths: Lengths) -> Sections:
+def sections_of(held: Played, half: Played, plain: float | None, lengths: Lengths) -> Sections:
     rate = held.answered / lengths.hold_s
     stream, spans = held.trends()
     latency = half.result["latency_ms"]
@@ -152,7 +164,7 @@ def profile(progress: Progress, rate: float, *, quick: bool = False) -> Sections
     lengths = QUICK if quick else Lengths()
     seconds = 15.0 if quick else lengths.latency_s
 
-    async def run(under_test: Any) -> Sections:
+    async def run(under_test: Platform) -> Sections:
         async with loaded(under_test, 20_000 if quick else lengths.meters) as city:
             before = await city.usage()
             played = await city.play(rate=rate, seconds=seconds)

@@ -21,7 +21,7 @@ from simulators.exchange_table import ANSWERED, NOT_SENT, REFUSED, UNKNOWN, Exch
 from simulators.latency import summary_ms
 from simulators.report_rows import ReportRows
 from simulators.synthetic import Plan
-from simulators.volley import Volley, ports_for
+from simulators.volley import PORTS_MAX, Volley, ports_for
 
 START_PAUSE_S = 0.1
 CLOSED_LOOP_RATE_MAX = 60_000.0
@@ -66,7 +66,8 @@ def due_s(order: Order) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 def play(order: Order) -> dict[str, Any]:
     """Until every report has ended."""
-    table = ExchangeTable(due_s(order), ports := ports_for(order.rate or CLOSED_LOOP_RATE_MAX), timers_of(order))
+    ports = PORTS_MAX if order.burst else ports_for(order.rate or CLOSED_LOOP_RATE_MAX)
+    table = ExchangeTable(due_s(order), ports, timers_of(order))
     plan = Plan(order.meters, order.first + len(table), order.readings, order.first_s, order.seq_base)
     rows = ReportRows(plan)
 

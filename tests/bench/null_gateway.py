@@ -1,11 +1,13 @@
 """The gateway's front door with a custody that forgets: what receiving, parsing, authentication and answering cost.
 
-``python -m tests.bench.null_gateway``: prints its port, serves until it is terminated.
+``python -m tests.bench.null_gateway [PORT]``: prints its port, serves until it is terminated. A port that is named is
+shared with others that name it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 
 import uvloop
@@ -38,14 +40,14 @@ class ForgetfulCustody:
         settle(None)
 
 
-async def main() -> None:
+async def main(port: int) -> None:
     settings = GatewaySettings()
     devices = Devices()
     for number in range(DEVICES):
         name = device_name(number)
         devices.apply(RegistryEntry(name, (name,), ("127.0.0.0/8",), ENABLED))
     devices.ready = True
-    bound = bind("127.0.0.1", 0)
+    bound = bind("127.0.0.1", port, reuse_port=bool(port))
     limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
     limiter = RefusalLimiter(settings.refusals_per_second)
     intake = Intake(devices, ForgetfulCustody())
@@ -55,4 +57,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 from tests.bench.sections import Progress, Sections
 
@@ -15,33 +15,47 @@ MINUTES = 45
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`module.measure(progress)` gives its figures; `limit_s`: it is ended after that."""
+    """`function(progress)` of the module gives its figures; `limit_s`: it is ended after that."""
 
     module: str
     limit_s: float
     usual_s: float
     """What it takes; with less time than that left it is not begun."""
     many: bool = False
-    """`measure` gives sections rather than the figures of one."""
+    """It gives sections rather than the figures of one."""
     variable: str = ""
-    """Measured only where this is set; `measure` is given its value as `server_url`."""
+    """Measured only where this is set; it is given its value as `server_url`."""
+    function: str = "measure"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=lambda: {"quick": True})
+    """Its options, and those that differ when it is quick."""
 
     def measured(self, name: str, progress: Progress, quick: bool, environment: Mapping[str, str]) -> Sections:
-        measure = import_module(self.module).measure
-        options = {"quick": quick} if "quick" in inspect.signature(measure).parameters else {}
+        options = dict(self.options) | (self.quick if quick else {})
         if self.variable:
             options["server_url"] = environment[self.variable]
-        found = measure(progress, **options)
+        found = getattr(import_module(self.module), self.function)(progress, **options)
         return found if self.many else {name: found}
 
 
 SECTIONS = {
     "front_door": Section("tests.bench.front_door", limit_s=240, usual_s=75),
-    "custody": Section("tests.bench.custody", limit_s=420, usual_s=150),
-    "end_to_end": Section("tests.bench.end_to_end", limit_s=1_500, usual_s=700, many=True),
+    "custody": Section("tests.bench.custody", limit_s=480, usual_s=150),
+    "end_to_end": Section("tests.bench.end_to_end", limit_s=1_500, usual_s=720, many=True),
+    "writer": Section("tests.bench.writer", limit_s=300, usual_s=60, quick={}),
     "catch_up": Section("tests.bench.catch_up", limit_s=600, usual_s=180),
-    "midnight": Section("tests.bench.midnight", limit_s=600, usual_s=240),
-    "writer": Section("tests.bench.writer", limit_s=300, usual_s=60),
+    "midnight": Section("tests.bench.midnight", limit_s=600, usual_s=200),
+    "end_to_end_timescale": Section(
+        "tests.bench.end_to_end",
+        limit_s=900,
+        usual_s=330,
+        variable="NBWATER_TEST_TIMESCALE_URL",
+        function="measure_shortly",
+    ),
+    "growth_gateway": Section("tests.bench.gateway_growth", limit_s=300, usual_s=90, quick={"entries": 20_000}),
+    "compression": Section("tests.bench.compression", limit_s=600, usual_s=240, quick={"scale": 0.02}),
+    "growth": Section("tests.bench.growth", limit_s=900, usual_s=300),
+    "back_pressure": Section("tests.bench.back_pressure", limit_s=900, usual_s=300),
 }
 
 

@@ -48,6 +48,14 @@ BUDGETS: Mapping[str, Budget] = {
 """Section 7 of docs/design.md, and the issue that this benchmark answers."""
 
 
+def add_ratios(sections: Sections) -> None:
+    """Figures that need two sections."""
+    rows_per_s = sections.get("writer", {}).get("rows_per_s")
+    catch_up = sections.get("catch_up", {})
+    if rows_per_s and "rows_per_s" in catch_up:
+        catch_up["ratio_to_writer"] = catch_up["rows_per_s"] / rows_per_s
+
+
 def table(sections: Sections, earlier: Sections | None, failed: Mapping[str, str]) -> str:
     """Markdown, a row per figure; figures that are tables of their own are left to bench.json."""
     head = ["figure", "value", "budget", ""] + (["earlier", "change"] if earlier is not None else [])
