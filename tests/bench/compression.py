@@ -2,8 +2,8 @@
 
 Three parts, all on the real `readings` of a migrated database with native TimescaleDB:
 
-* *hot*: the last of 1, or of 4 days of all meters is written by COPY into one chunk, as meters report (each its day of
-  24 hourly readings at once, meters in random order);
+* *hot*: a day of all meters (of a fifth of them where the chunk has days before) is written by COPY into one chunk, as
+  meters report: each its 24 hourly readings at once, meters in random order;
 * *full chunk*: that day of all meters, compressed in each layout: bytes, late rows, look-ups, one meter's day;
 * *month*: fewer meters with 28 days, in each layout and interval: bytes, late rows, one meter's month.
 
@@ -29,10 +29,8 @@ DATABASE = "nbwater_bench_compression"
 METERS = 1_000_000
 MONTH_METERS = 10_000
 MONTH_DAYS = 28
-BEFORE_DAYS = 3
-"""Days that the chunk of a week has when the hot rate is measured."""
 REPORTS_PER_BATCH = 2_000
-LATE_ROWS = 2_000
+LATE_ROWS = 10_000
 QUERIES = 200
 
 Progress = Callable[[str], None]
@@ -45,9 +43,9 @@ class Layout:
     orderby: str
 
 
-BY_METER = Layout("meter_id", "ts, kind")
-BY_KIND = Layout("kind", "meter_id, ts")
-LAYOUTS = (BY_METER, BY_KIND)
+LAYOUTS = (Layout("meter_id", "ts, kind"), Layout("meter_id, kind", "ts"), Layout("kind", "meter_id, ts"))
+INTERVALS = {"1 day": 0, "2 days": 1, "7 days": 3}
+"""Each with the days that its chunk has when the hot rate is measured."""
 
 
 class Times(NamedTuple):
@@ -75,7 +73,8 @@ def measure(progress: Progress, scale: float = 1.0) -> Row:
 
 async def _measure(progress: Progress, scale: float) -> Row:
     rows: list[Row] = []
-    city = City(int(METERS * scale), BEFORE_DAYS + 1)
+    random = np.random.default_rng(3)
+    city = City(int(METERS * scale), max(INTERVALS.values()) + 1)
     month = City(int(MONTH_METERS * min(1.0, scale * 5)), MONTH_DAYS)
 
     def add(row: Row) -> None:
@@ -84,13 +83,13 @@ async def _measure(progress: Progress, scale: float) -> Row:
 
     async with timescale_database(DATABASE) as url:
         connection = await asyncpg.connect(url)
-        add(await _hot(connection, city, "7 days", BEFORE_DAYS))
-        add(await _hot(connection, city, "1 day", 0))
+        for interval, days_before in reversed(INTERVALS.items()):
+            add(await _hot(connection, city, interval, days_before))
         for layout in LAYOUTS:
-            add(await _full_chunk(connection, city, layout))
-        for interval in ("1 day", "7 days"):
+            add(await _full_chunk(connection, random, city, layout))
+        for interval in INTERVALS:
             for layout in LAYOUTS:
-                add(await _month(connection, month, interval, layout))
+                add(await _month(connection, random, month, interval, layout))
         await connection.close()
     return {"meters": city.meters, "rows": rows}
 
@@ -137,7 +136,7 @@ def _batches(meters: Int64s, size: int) -> list[Int64s]:
     return [meters[start : start + size] for start in range(0, len(meters), size)]
 
 
-async def _full_chunk(connection: asyncpg.Connection, city: City, layout: Layout) -> Row:
+async def _full_chunk(connection: asyncpg.Connection, random: np.random.Generator, city: City, layout: Layout) -> Row:
     """The first day of all meters, hot or in another layout before."""
     await connection.execute("SELECT decompress_chunk(c, true) FROM show_chunks('readings') c")
     await _use(connection, layout)
@@ -146,11 +145,13 @@ async def _full_chunk(connection: asyncpg.Connection, city: City, layout: Layout
     times = await _queries(connection, city.meters, 1)
     return {
         "part": "full chunk", "interval": "1 day", **asdict(layout), **found,
-        **await _changes(connection, city, 1), "day_p50_ms": times.p50_ms, "day_p95_ms": times.p95_ms,
+        **await _changes(connection, random, city, 1), "day_p50_ms": times.p50_ms, "day_p95_ms": times.p95_ms,
     }  # fmt: skip
 
 
-async def _month(connection: asyncpg.Connection, city: City, interval: str, layout: Layout) -> Row:
+async def _month(
+    connection: asyncpg.Connection, random: np.random.Generator, city: City, interval: str, layout: Layout
+) -> Row:
     await _empty(connection, interval)
     await _use(connection, layout)
     everyone = np.arange(1, city.meters + 1)
@@ -160,7 +161,7 @@ async def _month(connection: asyncpg.Connection, city: City, interval: str, layo
     times = await _queries(connection, city.meters, city.days)
     return {
         "part": "month", "interval": interval, **asdict(layout), **found, "month_p50_ms": times.p50_ms,
-        "month_p95_ms": times.p95_ms, **await _changes(connection, city, city.days),
+        "month_p95_ms": times.p95_ms, **await _changes(connection, random, city, city.days),
     }  # fmt: skip
 
 
@@ -184,9 +185,8 @@ async def _compressed(connection: asyncpg.Connection, readings: int) -> Row:
     }  # fmt: skip
 
 
-async def _changes(connection: asyncpg.Connection, city: City, days: int) -> Row:
-    """Late rows into compressed chunks, the writer's look-up of keys there, and compressing again what they touched."""
-    random = np.random.default_rng(3)
+async def _changes(connection: asyncpg.Connection, random: np.random.Generator, city: City, days: int) -> Row:
+    """Late rows into compressed chunks, and compressing again what they touched."""
     late = city.late(random, min(LATE_ROWS, city.meters), 0, days)
     meter = Meter(connection)
     await meter.begin()
