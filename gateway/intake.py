@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.custody import Settle
-from gateway.devices import Devices, Policy
-from metering.errors import RegistryNotLoadedError, UnauthorisedError
+from gateway.devices import Devices
+from metering.errors import AdmissionError, RegistryNotLoadedError, UnauthorisedError
 from metering.model import Authentication, Door
 
 
@@ -52,30 +52,28 @@ class Intake:
 
         Raises RegistryNotLoadedError, UnauthorisedError, CustodyBusyError; `settle` is not called then.
         """
-        device, policy = self._identify(name)
-        authentication = self._authenticate(policy, address, vouched)
+        device, authentication = self._authenticate(name, address, vouched)
         self._custody.take(door, authentication, device, content_format, payload, source, settle)
 
     def admit(self, name: str, address: int, vouched: Authentication | None = None) -> str:
         """The canonical name of a sender that may speak, before its report is complete. Raises as `take` does."""
-        device, policy = self._identify(name)
-        self._authenticate(policy, address, vouched)
-        return device
+        return self._authenticate(name, address, vouched)[0]
 
-    def _identify(self, name: str) -> tuple[str, Policy]:
-        if not self._devices.ready:
-            raise RegistryNotLoadedError("registry_not_loaded")
-        found = self._devices.find(name)
-        if found is None:
-            raise UnauthorisedError("unknown_device") if self._devices.complete else RegistryNotLoadedError("gap")
-        return found
-
-    def _authenticate(self, policy: Policy, address: int, vouched: Authentication | None) -> Authentication:
+    def _authenticate(self, name: str, address: int, vouched: Authentication | None) -> tuple[str, Authentication]:
         """DESIGN section 5.3: plain senders are bound to their network, and a device with a key must use it."""
+        found = self._devices.find(name) if self._devices.ready else None
+        if found is None:
+            raise self._not_found()
+        device, policy = found
         if vouched is not None:
-            return vouched
+            return device, vouched
         if policy.has_key:
             raise UnauthorisedError("key_not_used")
         if not policy.admits(address):
             raise UnauthorisedError("source_network")
-        return Authentication.CLAIMED
+        return device, Authentication.CLAIMED
+
+    def _not_found(self) -> AdmissionError:
+        if not self._devices.ready:
+            return RegistryNotLoadedError("registry_not_loaded")
+        return UnauthorisedError("unknown_device") if self._devices.complete else RegistryNotLoadedError("gap")

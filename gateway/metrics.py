@@ -27,6 +27,8 @@ class Counters:
         self.datagrams = 0
         self.ignored: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.reports_answered = 0
+        """With 2.04; other answers of the CoAP port are in `answers`."""
         self.answers: Counter[str] = Counter()
         self.repeats: Counter[str] = Counter()
         self.silenced = 0
@@ -77,7 +79,8 @@ class GatewayCollector(Collector):
         yield _plain("slow_lane_datagrams", "Datagrams given to the aiocoap lane", counters.slow_lane)
         yield _by("ignored", "Datagrams answered by silence or reset", "reason", counters.ignored)
         yield _by("refused", "Requests refused", "reason", counters.refused)
-        yield _by("answers", "Answers by CoAP code", "code", counters.answers)
+        answers = counters.answers + Counter({"2.04": counters.reports_answered})
+        yield _by("answers", "Answers by CoAP code", "code", answers)
         yield _by("repeats", "Repeated reports answered without storing them again", "door", counters.repeats)
         yield _by("batch_failures", "Batches the stream did not take", "reason", counters.failures)
         yield _by("batches", "Batches by what closed them", "trigger", counters.batches)

@@ -7,7 +7,7 @@ Content-Format of one byte, in the shortest encoding of RFC 7252 section 3.1, th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 from gateway.coap.message import POST
 
@@ -19,14 +19,9 @@ _PAYLOAD_MARKER = 0xFF
 _LONGEST_DEVICE = 255
 
 
-class ShortReport(NamedTuple):
-    """`echo_end`: where the token ends."""
-
-    type: int
-    echo_end: int
-    device: bytes
-    content_format: int
-    payload: bytes
+ShortReport: TypeAlias = tuple[int, int, bytes, int, bytes]
+"""Type, where the token ends, device, Content-Format, payload. A bare tuple: one with names takes five times as long to
+make, and meters send nothing else."""
 
 
 def read_short_report(datagram: bytes) -> ShortReport | None:
@@ -50,4 +45,4 @@ def read_short_report(datagram: bytes) -> ShortReport | None:
         or datagram[end + 2] != _PAYLOAD_MARKER
     ):
         return None
-    return ShortReport(datagram[0] >> 4 & 3, token_end, datagram[start:end], datagram[end + 1], datagram[end + 3 :])
+    return datagram[0] >> 4 & 3, token_end, datagram[start:end], datagram[end + 1], datagram[end + 3 :]

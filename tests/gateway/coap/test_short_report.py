@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.coap import message as coap
 from gateway.coap.message import Message, encode, parse, read_request
-from gateway.coap.short_report import ShortReport, read_short_report
+from gateway.coap.short_report import read_short_report
 
 
 def _report(device: bytes, token: bytes, kind: int, content_format: bytes, payload: bytes) -> bytes:
@@ -21,11 +21,12 @@ def _agrees(datagram: bytes) -> bool:
     short = read_short_report(datagram)
     if short is None:
         return False
+    kind, echo_end, device, content_format, payload = short
     general = parse(datagram)
     assert isinstance(general, Message)
-    assert (general.type, general.code, general.payload) == (short.type, coap.POST, short.payload)
-    assert general.token == datagram[4 : short.echo_end]
-    assert read_request(general.options) == coap.Request([b"r", short.device], short.content_format, None, False, None)
+    assert (general.type, general.code, general.payload) == (kind, coap.POST, payload)
+    assert general.token == datagram[4:echo_end]
+    assert read_request(general.options) == coap.Request([b"r", device], content_format, None, False, None)
     return True
 
 
@@ -38,7 +39,7 @@ usual = st.builds(
 def test_the_usual_report() -> None:
     for device in (b"dev", b"861234567890123", b"d" * 12, b"d" * 13, b"d" * 255):
         datagram = _report(device, b"\xbe\xef", coap.CON, b"\x3c", b"\xa0")
-        assert read_short_report(datagram) == ShortReport(coap.CON, 6, device, 60, b"\xa0")
+        assert read_short_report(datagram) == (coap.CON, 6, device, 60, b"\xa0")
 
 
 @pytest.mark.parametrize(
