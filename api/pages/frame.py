@@ -36,6 +36,8 @@ class Place(NamedTuple):
     path: str
     title_key: str
     icon: str
+    role: Role = Role.VIEWER
+    """Who may see it."""
 
 
 PLACES = (
@@ -43,6 +45,7 @@ PLACES = (
     Place("/meters", "frame.meters", "water_drop"),
     Place("/alerts", "frame.alerts", "notifications"),
     Place("/dead-letters", "frame.dead_letters", "report_problem"),
+    Place("/path", "frame.path", "timeline", Role.OPERATOR),
 )
 NOWHERE = Place("", "frame.not_found", "")
 NOT_PAGES = ("/api/", "/_nicegui")
@@ -58,6 +61,10 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
             return of_error(NotFoundError(f"there is nothing at {request.url.path}"))
         visit = _enter(context, answers, request)
         with _framed(visit, place):
+            if visit.principal.role < place.role:
+                visit.client.status_code = 403
+                Words(visit.say("path.forbidden"), "nb-empty", "h1")
+                return None
             try:
                 await build(visit)
             except UnavailableError as error:
@@ -142,7 +149,7 @@ def _header(visit: Visit, drawer: ui.left_drawer) -> None:
 def _menu(visit: Visit, here: Place) -> None:
     say = visit.say
     with box("nb-nav", "nav", **{"aria-label": say("frame.navigation")}):
-        for place in PLACES:
+        for place in (place for place in PLACES if visit.principal.role >= place.role):
             current = {"aria-current": "page"} if place is here else {}
             with box("nb-here" if place is here else "", "a", href=place.path, **current):
                 ui.icon(place.icon)

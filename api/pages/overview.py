@@ -62,7 +62,7 @@ async def build(visit: Visit, history: RateHistory) -> None:
 
     def draw_accounts(found: _Accounts) -> None:
         with redrawn(accounts):
-            _accounts(say, found)
+            account_table(say, found.rows, found.in_flight)
 
     def draw_worst(found: list[AlertRow]) -> None:
         with redrawn(worst):
@@ -157,11 +157,11 @@ def _days(visit: Visit, series: list[DayPoint]) -> None:
     ui.echart(charts.consumption(bars, kinds, "m³", ML_PER_M3, look)).classes("nb-chart")
 
 
-def _accounts(say: Wording, found: _Accounts) -> None:
+def account_table(say: Wording, accounting: list[AccountingRow], in_flight: InFlight) -> None:
     with box("nb-head"):
-        _in_flight(say, found.in_flight)
-        wrong = [row for row in found.rows if not row.adds_up]
-        if found.rows and not wrong:
+        _in_flight(say, in_flight)
+        wrong = [row for row in accounting if not row.adds_up]
+        if accounting and not wrong:
             parts.tag(say("overview.accounting_ok"), "good")
     for row in wrong:
         ended = row.stored + row.partial + row.duplicate + row.dead_lettered
@@ -170,11 +170,11 @@ def _accounts(say: Wording, found: _Accounts) -> None:
         parts.attributes(
             Words(f"{row.day:%Y-%m-%d} {say.value('door', row.door)}: {text}", "nb-banner"), {"role": "alert"}
         )
-    if not found.rows:
+    if not accounting:
         parts.empty(say("overview.no_accounting"))
         return
     columns = ["day", "door", "received", "stored", "partial", "duplicate", "dead_lettered", "repeats", "check"]
-    rows = [_account_row(say, row) for row in found.rows]
+    rows = [_account_row(say, row) for row in accounting]
     facts_table([(name, say(f"overview.{name}")) for name in columns], rows, right_from=2)
     Words(say("overview.accounting_note"), "nb-muted nb-small")
 

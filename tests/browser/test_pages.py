@@ -20,6 +20,7 @@ PAGES = {
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
+    "path": ("/path", ("path.stage.gateway", "path.reason.no_nats", "path.stage.settlement", "overview.accounting_ok")),
 }
 FITS = "width => innerWidth === width && document.documentElement.scrollWidth <= width"
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
@@ -230,6 +231,33 @@ async def test_an_account_that_does_not_add_up_is_said_in_red(changing_site: Sit
     await visitor.log_in()
     await visitor.page.locator(".nb-banner", has_text="账目不符").wait_for()
     await visitor.shoot("accounting-wrong")
+
+
+async def test_one_report_is_followed_and_viewers_are_told_no(site: Site, visitors: Visitors) -> None:
+    connection = await asyncpg.connect(site.database_url)
+    report_id = await connection.fetchval(
+        "INSERT INTO reports (received_at, report_id, device, device_id, meter_id, door, authentication, source,"
+        " content_format, payload_bytes, decoder, outcome, identity, stream_sequence) SELECT '2026-01-02T03:04:05Z',"
+        " '019b7cb9-fa88-7000-8000-000000000001', device, 2, 2, 'coap', 'claimed', '127.0.0.1:1', 42, 6, 'cjt188',"
+        " 'duplicate', 1, 4711 FROM devices WHERE device_id = 2 RETURNING report_id"
+    )
+    await connection.close()
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open("/path")
+    await visitor.page.get_by_label("报文编号").fill(str(report_id))
+    await visitor.page.get_by_text("消息序号 4,711").wait_for()
+    await visitor.page.wait_for_url(f"**/path?report={report_id}")
+    await visitor.shoot("path-trace")
+    await visitor.page.get_by_label("报文编号").fill("no id")
+    await visitor.page.get_by_text("这不是报文编号").wait_for()
+    assert not visitor.faults
+    viewer = await visitors.new(site)
+    await viewer.log_in("viewer")
+    assert "数据路径" not in await viewer.text()
+    answer = await viewer.page.goto(f"{site.base}/path")
+    assert answer is not None
+    assert answer.status == 403
 
 
 async def test_an_empty_platform_says_what_to_do(empty_site: Site, visitors: Visitors) -> None:

@@ -8,6 +8,7 @@ from api.pages.texts.frame import FRAME
 from api.pages.texts.meter import METER
 from api.pages.texts.meters import METERS
 from api.pages.texts.overview import OVERVIEW
+from api.pages.texts.path import PATH
 from api.pages.texts.reasons import REASONS
 from api.pages.texts.text import Text
 from api.pages.texts.values import VALUES
@@ -15,6 +16,7 @@ from api.pages.texts.values import VALUES
 TEXTS: dict[str, Text] = {
     **FRAME,
     **OVERVIEW,
+    **PATH,
     **METERS,
     **METER,
     **ALERTS,
