@@ -78,3 +78,16 @@ def over_time(series: dict[str, tuple[Sequence[float], Sequence[float]]], name: 
         axis.set_xlabel("seconds")
         axis.set_ylabel(unit)
         axis.set_ylim(bottom=0)
+
+
+def growth(figures: dict[str, Any]) -> None:
+    """Write rate against stored readings, a line for each server that was measured."""
+    with figure("bench-growth", "Rate of the ingest writer as the history grows") as axis:
+        for label, found in figures.items():
+            if "curve" in found:
+                points = found["curve"]
+                stored = [point["stored_rows"] / 1e6 for point in points]
+                axis.plot(stored, [point["rows_per_s"] for point in points], marker="o", label=label)
+        axis.set_xlabel("million readings stored")
+        axis.set_ylabel("readings written per second")
+        axis.set_ylim(bottom=0)

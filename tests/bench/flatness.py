@@ -22,9 +22,9 @@ class Trend:
     mean: float
     highest: float
 
-    def is_flat(self, rate: float) -> bool:
+    def is_flat(self, rate: float, growth_share: float = GROWTH_SHARE) -> bool:
         """`rate`: what comes in a second, in the unit of the samples."""
-        return self.growth_per_s <= GROWTH_SHARE * rate and self.highest <= LEVEL_S * rate
+        return self.growth_per_s <= growth_share * rate and self.highest <= LEVEL_S * rate
 
 
 def trend(seconds: Sequence[float], backlog: Sequence[float]) -> Trend:

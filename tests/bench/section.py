@@ -7,7 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from tests.bench import curves
 from tests.bench.plan import SECTIONS
+
+DRAWN = {"growth": curves.growth}
+"""Curves of sections that draw none themselves."""
 
 
 def progress(line: str) -> None:
@@ -18,3 +22,5 @@ if __name__ == "__main__":
     name, file = sys.argv[1:3]
     found = SECTIONS[name].measured(name, progress, "--quick" in sys.argv, os.environ)
     Path(file).write_text(json.dumps(found))
+    if name in DRAWN:
+        DRAWN[name](found[name])

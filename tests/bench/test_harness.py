@@ -63,12 +63,16 @@ async def test_the_search_ends_just_below_the_limit(limit, found):
 
 
 def test_the_table_says_met_or_missed_and_what_changed():
-    sections = {"custody": {"reports_per_s": 25_000.0, "p99_ms": 60.0, "cpu": {"a": 1}}, "new": {"x": "said"}}
+    sections = {
+        "custody": {"reports_per_s": 25_000.0, "p99_ms": 60.0, "cpu": {"a": 1, "rows": []}},
+        "new": {"x": "said"},
+    }
     text = table(sections, {"custody": {"reports_per_s": 20_000.0}}, {"midnight": "it broke"})
     assert "| custody.reports_per_s | 25,000 | ≥ 20,000 | met | 20,000 | +25 % |" in text
     assert "| custody.p99_ms | 60 | ≤ 50 | **MISSED** | – | – |" in text
     assert "| **midnight** | FAILED: it broke |" in text
-    assert "cpu" not in text
+    assert "| custody.cpu.a | 1 |" in text
+    assert "rows" not in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
     assert "earlier" not in table(sections, None, {})
 
@@ -98,6 +102,7 @@ def test_sections_that_want_a_server_are_left_out_without_it():
     assert not wanting & set(chosen(None, {}))
     variables = {section.variable: "postgresql://x" for section in SECTIONS.values()}
     assert wanting <= set(chosen(None, variables))
+    assert not wanting & set(chosen(None, variables | {"NBWATER_DATABASE_URL": "postgresql://y"}))
     assert chosen(["writer"], {}) == ["writer"]
 
 
