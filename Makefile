@@ -16,7 +16,8 @@ help:
 	@echo "make demo    the platform with a simulated town, in a browser within two minutes"
 	@echo "make test    all tests (PYTEST='-k word' to choose)"
 	@echo "make check   ruff, mypy, import rules"
-	@echo "make bench   the benchmarks; writes build/bench.json"
+	@echo "make bench   the benchmarks, 45 minutes; writes build/bench.json, build/bench.md and curves"
+	@echo "             (BENCH='--only custody', BENCH=--quick, BENCH='--compare OLD.json')"
 	@echo "make chaos   faults under load, then every report accounted for (CHAOS='--seed 7 --minutes 10'); build/chaos.log"
 	@echo "make chaos-cluster  three NATS nodes, two gateways, two workers: faults under load (root)"
 	@echo "make fmt     format the code"
@@ -63,7 +64,7 @@ test: $(VENV)/.development
 
 bench: $(VENV)/.development
 	@deploy/test_tools.sh
-	$(RUN)/python -m tests.bench
+	$(RUN)/python -m tests.bench $(BENCH)
 
 chaos: $(VENV)/.runtime
 	@exec $(RUN)/nbwater simulate chaos --log build/chaos.log $(CHAOS)
