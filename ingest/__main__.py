@@ -27,6 +27,7 @@ from metering.telemetry import TelemetryServer
 
 from .program import Stage, close_pool, open_pool, patiently, serve_until_stopped
 from .registry.publisher import RegistryPublisher
+from .stream_watch import StreamWatch
 from .trimmer import Trimmer
 from .worker import Worker
 
@@ -93,6 +94,7 @@ class Ingest:
         stages: dict[str, Stage] = {}
         if settings.partition == 0:  # what there is once, however many the partitions
             stages["registry"] = RegistryPublisher(pool, js)
+            stages["stream watch"] = StreamWatch(pool, js, self._nats.partitions)
             stages["trimmer"] = Trimmer(pool, js, self._nats.partitions, settings.keep_stream_h)
         async with asyncio.TaskGroup() as group:
             taking = group.create_task(worker.run(), name="worker")

@@ -56,6 +56,7 @@ class Trimmer:
             try:
                 await self.trim()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error) as error:
+                metrics.TRIMS.labels("put_off").inc()
                 log.warning("trim_put_off", error=type(error).__name__, detail=str(error)[:200])
             await asyncio.sleep(TRIM_EVERY_S)
 
@@ -74,6 +75,7 @@ class Trimmer:
         if first is None or first <= max(1, info.state.first_seq):  # of a stream that never held anything it is 0
             return int(info.state.first_seq)
         await self._js.purge_stream(UP_STREAM, seq=first)
+        metrics.TRIMS.labels("trimmed").inc()
         metrics.TRIMMED_SEQUENCE.set(first)
         log.info("stream_trimmed", below=first, messages=first - info.state.first_seq)
         return first

@@ -170,7 +170,8 @@ class Worker:
     async def _next(self) -> Batch | None:
         """What goes into the next transaction; None when the stream has nothing new."""
         if not self._fetched:
-            self._fetched.extend(await self._consumer.fetch())
+            with metrics.STEP_SECONDS.labels("fetch").time():
+                self._fetched.extend(await self._consumer.fetch())
         if not self._fetched:
             await self._check_life()
             return None
@@ -197,6 +198,9 @@ class Worker:
             self._handed_on = delivery.message.sequence
             size += len(delivery.message.body)
             deliveries.append(delivery)
+        if deliveries:
+            metrics.TRIGGERS.labels("bytes" if self._fetched else "all_fetched").inc()
+        metrics.FETCHED_MESSAGES.set(len(self._fetched))
         return deliveries
 
     async def _check_life(self) -> None:
@@ -218,7 +222,8 @@ class Worker:
         metrics.WATERMARK.set(after.sequence)
         metrics.TRANSACTION_REPORTS.observe(batch.prepared.reports)
         metrics.MESSAGES.labels("taken").inc(len(batch.deliveries))
-        await acknowledge(batch.deliveries)
+        with metrics.STEP_SECONDS.labels("acknowledge").time():
+            await acknowledge(batch.deliveries)
 
     async def _commit_somehow(self, lease: Lease, batch: Batch) -> tuple[Taken, Watermark]:
         """Fast; when something was there already, carefully; when the data cannot be written, without those reports."""
@@ -249,8 +254,11 @@ class Worker:
             with metrics.TRANSACTION_SECONDS.time():
                 async with asyncio.timeout(TRANSACTION_TIMEOUT_S), connection.transaction():
                     await pass_gate(connection)
-                    taken = await self._pipeline.take(connection, prepared, careful)
+                    with metrics.STEP_SECONDS.labels("store").time():
+                        taken = await self._pipeline.take(connection, prepared, careful)
+                    committing = time.perf_counter()
                     await lease.advance(connection, self._watermark, after)
+                metrics.STEP_SECONDS.labels("commit").observe(time.perf_counter() - committing)
         return taken
 
     async def _attempt(self, prepared: Prepared) -> Exception | None:
