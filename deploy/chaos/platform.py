@@ -44,6 +44,7 @@ class OwnPlatform:
         self._disks: dict[str, SmallDisk] = {}
         self._no_disk = ""
         self._up: subprocess.Popen[bytes] | None = None
+        self._environment: dict[str, str] = {}
         self._second: subprocess.Popen[bytes] | None = None
         self._kept: Instance | None = None
 
@@ -58,26 +59,44 @@ class OwnPlatform:
                 self._no_disk = str(error)
             (place / server).mkdir()
             (self.data / server).symlink_to(place / server)
+        self._environment = self._settings()
+        self._launch(coap_port=0)
+        await self._until_up()
+
+    def _settings(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         environment |= {f"NBWATER_{program}_METRICS_PORT": "0" for program in ("GATEWAY", "INGEST", "SETTLEMENT")}
         environment.setdefault("NBWATER_GATEWAY_WORKERS", str(GATEWAY_WORKERS))
         hook = str(stepped_clock.hook(self._clocks, CLOCKED))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (hook, environment.get("PYTHONPATH"))))
-        arguments = ("up", "--data", str(self.data), "--coap-port", "0", "--http-port", "0")
-        with (self.data / "up.log").open("wb") as log:
-            self._up = subprocess.Popen(  # noqa: ASYNC220, S603 - our own command; a fork takes milliseconds
-                command("deploy", *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+        return environment
+
+    def _launch(self, coap_port: int) -> None:
+        arguments = ("up", "--data", str(self.data), "--coap-port", str(coap_port), "--http-port", "0")
+        with (self.data / "up.log").open("ab") as log:
+            self._up = subprocess.Popen(  # noqa: S603 - our own command
+                command("deploy", *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment,
                 start_new_session=True, preexec_fn=dies_with_parent(signal.SIGTERM),
             )  # fmt: skip
-        await self._until_up(self._up)
 
-    async def _until_up(self, up: subprocess.Popen[bytes]) -> None:
+    async def _until_up(self) -> None:
+        """Raises StartError."""
+        up = self._up
         deadline = asyncio.get_running_loop().time() + START_S
-        while (found := instance.find(self.data)) is None or found.pid != up.pid:
-            if up.poll() is not None or asyncio.get_running_loop().time() > deadline:
+        while up is None or (found := instance.find(self.data)) is None or found.pid != up.pid:
+            if up is None or up.poll() is not None or asyncio.get_running_loop().time() > deadline:
                 raise StartError(f"nbwater up did not start: {(self.data / 'up.log').read_text()[-2000:]}")
             await asyncio.sleep(POLL_S)
         self._kept = found
+
+    async def black_out(self) -> None:
+        if self._up is None or self._up.poll() is not None:
+            raise GoneError("nbwater up does not run")
+        for pid, _ in processes.freeze(self._up.pid):  # the supervisor first: it starts nothing again
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(self._up.wait)
+        self._launch(self.coap_port)
+        await self._until_up()
 
     async def stop(self, keep: bool) -> None:
         await self.end_second_ingest()

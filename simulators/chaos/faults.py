@@ -11,6 +11,7 @@ import asyncpg
 import nats.errors
 import structlog
 
+from metering.errors import NbwaterError
 from metering.stream_connection import connect
 from metering.streams import UP_STREAM
 from simulators.chaos.network import CLEAR, Relay
@@ -46,6 +47,7 @@ class Tormentor:
             Kind.CLOCK: self._clock,
             Kind.STREAM_FULL: self._stream_full,
             Kind.STREAM_DISK_FULL: self._stream_disk_full,
+            Kind.BLACKOUT: self._blackout,
             Kind.SECOND_INGEST: self._second_ingest,
             Kind.DATABASE_AWAY: self._database_away,
             Kind.DATABASE_FULL: self._database_full,
@@ -83,6 +85,14 @@ class Tormentor:
     async def _kill(self, fault: Fault) -> str:
         victim = await self._victim(fault)
         return f"{victim}, process {self._platform.kill(victim)}"
+
+    async def _blackout(self, fault: Fault) -> str:  # noqa: ARG002 - as all of them
+        began = time.monotonic()
+        try:
+            await self._platform.black_out()
+        except NbwaterError as error:
+            raise NotShownError(f"it did not start again: {error}") from error
+        return f"all serve again after {time.monotonic() - began:.0f} s"
 
     async def _pause(self, fault: Fault) -> str:
         victim = await self._victim(fault)

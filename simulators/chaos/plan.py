@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 QUIET_START, QUIET_END = 0.04, 0.10
 """Shares of the run without faults: load must flow before the first, and after the last."""
-UNIT_S = 33.0
+UNIT_S = 30.0
 """The least that a long fault of weight 1 needs with its aftermath."""
 SHORT_EVERY_S = 7.0
 PAUSE_S = (1.0, 20.0)
@@ -38,6 +38,7 @@ class Kind(StrEnum):
     CLOCK = "clock"
     STREAM_FULL = "stream-full"
     STREAM_DISK_FULL = "stream-disk-full"
+    BLACKOUT = "blackout"
     SECOND_INGEST = "second-ingest"
     DATABASE_AWAY = "database-away"
     DATABASE_FULL = "database-full"
@@ -49,6 +50,7 @@ LONG_WEIGHTS = {
     Kind.DATABASE_AWAY: 2.5,
     Kind.DATABASE_FULL: 1.0,
     Kind.DATABASE_OLDER: 1.0,
+    Kind.BLACKOUT: 1.0,
     Kind.SECOND_INGEST: 1.0,
     Kind.STREAM_FULL: 1.0,
     Kind.STREAM_DISK_FULL: 1.0,
@@ -129,6 +131,8 @@ def _long(rng: random.Random, first_s: float, last_s: float, kinds: Sequence[Kin
         slot_s = unit_s * LONG_WEIGHTS[kind]
         if kind is Kind.SECOND_INGEST:
             yield Fault(at_s, kind, min(SECOND_INGEST_S, slot_s))
+        elif kind is Kind.BLACKOUT:
+            yield Fault(at_s + rng.uniform(0, 0.5 * slot_s), kind)
         else:
             duration_s = slot_s * (rng.uniform(0.6, 0.9) if kind is Kind.DATABASE_AWAY else rng.uniform(0.2, 0.7))
             yield Fault(at_s + rng.uniform(0, slot_s - duration_s), kind, duration_s)

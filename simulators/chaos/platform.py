@@ -54,6 +54,10 @@ class Platform(Protocol):
     def kill(self, program: str) -> int:
         """kill -9; the process's number. Raises GoneError."""
 
+    async def black_out(self) -> None:
+        """kill -9 to everything in one instant, the supervisor too; returns when all of it, started anew on the same
+        CoAP port, serves. Raises GoneError; what starting raises otherwise means that it does not recover."""
+
     def freeze(self, program: str) -> Frozen:
         """SIGSTOP to it and all its children. Raises GoneError."""
 

@@ -11,6 +11,13 @@ def test_help_needs_no_platform(kind: str, tmp_path: Path, capsys: pytest.Captur
     assert "--data" in capsys.readouterr().out
 
 
+def test_chaos_has_a_platform_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "chaos", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--seed" in said
+    assert "--data" not in said
+
+
 def test_the_directory_may_stand_before_or_after_the_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = tmp_path / "wanted"
     for arguments in (
