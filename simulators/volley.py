@@ -224,15 +224,17 @@ class Volley:
             message_id = table.message_id_of(token)
         if family == 2:
             return table.answered(np.array([token]), np.array([message_id]), port, now) == 1
-        self._note(message.code_text(answer.code))
         if family == 4:
-            return table.refused(token, message_id, port)
-        if answer.code != message.SERVICE_UNAVAILABLE:
-            return table.unknown(token, message_id, port)
-        max_age_s = answer.uint_option(message.MAX_AGE)
-        return table.unavailable(
-            token, message_id, port, message.DEFAULT_MAX_AGE_S if max_age_s is None else max_age_s, now
-        )
+            ours = table.refused(token, message_id, port)
+        elif answer.code == message.SERVICE_UNAVAILABLE:
+            max_age_s = answer.uint_option(message.MAX_AGE)
+            pause_s = message.DEFAULT_MAX_AGE_S if max_age_s is None else max_age_s
+            ours = table.unavailable(token, message_id, port, pause_s, now)
+        else:
+            ours = table.unknown(token, message_id, port)
+        if ours:
+            self._note(message.code_text(answer.code))
+        return ours
 
     def _note(self, code: str) -> None:
         self.codes[code] = self.codes.get(code, 0) + 1

@@ -16,7 +16,7 @@ from simulators.synthetic import Plan, plan
 from simulators.volley import PORT_RATE, PORTS_MAX, Volley, ports_for
 
 PLAN = Plan(meters=3, reports=400, readings=24, first_s=1_790_000_000, seq_base=7)
-FAST = Timers(ack_timeout_s=0.2, max_retransmit=9, unavailable_retries=3)
+FAST = Timers(ack_timeout_s=0.5, max_retransmit=9, unavailable_retries=3)
 
 
 class Server(threading.Thread):
