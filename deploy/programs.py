@@ -13,6 +13,10 @@ from deploy.supervision.child import Spec
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
 
+NICENESS = 5
+"""Of whatever can wait: database, ingest, settlement and api yield to gateway and stream, for which meters wait. One
+number for all of them, for they wait for one another too."""
+
 SECRET_VARIABLES = (
     "NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_API_SESSION_SECRET", "NBWATER_API_FIRST_PASSWORD",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from deploy.accounts import LOGINS, Accounts, login_name, make_logins
 from deploy.embedded.nats import ADMIN, PUBLISH_RIGHTS, NatsServer
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.server import EmbeddedServer
+from deploy.programs import NICENESS
 from deploy.supervision.child import Spec, Tell
 from deploy.supervision.leftovers import forget_stale_postmaster
 from ingest.schema.migrate import migrate
@@ -186,6 +187,7 @@ def _spec(name: str, server: EmbeddedServer, before_start: Callable[[], None] | 
         stop_timeout_s=server.stop_timeout_s,
         start_timeout_s=server.start_timeout_s,
         orphan_signal=server.stop_signal,
+        niceness=NICENESS if name == "postgres" else 0,
     )
 
 

@@ -216,3 +216,11 @@ def test_a_postmaster_file_without_process_is_left_to_postgresql(tmp_path: Path)
     file.write_text(f"{gone.pid}\n{tmp_path}\n")
     forget_stale_postmaster(tmp_path)
     assert file.exists()
+
+
+async def test_a_child_that_can_wait_yields(stage: Stage) -> None:
+    child = stage.child(OBEDIENT, niceness=3)
+    await child.start()
+    assert child.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 3
+    await child.stop()
