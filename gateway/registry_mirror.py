@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator
 
 import nats.errors
 import structlog
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, ObjectInfo
-from nats.js.errors import ObjectNotFoundError
+from nats.js.api import Header, ObjectInfo, RawStreamMsg
+from nats.js.errors import NotFoundError, ObjectNotFoundError
 
 from gateway.devices import Devices
 from gateway.link import StreamLink
@@ -26,12 +25,14 @@ from metering.registry import (
     SNAPSHOT_OBJECT,
     decode_entries,
 )
-from metering.streams import REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET
+from metering.streams import OBJECTS_STREAM, REGISTRY_STREAM, REGISTRY_SUBJECT, SNAPSHOT_BUCKET
 
 RETRY_PAUSE_S = 1.0
 SNAPSHOT_TIMEOUT_S = 120.0
-FEED_WAIT_S = 5.0
-"""An idle feed is compared with its stream this often, which finds a lost consumer and a stream made anew."""
+POLL_S = 0.5
+"""A change is known so much later, as a rule."""
+CHECK_EVERY_S = 5.0
+"""The feed is compared with its stream this often, which finds a stream made anew."""
 
 ENTRIES_PER_TURN = 2000
 """Entries applied before the event loop may answer meters."""
@@ -42,7 +43,6 @@ ENTRY_BYTES_MIN = 6
 WASTE_MIN = 100_000
 """Unused names that are borne with, beside as many as there are devices."""
 
-_OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
 _log = structlog.get_logger()
 
 
@@ -110,56 +110,45 @@ class RegistryMirror:
         """The object's bytes. nats-py's own `get` looks the stream up by subject, for which a gateway has no right."""
         if not info.size:
             return
-        chunks = await self._link.js.subscribe(
-            f"$O.{SNAPSHOT_BUCKET}.C.{info.nuid}", stream=_OBJECTS_STREAM, ordered_consumer=True
-        )
-        try:
-            for _ in range(info.chunks or 0):
-                yield (await chunks.next_msg(timeout=FEED_WAIT_S)).data
-        finally:
-            await chunks.unsubscribe()
+        subject, after = f"$O.{SNAPSHOT_BUCKET}.C.{info.nuid}", 0
+        for _ in range(info.chunks or 0):
+            chunk = await self._link.js.get_msg(OBJECTS_STREAM, after + 1, subject, direct=True, next=True)
+            after = chunk.seq or 0
+            yield chunk.data or b""
 
     async def _follow_feed(self) -> None:
-        """Apply changes in order until the consumer has to be made anew. Raises _GapError, and nats errors."""
-        await self._check_stream()
-        self._note_completeness()
-        feed = await self._link.js.subscribe(
-            REGISTRY_SUBJECT,
-            stream=REGISTRY_STREAM,
-            config=ConsumerConfig(
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=self.position + 1,
-                ack_policy=AckPolicy.NONE,
-                mem_storage=True,
-            ),
-        )
-        try:
-            await self._apply_all(feed)
-        finally:
-            if self._link.connected.is_set():
-                await feed.unsubscribe()
+        """Apply changes in order for as long as they continue where the mirror stands. Raises _GapError, nats errors.
 
-    async def _apply_all(self, feed: JetStreamContext.PushSubscription) -> None:
-        fresh = True
+        They are asked for one by one. A consumer would need the right to make one, and who makes a consumer may have it
+        deliver to any subject: to the feed itself, say.
+        """
+        clock = asyncio.get_running_loop().time
+        checked = float("-inf")
         while True:
             if self._devices.waste > WASTE_MIN + len(self._devices):
                 raise _GapError("names that are no longer used take too much room")
-            try:
-                message = await feed.next_msg(timeout=FEED_WAIT_S)
-            except TimeoutError:
+            if clock() - checked >= CHECK_EVERY_S:
                 await self._check_stream()
-                if self.lag or not self._link.connected.is_set():
-                    return  # the stream has more, yet the consumer is silent: a restarted server forgot it
+                self._note_completeness()
+                checked = clock()
+            message = await self._next_change()
+            if message is None:
+                await asyncio.sleep(POLL_S)
                 continue
-            metadata = message.metadata
-            if metadata.sequence.stream > self.position + 1:
-                if fresh:
-                    raise _GapError(f"message {metadata.sequence.stream} came first")
-                return  # messages got lost on their way to us; the stream may still have them
-            fresh = False
-            self._apply(metadata.sequence.stream, message.data)
-            self.lag = metadata.num_pending or 0
+            if message.seq != self.position + 1:
+                raise _GapError(f"message {message.seq} comes next")
+            self._apply(message)
+            self.lag = max(0, self.lag - 1)
             self._note_completeness()
+
+    async def _next_change(self) -> RawStreamMsg | None:
+        """The message after those that were applied; None when there is none yet."""
+        try:
+            return await self._link.js.get_msg(
+                REGISTRY_STREAM, self.position + 1, REGISTRY_SUBJECT, direct=True, next=True
+            )
+        except NotFoundError:
+            return None
 
     def _note_completeness(self) -> None:
         if self.lag == 0:
@@ -176,11 +165,14 @@ class RegistryMirror:
             raise _GapError(f"the stream begins at {state.first_seq}")
         self.lag = state.last_seq - self.position
 
-    def _apply(self, sequence: int, body: bytes) -> None:
-        if sequence <= self.position:
-            return
+    def _apply(self, message: RawStreamMsg) -> None:
+        """What does not name the position that it follows was not written by ingest: JetStream answers and delivers
+        wherever a program asks it to, and so could a message of elsewhere be brought into the feed."""
+        sequence = message.seq or 0
         try:
-            for entry in decode_entries(body):
+            if (message.headers or {}).get(Header.EXPECTED_LAST_SEQUENCE.value) != str(sequence - 1):
+                raise EnvelopeError("it does not name its position")
+            for entry in decode_entries(message.data or b""):
                 self._devices.apply(entry)
         except EnvelopeError as error:
             self.rejected += 1

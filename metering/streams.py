@@ -87,6 +87,7 @@ def _registry_config(sizes: StreamSizes) -> StreamConfig:
         max_bytes=sizes.registry_max_bytes,
         max_age=0,
         num_replicas=sizes.replicas,
+        allow_direct=True,
     )
 
 
@@ -99,7 +100,9 @@ async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
         except NotFoundError:
             await js.add_stream(config)
         else:
-            await _adapt(js, existing, sizes.replicas, max_bytes=config.max_bytes)
+            await _adapt(
+                js, existing, sizes.replicas, max_bytes=config.max_bytes, allow_direct=bool(config.allow_direct)
+            )
     try:
         existing = (await js.stream_info(OBJECTS_STREAM)).config
     except NotFoundError:

@@ -67,8 +67,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         f"{UP_SUBJECT}.>",
         subject("gateway"),
         *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
-        *_watch(REGISTRY_STREAM),
-        *_watch(OBJECTS_STREAM),
+        f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
         *_get(OBJECTS_STREAM),
     ],
     "ingest": [

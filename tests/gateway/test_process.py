@@ -13,6 +13,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.js import JetStreamContext
+from nats.js.api import Header
 
 from deploy.embedded.nats import USERS, NatsServer
 from gateway.coap import message as coap
@@ -39,6 +40,13 @@ def report(
 ) -> bytes:
     options = [(coap.URI_PATH, b"r"), (coap.URI_PATH, device.encode()), (coap.CONTENT_FORMAT, b"\x2a")]
     return encode(Message(kind, coap.POST, message_id, token, options, payload))
+
+
+async def change(js: JetStreamContext, *entries: RegistryEntry) -> None:
+    """Publish to the registry feed as ingest does: each message names the position that it follows."""
+    last = (await js.stream_info(REGISTRY_STREAM)).state.last_seq
+    headers = {Header.EXPECTED_LAST_SEQUENCE.value: str(last)}
+    await js.publish(REGISTRY_SUBJECT, encode_entries(entries), headers=headers)
 
 
 def code(answer: bytes) -> str:
@@ -133,12 +141,14 @@ async def test_registry_changes_take_effect_without_restart(
         return code(await sender.ask(report(number, b"%d" % number, device))) == expected
 
     assert await answered("new", "4.01")
-    await js.publish(REGISTRY_SUBJECT, encode_entries([RegistryEntry("new", ("new", "n2"), LOOPBACK, ENABLED)]))
+    await change(js, RegistryEntry("new", ("new", "n2"), LOOPBACK, ENABLED))
     await until(lambda: answered("n2", "2.04"))
     await js.publish(REGISTRY_SUBJECT, b"no entry at all")
-    await js.publish(REGISTRY_SUBJECT, encode_entries([RegistryEntry("new", ("new", "n2"), (), 0)]))
+    await js.publish(REGISTRY_SUBJECT, encode_entries([RegistryEntry("forged", ("forged",), LOOPBACK, ENABLED)]))
+    await change(js, RegistryEntry("new", ("new", "n2"), (), 0))
     await until(lambda: answered("new", "4.01"))
-    assert await gateway.metric("nbwater_gateway_registry_rejected_changes") == 1
+    assert await answered("forged", "4.01"), "it did not name its position"
+    assert await gateway.metric("nbwater_gateway_registry_rejected_changes") == 2
 
 
 async def test_a_gap_in_the_feed_loads_the_snapshot_again(
@@ -150,7 +160,7 @@ async def test_a_gap_in_the_feed_loads_the_snapshot_again(
     await js.delete_stream(REGISTRY_STREAM)
     await ensure(js, StreamSizes(64 << 20, registry_max_bytes=64 << 20))
     for _ in range(3):
-        await js.publish(REGISTRY_SUBJECT, encode_entries([]))
+        await change(js)
     await js.purge_stream(REGISTRY_STREAM)  # changes 1 to 3 are gone for ever
     await write_snapshot(js, [*ENTRIES, RegistryEntry("late", ("late",), LOOPBACK, ENABLED)])
 
@@ -260,7 +270,7 @@ async def test_the_gateway_outlives_nats(tmp_path: Path, start_gateway: StartGat
         await until(gateway.is_ready, 30)
         await until(lambda: asyncio.sleep(0, connection.is_connected))
         assert [each.payload for each in await stored(js)][:2] == [b"before", b"while away"]
-        await js.publish(REGISTRY_SUBJECT, encode_entries([RegistryEntry("new", ("new",), LOOPBACK, ENABLED)]))
+        await change(js, RegistryEntry("new", ("new",), LOOPBACK, ENABLED))
         await ask_until_taken(sender, report(3, b"new device", "new"))
         await connection.close()
         assert gateway.process.returncode is None
