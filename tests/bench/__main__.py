@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.bench import end_to_end
 from tests.bench.plan import MINUTES, SECTIONS, chosen
-from tests.bench.report import add_ratios, table
+from tests.bench.report import add_summaries, table
 from tests.bench.runner import run_section
 from tests.bench.section import progress
 from tests.bench.sections import Sections
@@ -43,7 +43,7 @@ def main() -> int:
         left_s = MINUTES * 60 - (time.monotonic() - began)
         found, failure = run_section(name, options.quick, left_s, progress)
         sections.update(found)
-        add_ratios(sections)
+        add_summaries(sections)
         if failure:
             failed[name] = failure
             progress(f"FAILED: {name}: {failure}")

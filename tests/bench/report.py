@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.bench.sections import Sections
 
+COMPRESSION_INTERVAL = "1 day"
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -51,12 +53,22 @@ BUDGETS: Mapping[str, Budget] = {
 """Section 7 of docs/design.md, and the issue that this benchmark answers."""
 
 
-def add_ratios(sections: Sections) -> None:
-    """Figures that need two sections."""
+def add_summaries(sections: Sections) -> None:
+    """Figures that need two sections, and those that stand in a list of rows."""
     rows_per_s = sections.get("writer", {}).get("rows_per_s")
     catch_up = sections.get("catch_up", {})
     if rows_per_s and "rows_per_s" in catch_up:
         catch_up["ratio_to_writer"] = catch_up["rows_per_s"] / rows_per_s
+    compression = sections.get("compression", {})
+    rows = compression.get("rows", [])
+    for row in rows:
+        if row["part"] == "hot" and row["interval"] == COMPRESSION_INTERVAL:
+            hot = row["heap_bytes_per_reading"] + row["index_bytes_per_reading"]
+            compression["bytes_per_reading_before"] = hot
+    if rows:
+        compression["bytes_per_reading_after"] = {
+            f"segmentby {row['segmentby']}": row["bytes_per_reading"] for row in rows if row["part"] == "full chunk"
+        }
 
 
 def table(sections: Sections, earlier: Sections | None, failed: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from tests.bench import runner
 from tests.bench.flatness import trend
 from tests.bench.generator import Order, due_s, timers_of
 from tests.bench.plan import SECTIONS, Section, chosen
-from tests.bench.report import BUDGETS, add_ratios, at_most, change, shown, table
+from tests.bench.report import BUDGETS, add_summaries, at_most, change, shown, table
 from tests.bench.search import highest
 from tests.bench.under_load import Played, Sample
 from tests.bench.usage import Usage, program
@@ -85,10 +85,22 @@ def test_numbers_are_shown_as_a_person_reads_them():
 
 def test_catch_up_is_compared_with_the_writer_when_both_are_known():
     sections = {"catch_up": {"rows_per_s": 80.0}}
-    add_ratios(sections)
+    add_summaries(sections)
     assert "ratio_to_writer" not in sections["catch_up"]
-    add_ratios(sections := sections | {"writer": {"rows_per_s": 100.0}})
+    add_summaries(sections := sections | {"writer": {"rows_per_s": 100.0}})
     assert sections["catch_up"]["ratio_to_writer"] == 0.8
+
+
+def test_bytes_per_reading_are_told_before_and_after_compression():
+    rows = [
+        {"part": "hot", "interval": "1 day", "heap_bytes_per_reading": 48.0, "index_bytes_per_reading": 40.0},
+        {"part": "hot", "interval": "7 days", "heap_bytes_per_reading": 1.0, "index_bytes_per_reading": 1.0},
+        {"part": "full chunk", "interval": "1 day", "segmentby": "meter_id", "bytes_per_reading": 5.0},
+    ]
+    sections = {"compression": {"rows": rows}}
+    add_summaries(sections)
+    assert sections["compression"]["bytes_per_reading_before"] == 88
+    assert sections["compression"]["bytes_per_reading_after"] == {"segmentby meter_id": 5}
 
 
 def test_every_budget_belongs_to_a_section():
