@@ -70,25 +70,25 @@ class Run:
         await self.city.until_idle()
         return held
 
-    async def held(self, rate: float) -> Played:
-        """The first of a few falling rates whose backlogs stay flat. Raises RuntimeError when none does."""
+    async def held(self, rate: float) -> tuple[Played, bool]:
+        """The first of a few falling rates whose backlogs stay flat, else the last that was tried; which of both."""
         holds = 0
         for _ in range(TRIALS):
-            if await self._flat_at(rate, self.lengths.trial_s, TRIAL_GROWTH_SHARE):
-                if played := await self._flat_at(rate, self.lengths.hold_s, GROWTH_SHARE):
-                    return played
+            played, flat = await self._flat_at(rate, self.lengths.trial_s, TRIAL_GROWTH_SHARE)
+            if flat:
+                played, flat = await self._flat_at(rate, self.lengths.hold_s, GROWTH_SHARE)
                 holds += 1
-                if holds == HOLDS:
-                    break
+                if flat or holds == HOLDS:
+                    return played, flat
             rate *= LOWER
-        raise RuntimeError(f"no rate was sustained, the last tried was {rate:,.0f} reports/s")
+        return played, False
 
-    async def _flat_at(self, rate: float, seconds: float, growth_share: float) -> Played | None:
+    async def _flat_at(self, rate: float, seconds: float, growth_share: float) -> tuple[Played, bool]:
         played = await self.city.play(rate=rate, seconds=seconds)
         flat = is_answered(played) and all(trend.is_flat(rate, growth_share) for trend in played.trends())
         tell(self.progress, f"for {seconds:.0f} s", played, flat)
         await self.city.until_idle()
-        return played if flat else None
+        return played, flat
 
 
 def is_answered(played: Played) -> bool:
@@ -130,7 +130,7 @@ async def _measure(
         rate = await highest(run.step_holds, FIRST_RATE, BISECTIONS)
         if not rate:
             raise RuntimeError("not even a sixteenth of the first rate held")
-        held = await run.held(rate)
+        held, flat = await run.held(rate)
         half = await city.play(rate=held.order.rate / 2, seconds=lengths.latency_s)
         tell(progress, "latency at half rate,", half, is_answered(half))
         stored = await bytes_per_reading(city.connection)
@@ -138,11 +138,12 @@ async def _measure(
     curves.sustained(held, curve)
     label = f"{half.order.rate:,.0f} reports/s"
     curves.latency({label: half.latencies_s}, f"{curve}-latency", "CoAP answers at half of the highest sustained rate")
-    return sections_of(held, half, plain, lengths) | {"disk": stored}
+    return sections_of(held, flat, half, plain) | {"disk": stored}
 
 
-def sections_of(held: Played, half: Played, plain: float | None, lengths: Lengths) -> Sections:
-    rate = held.answered / lengths.hold_s
+def sections_of(held: Played, flat: bool, half: Played, plain: float | None) -> Sections:
+    seconds = held.order.seconds
+    rate = held.answered / seconds
     stream, spans = held.trends()
     latency = half.result["latency_ms"]
     return {
@@ -151,8 +152,9 @@ def sections_of(held: Played, half: Played, plain: float | None, lengths: Length
             "readings_per_s": rate * READINGS,
             "plain_stack_reports_per_s": plain,
             "ratio_to_plain_stack": rate / plain if plain else None,
-            "held_s": lengths.hold_s,
-            "registered_meters": lengths.meters,
+            "backlogs_flat": flat,
+            "held_s": seconds,
+            "registered_meters": held.order.meters,
             "stream_backlog_growth_reports_per_s": stream.growth_per_s,
             "stream_backlog_highest_reports": stream.highest,
             "span_backlog_growth_per_s": spans.growth_per_s,
@@ -161,7 +163,7 @@ def sections_of(held: Played, half: Played, plain: float | None, lengths: Length
             "p99_ms": held.result["latency_ms"]["p99"],
         },
         "latency_ms": {"reports_per_s": half.order.rate, **{key: latency[key] for key in ("p50", "p99", "p999")}},
-        "cpu_share": {name: cpu_s / lengths.hold_s for name, cpu_s in used(held.cpu_s).items()},
+        "cpu_share": {name: cpu_s / seconds for name, cpu_s in used(held.cpu_s).items()},
         "cpu_us_per_report": {name: cpu_s / held.answered * 1e6 for name, cpu_s in used(held.cpu_s).items()},
         "memory_mb": held.peak.memory_mb,
     }  # fmt: skip

@@ -33,6 +33,7 @@ BUDGETS: Mapping[str, Budget] = {
     "custody.p99_ms": at_most(50),
     "end_to_end.reports_per_s": Budget(6_250),
     "end_to_end.readings_per_s": Budget(150_000),
+    "end_to_end.backlogs_flat": Budget(1),
     "end_to_end.ratio_to_plain_stack": Budget(10),
     "latency_ms.p50": at_most(12),
     "latency_ms.p99": at_most(30),
