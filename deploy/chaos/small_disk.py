@@ -16,6 +16,7 @@ from metering.errors import StartError
 
 ROOM_BYTES = 4 << 30
 """Never used whole: it holds what PostgreSQL writes in a run."""
+ATTEMPTS = 50
 _CLONE_NEWNS = 0x0002_0000
 
 
@@ -36,10 +37,15 @@ class SmallDisk:
         _mount("-t", "tmpfs", "-o", f"size={ROOM_BYTES},mode=711", "nbwater-chaos", str(path))
 
     def fill(self) -> None:
-        """From now on nothing fits any more."""
-        found = os.statvfs(self.path)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        self._resize(max(used, found.f_frsize))
+        """From now on nothing fits any more. Raises StartError."""
+        for attempt in range(1, ATTEMPTS + 1):
+            found = os.statvfs(self.path)
+            used_blocks = found.f_blocks - found.f_bfree
+            try:
+                return self._resize((used_blocks + attempt) * found.f_frsize)
+            except StartError:  # others write meanwhile, and a disk cannot be smaller than what it holds
+                if attempt == ATTEMPTS:
+                    raise
 
     def empty(self) -> None:
         self._resize(ROOM_BYTES)

@@ -69,6 +69,9 @@ class Tormentor:
         except NotShownError as error:
             self.not_shown.append(f"{fault.kind}: {error}")
             self._tell(f"NOT SHOWN: {fault}: {error}")
+        except (NbwaterError, OSError) as error:
+            self.not_shown.append(f"{fault.kind}: {error}")
+            self._tell(f"NOT DONE: {fault}: {error}")
         else:
             self.done[fault.kind] = self.done.get(fault.kind, 0) + 1
             self._tell(f"over:   {fault}: {seen}")

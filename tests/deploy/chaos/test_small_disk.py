@@ -11,7 +11,8 @@ from deploy.chaos import small_disk
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
-import errno, os, sys
+import errno, os, sys, threading
+from contextlib import suppress
 from pathlib import Path
 from deploy.chaos.small_disk import SmallDisk
 from metering.errors import StartError
@@ -21,7 +22,14 @@ try:
 except StartError as error:
     sys.exit(f"IMPOSSIBLE {error}")
 (disk.path / "before").write_bytes(b"x" * 100_000)
+def write_on():
+    with suppress(OSError), (disk.path / "growing").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 5000)
+writer = threading.Thread(target=write_on)
+writer.start()
 disk.fill()
+writer.join(60)
 try:
     (disk.path / "more").write_bytes(b"x" * 1_000_000)
 except OSError as error:
