@@ -6,6 +6,7 @@ with the last of them, whatever ends them. Needs root (CAP_SYS_ADMIN) and Linux.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -38,20 +39,21 @@ class SmallDisk:
 
     def fill(self) -> None:
         """From now on nothing fits any more. Raises StartError."""
-        for attempt in range(1, ATTEMPTS + 1):
-            found = os.statvfs(self.path)
-            used_blocks = found.f_blocks - found.f_bfree
-            try:
-                return self._resize((used_blocks + attempt) * found.f_frsize)
-            except StartError:  # others write meanwhile, and a disk cannot be smaller than what it holds
-                if attempt == ATTEMPTS:
-                    raise
+        for spare_blocks in range(1, ATTEMPTS):
+            with contextlib.suppress(StartError):  # others write meanwhile: it cannot be smaller than what it holds
+                self._resize_to_used(spare_blocks)
+                return
+        self._resize_to_used(ATTEMPTS)
 
     def empty(self) -> None:
         self._resize(ROOM_BYTES)
 
     def unmount(self) -> None:
         subprocess.run(["umount", str(self.path)], check=False, capture_output=True)  # noqa: S603, S607 - our own command
+
+    def _resize_to_used(self, spare_blocks: int) -> None:
+        found = os.statvfs(self.path)
+        self._resize((found.f_blocks - found.f_bfree + spare_blocks) * found.f_frsize)
 
     def _resize(self, size: int) -> None:
         _mount("-o", f"remount,size={size}", str(self.path))
