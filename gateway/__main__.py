@@ -32,7 +32,7 @@ from gateway.stall import watch_stalls
 from metering.errors import SettingsError
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import GatewaySettings, NatsSettings, load
+from metering.settings import GatewaySettings, LogSettings, NatsSettings, load
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
@@ -71,6 +71,7 @@ class Gateway:
             settings.max_pending_reports,
             settings.max_inflight_batches,
             time.monotonic,
+            load(LogSettings).follow_one_in,
         )
         intake = Intake(self.devices, self.custody)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 
@@ -18,10 +19,13 @@ from gateway.repeats import RepeatMemory
 from metering.clock import now_us
 from metering.envelope import Report, mint_report_id, partition
 from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError, StreamFullError
+from metering.following import Pace, followed
 from metering.model import Authentication, Door
 
 MAX_JOINED = 8
 """Repeats that wait with one report; CoAP's MAX_RETRANSMIT is 4. Further ones get no answer of their own."""
+
+FAILURE_LOG_PAUSE_S = 1.0
 
 Settle = Callable[[CustodyError | None], None]
 """Told once how custody of a report ended: None when it is on disk."""
@@ -50,7 +54,9 @@ class StreamCustody:
         max_pending_reports: int,
         max_inflight_batches: int,
         clock: Callable[[], float],
+        follow_one_in: int = 0,
     ) -> None:
+        self._follow_one_in, self._failure_pace = follow_one_in, Pace(FAILURE_LOG_PAUSE_S)
         self._publisher, self._batcher, self._memory, self._counters = publisher, batcher, memory, counters
         self._partitions, self._max_pending = partitions, max_pending_reports
         self._clock = clock
@@ -169,6 +175,22 @@ class StreamCustody:
             self._slots.release()
         self._counters.batch(batch, started - batch.opened_at, self._clock() - started, failure)
         self._settle(batch, failure)
+        self._tell(batch, failure)
+
+    def _tell(self, batch: Batch, failure: CustodyError | None) -> None:
+        """Log lines of the reports that are followed, and of a batch that was not taken."""
+        waited_ms = round(1000 * (self._clock() - batch.opened_at), 1)
+        outcome = "on_disk" if failure is None else failure.label
+        for report in followed(batch.reports, self._follow_one_in):
+            _log.info(
+                "report_answered", report_id=str(UUID(bytes=report.report_id)), device=report.device,
+                door=report.door.value, outcome=outcome, waited_ms=waited_ms,
+            )  # fmt: skip
+        if failure is not None and self._failure_pace.allows(self._clock()):
+            first, last = (str(UUID(bytes=batch.reports[at].report_id)) for at in (0, -1))
+            _log.warning(
+                "batch_not_taken", outcome=outcome, reports=len(batch.reports), first_report=first, last_report=last
+            )  # fmt: skip
 
     def _return_repeats(self, repeats: dict[str, int]) -> None:
         """The batch that would have carried them is certainly not stored. (Of one that may be they are given up:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -21,7 +22,8 @@ from nats.js import JetStreamContext
 
 from metering.clock import now_us
 from metering.errors import FencedError, NbwaterError
-from metering.settings import IngestSettings
+from metering.following import Pace, followed
+from metering.settings import IngestSettings, LogSettings, load
 
 from . import metrics
 from .classify import Prepared, prepare
@@ -40,6 +42,7 @@ TRANSACTION_TIMEOUT_S = 180.0
 FOLLOW_EVERY_S = 2.0
 LIFE_EVERY_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+LETTER_LOG_PAUSE_S = 1.0
 
 _BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 """asyncpg's own refusal to encode a value is a ValueError too."""
@@ -69,6 +72,7 @@ class Worker:
         self._pool, self._settings = pool, settings
         self._consumer = UpConsumer(js, settings.partition, settings.fetch_batches)
         self._pipeline = Pipeline(settings, zone, use_copy)
+        self._follow_one_in, self._letter_pace = load(LogSettings).follow_one_in, Pace(LETTER_LOG_PAUSE_S)
         self._fetched: deque[Delivery] = deque()
         self._watermark = Watermark(0, None)
         self._handed_on = 0
@@ -224,6 +228,24 @@ class Worker:
         metrics.MESSAGES.labels("taken").inc(len(batch.deliveries))
         with metrics.STEP_SECONDS.labels("acknowledge").time():
             await acknowledge(batch.deliveries)
+        self._tell(taken)
+
+    def _tell(self, taken: Taken) -> None:
+        """Log lines of the reports that are followed, and of dead letters: a line a second at most."""
+        ended = {end.placed.report.report_id: end for end in taken.ended} if self._follow_one_in else {}
+        for report in followed((end.placed.report for end in ended.values()), self._follow_one_in):
+            end = ended[report.report_id]
+            log.info(
+                "report_taken", report_id=str(UUID(bytes=report.report_id)), device=report.device,
+                sequence=taken.sequences.get(report.report_id), outcome=str(end.outcome), reason=end.reason,
+                readings=end.placed.readings, stored=end.stored,
+            )  # fmt: skip
+        if taken.refused and self._letter_pace.allows(time.monotonic()):
+            first = taken.refused[0]
+            log.warning(
+                "dead_letters", letters=len(taken.refused), report_id=str(UUID(bytes=first.report.report_id)),
+                sequence=taken.sequences.get(first.report.report_id), device=first.report.device, reason=first.reason,
+            )  # fmt: skip
 
     async def _commit_somehow(self, lease: Lease, batch: Batch) -> tuple[Taken, Watermark]:
         """Fast; when something was there already, carefully; when the data cannot be written, without those reports."""

@@ -151,6 +151,16 @@ class SettlementSettings(Section):
     metrics_port: int = Field(9103, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
 
 
+class LogSettings(Section):
+    """What programs write to their logs."""
+
+    table = "log"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_LOG_", extra="forbid", frozen=True)
+    follow_one_in: int = Field(
+        1024, ge=0, description="One report in so many has a log line at each stage; 0: none, 1: all (for a trial)"
+    )
+
+
 class ApiSettings(Section):
     """REST and pages."""
 
@@ -175,7 +185,7 @@ class ApiSettings(Section):
 
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, GatewaySettings, IngestSettings,
-    SettlementSettings, ApiSettings,
+    SettlementSettings, LogSettings, ApiSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")

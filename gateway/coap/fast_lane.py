@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 import structlog
 
@@ -26,7 +27,10 @@ from gateway.coap.siblings import Passed, Siblings
 from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
+from metering.clock import now_us
+from metering.envelope import mint_report_id
 from metering.errors import AdmissionError, CustodyError
+from metering.following import Pace
 from metering.model import Door
 
 DATAGRAMS_PER_TURN = 256
@@ -37,6 +41,8 @@ MAX_OPTION_BYTES = 512
 
 BLOCK_BYTES = 1024
 DEFECT_LOG_PAUSE_S = 10.0
+REFUSAL_LOG_PAUSE_S = 1.0
+MAX_LOGGED_NAME = 64
 _CHANGED_ACKS = [bytes((coap.VERSION << 6 | coap.ACK << 4 | token_bytes, coap.CHANGED)) for token_bytes in range(9)]
 _NON_BITS = coap.VERSION << 6 | coap.NON << 4
 _log = structlog.get_logger()
@@ -97,6 +103,7 @@ class FastLane:
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
         self._next_defect_log = float("-inf")
+        self._refusal_pace = Pace(REFUSAL_LOG_PAUSE_S)
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
     def start(self, slow: SlowLane | None = None) -> None:
@@ -237,8 +244,16 @@ class FastLane:
             )
         except AdmissionError as error:
             self._refuse(exchange, self._refusal(error, error.reason), now)
+            self._tell_refusal(error.reason, device, shown, now)
         except CustodyError as error:
             self._settled(exchange, error)
+
+    def _tell_refusal(self, reason: str, device: bytes, shown: str, now: float) -> None:
+        """A line a second at most: anybody can cause refusals. The report has an id only here: nobody stores it."""
+        if self._refusal_pace.allows(now):
+            report_id = str(UUID(bytes=mint_report_id(now_us())))
+            name = device[:MAX_LOGGED_NAME].decode("utf-8", "replace")
+            _log.warning("report_refused", report_id=report_id, reason=reason, device=name, source=shown)
 
     def _settled(self, exchange: Exchange, failure: CustodyError | None) -> None:
         """Answer a sender that was authenticated; it is told of back pressure without a limit."""
