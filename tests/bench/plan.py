@@ -12,6 +12,9 @@ from tests.bench.sections import Progress, Sections
 MINUTES = 45
 """The whole benchmark: sections for which no time is left are not measured, and that is said."""
 
+OVERHEAD_S = 60.0
+"""What a section that is shortened takes beside its minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -29,9 +32,15 @@ class Section:
     options: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=lambda: {"quick": True})
     """Its options, and those that differ when it is quick."""
+    stretches: str = ""
+    """The option that says for how many minutes it measures: shortened to the time that is left."""
 
-    def measured(self, name: str, progress: Progress, quick: bool, environment: Mapping[str, str]) -> Sections:
+    def measured(
+        self, name: str, progress: Progress, quick: bool, left_s: float, environment: Mapping[str, str]
+    ) -> Sections:
         options = dict(self.options) | (self.quick if quick else {})
+        if self.stretches:
+            options[self.stretches] = min(options[self.stretches], (left_s - OVERHEAD_S) / 60)
         if self.variable:
             options["server_url"] = environment[self.variable]
         found = getattr(import_module(self.module), self.function)(progress, **options)
@@ -45,6 +54,18 @@ SECTIONS = {
     "writer": Section("tests.bench.writer", limit_s=300, usual_s=60, quick={}),
     "catch_up": Section("tests.bench.catch_up", limit_s=600, usual_s=180),
     "midnight": Section("tests.bench.midnight", limit_s=600, usual_s=200),
+    "growth_gateway": Section("tests.bench.gateway_growth", limit_s=300, usual_s=60, quick={"entries": 20_000}),
+    "compression": Section(
+        "tests.bench.compression", limit_s=300, usual_s=100, options={"scale": 0.1}, quick={"scale": 0.01}
+    ),
+    "growth": Section(
+        "tests.bench.growth",
+        limit_s=480,
+        usual_s=220,
+        options={"minutes": 2.0},
+        quick={"minutes": 0.1, "target_rows": 1},
+    ),
+    "partitions": Section("tests.bench.partitions", limit_s=240, usual_s=90),
     "end_to_end_timescale": Section(
         "tests.bench.end_to_end",
         limit_s=900,
@@ -52,19 +73,14 @@ SECTIONS = {
         variable="NBWATER_TEST_TIMESCALE_URL",
         function="measure_shortly",
     ),
-    "growth_gateway": Section("tests.bench.gateway_growth", limit_s=300, usual_s=60, quick={"entries": 20_000}),
-    "compression": Section(
-        "tests.bench.compression", limit_s=480, usual_s=180, options={"scale": 0.2}, quick={"scale": 0.01}
+    "back_pressure": Section(
+        "tests.bench.back_pressure",
+        limit_s=800,
+        usual_s=200,
+        options={"minutes": 10.0},
+        quick={"minutes": 0.3},
+        stretches="minutes",
     ),
-    "growth": Section(
-        "tests.bench.growth",
-        limit_s=600,
-        usual_s=330,
-        options={"minutes": 3.0},
-        quick={"minutes": 0.1, "target_rows": 1},
-    ),
-    "partitions": Section("tests.bench.partitions", limit_s=300, usual_s=90),
-    "back_pressure": Section("tests.bench.back_pressure", limit_s=900, usual_s=300),
 }
 
 

@@ -27,7 +27,7 @@ def run_section(name: str, quick: bool, left_s: float, progress: Progress) -> tu
     progress(f"== {name}")
     with tempfile.TemporaryDirectory(prefix="nbwater-bench-") as folder:
         file = Path(folder) / "section.json"
-        command = python("tests.bench.section", name, str(file), *(["--quick"] if quick else []))
+        command = python("tests.bench.section", name, str(file), str(left_s), *(["--quick"] if quick else []))
         with subprocess.Popen(command, start_new_session=True) as child:
             try:
                 child.wait(section.limit_s)

@@ -1,4 +1,4 @@
-"""One section as a process of its own: ``python -m tests.bench.section NAME FILE [--quick]`` writes it to FILE."""
+"""One section as a process of its own: ``python -m tests.bench.section NAME FILE LEFT_S [--quick]`` writes to FILE."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def progress(line: str) -> None:
 
 
 if __name__ == "__main__":
-    name, file = sys.argv[1:3]
-    found = SECTIONS[name].measured(name, progress, "--quick" in sys.argv, os.environ)
+    name, file, left_s = sys.argv[1:4]
+    found = SECTIONS[name].measured(name, progress, "--quick" in sys.argv, float(left_s), os.environ)
     Path(file).write_text(json.dumps(found))
     if name in DRAWN:
         DRAWN[name](found[name])

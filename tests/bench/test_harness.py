@@ -145,6 +145,15 @@ def test_a_section_is_not_begun_without_the_time_it_takes(monkeypatch):
     assert "not measured" in runner.run_section("s", quick=False, left_s=49, progress=lambda _: None)[1]
 
 
+def test_a_section_that_stretches_takes_the_time_that_is_left(monkeypatch):
+    given = []
+    monkeypatch.setattr("tests.bench.search.measure", lambda _, minutes: given.append(minutes) or {}, raising=False)
+    section = Section("tests.bench.search", limit_s=1, usual_s=1, options={"minutes": 10.0}, stretches="minutes")
+    for left_s in (2_000, 360):
+        assert section.measured("s", print, False, left_s, {}) == {"s": {}}
+    assert given == [10, 5]
+
+
 def test_a_burst_has_the_timers_of_nb_iot_and_all_due_within_its_time():
     burst = Order(port=1, meters=500, first_s=0, seq_base=0, first=0, seconds=5.0, rate=100.0, burst=True)
     due = due_s(burst)
