@@ -8,27 +8,30 @@ counted once and remembered, up to a bound; beyond it the answer is "at least". 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import nats.errors
 import structlog
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError
 from nats.js.errors import Error as JetStreamError
 from prometheus_client import Counter
 
 from api.database import ReadPool
 from metering.envelope import REPORTS_HEADER
 from metering.errors import UnavailableError
-from metering.streams import COUNTERS, UP_STREAM, up_subject
+from metering.streams import COUNTERS, UP_STREAM, partition_of
 
 log = structlog.get_logger()
 
 MAX_HEADERS = 20_000
 """Stream messages whose headers one count reads at most."""
+FETCH = 500
 TIMEOUT_S = 3.0
 CACHE_S = 2.0
 _AWAY = (nats.errors.Error, JetStreamError, TimeoutError, OSError)
@@ -58,18 +61,12 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one partition has in flight."""
+    """What was counted."""
 
     reports: int = 0
     batches: int = 0
     at_least: bool = False
     oldest_at: datetime | None = None
-
-    def __add__(self, other: _Part) -> _Part:
-        oldest = min((at for at in (self.oldest_at, other.oldest_at) if at), default=None)
-        return _Part(
-            self.reports + other.reports, self.batches + other.batches, self.at_least or other.at_least, oldest
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,42 +132,43 @@ class InFlightReader:
         # never as gone while it is nowhere.
         rows = await self._pool.fetch(_Watermark, "SELECT partition, sequence, stream_created FROM watermarks")
         watermarks = {row.partition: row for row in rows}
-        created = (await js.stream_info(UP_STREAM)).created
-        total = _Part()
+        info = await js.stream_info(UP_STREAM)
+        starts = {}
         for partition in range(self._partitions):
             mark = watermarks.get(partition)
-            start = mark.sequence + 1 if mark and _same_life(mark, created) else 1
-            total += await self._read(js, partition, start, MAX_HEADERS - total.batches)
-        return total
+            starts[partition] = mark.sequence + 1 if mark and _same_life(mark, info.created) else 1
+        start = max(1, info.state.first_seq, min(starts.values()))
+        return await self._read(js, start, info.state.last_seq, starts) if start <= info.state.last_seq else _Part()
 
-    async def _read(self, js: Any, partition: int, start: int, bound: int) -> _Part:
-        """Reports and batches of one partition from stream sequence `start`, and whether `bound` cut the count."""
+    async def _read(self, js: Any, start: int, last: int, starts: Mapping[int, int]) -> _Part:
+        """What the messages from `start` to `last` hold, each partition's from where it starts, up to the bound.
+
+        By a consumer that is there already: it shows headers only, and is set to where it has to begin.
+        """
         name = secrets.choice(COUNTERS)
-        subscription = await js.subscribe(
-            up_subject(partition),
-            stream=UP_STREAM,
-            ordered_consumer=True,
-            config=ConsumerConfig(
-                name=name,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=max(1, start),
-                headers_only=True,
-            ),
-        )
+        await self._set(name, start)
+        subscription = await js.pull_subscribe_bind(name, UP_STREAM)
+        reports = batches = read = 0
+        oldest_at: datetime | None = None
+        sequence = start - 1
         try:
-            info = await subscription.consumer_info()
-            expected = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
-            reports = batches = 0
-            oldest_at: datetime | None = None
-            while batches < min(expected, bound):
-                message = await subscription.next_msg(TIMEOUT_S)
-                oldest_at = oldest_at or message.metadata.timestamp
-                reports += _reports_in(message.headers)
-                batches += 1
-            return _Part(reports, batches, batches < expected, oldest_at)
+            while sequence < last and read < MAX_HEADERS:
+                for message in await subscription.fetch(min(FETCH, MAX_HEADERS - read, last - sequence), TIMEOUT_S):
+                    sequence, read = message.metadata.sequence.stream, read + 1
+                    if sequence >= starts.get(partition_of(message.subject), start):
+                        oldest_at = oldest_at or message.metadata.timestamp
+                        reports += _reports_in(message.headers)
+                        batches += 1
         finally:
             await subscription.unsubscribe()
-            await js.delete_consumer(UP_STREAM, name)
+        return _Part(reports, batches, sequence < last, oldest_at)
+
+    async def _set(self, counter: str, sequence: int) -> None:
+        """Let a counter begin at this sequence. Raises as nats-py does."""
+        asked = json.dumps({"seq": sequence}).encode()
+        answer = await self.client.request(f"$JS.API.CONSUMER.RESET.{UP_STREAM}.{counter}", asked, timeout=TIMEOUT_S)
+        if error := json.loads(answer.data).get("error"):
+            raise APIError.from_error(error)
 
 
 def _same_life(mark: _Watermark, created: datetime | None) -> bool:

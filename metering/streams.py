@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, ObjectStoreConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    ObjectStoreConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
 from nats.js.errors import NotFoundError
 
 from metering.errors import StreamContractError
@@ -35,8 +43,10 @@ DUPLICATE_WINDOW_S = 120
 MONITOR_TIMEOUT_S = 5
 
 
-COUNTERS = tuple(f"api-{n}" for n in range(16))
-"""Names of the consumers by which api processes count what is in flight; one is chosen by chance for each count."""
+COUNTERS = tuple(f"api-{n}" for n in range(4))
+"""Names of the consumers by which api processes count what is in flight; one is chosen by chance for each count. They
+are made with the stream and show headers only: whoever may make a consumer may have it deliver whole messages to any
+subject."""
 
 
 TRIMMER_PROBE = "trimmer"
@@ -54,6 +64,11 @@ class StreamSizes:
 
 def up_subject(partition: int) -> str:
     return f"{UP_SUBJECT}.{partition}"
+
+
+def partition_of(subject: str) -> int:
+    """Of a subject of `up_subject`."""
+    return int(subject.rpartition(".")[2])
 
 
 def up_durable(partition: int) -> str:
@@ -103,6 +118,8 @@ async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
             await _adapt(
                 js, existing, sizes.replicas, max_bytes=config.max_bytes, allow_direct=bool(config.allow_direct)
             )
+    for counter in COUNTERS:
+        await _ensure_counter(js, counter)
     try:
         existing = (await js.stream_info(OBJECTS_STREAM)).config
     except NotFoundError:
@@ -112,6 +129,15 @@ async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
         )
     else:
         await _adapt(js, existing, sizes.replicas)
+
+
+async def _ensure_counter(js: JetStreamContext, name: str) -> None:
+    try:
+        await js.consumer_info(UP_STREAM, name)
+    except NotFoundError:
+        await js.add_consumer(
+            UP_STREAM, ConsumerConfig(durable_name=name, ack_policy=AckPolicy.NONE, headers_only=True)
+        )
 
 
 async def _adapt(js: JetStreamContext, existing: StreamConfig, replicas: int, **wanted: Any) -> None:

@@ -31,19 +31,15 @@ def _info(*streams: str) -> list[str]:
 
 
 def _watch(stream: str) -> list[str]:
-    """What a client publishes to read a stream by consumers without a name, which end with their reader.
-
-    Where other programs have consumers with a name this is too much: the request may hold that name.
-    """
+    """What a client publishes to read a stream by consumers of its own. Only for who writes all that can be reached by
+    it: the request may hold any name, and a subject for delivery that the client itself may not publish to."""
     return [f"$JS.API.CONSUMER.CREATE.{stream}", f"$JS.API.CONSUMER.INFO.{stream}.>", f"$JS.FC.{stream}.>"]
 
 
-def _watch_by_name(stream: str, names: Sequence[str]) -> list[str]:
-    """What a client publishes to read a stream by consumers that have one of these names, and to reach no other."""
-    verbs = ("CREATE.{}.{}.>", "INFO.{}.{}", "DELETE.{}.{}")
-    return [f"$JS.FC.{stream}.>"] + [
-        f"$JS.API.CONSUMER.{verb.format(stream, name)}" for name in names for verb in verbs
-    ]
+def _count(stream: str, names: Sequence[str]) -> list[str]:
+    """What a client publishes to read a stream by consumers of these names, which are there already."""
+    verbs = ("RESET", "INFO", "MSG.NEXT")
+    return [f"$JS.API.CONSUMER.{verb}.{stream}.{name}" for name in names for verb in verbs]
 
 
 def _get(stream: str) -> list[str]:
@@ -84,7 +80,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         *_watch(OBJECTS_STREAM),
         *_get(OBJECTS_STREAM),
     ],
-    "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_watch_by_name(UP_STREAM, COUNTERS)],
+    "api": [*_info(UP_STREAM, REGISTRY_STREAM), *_count(UP_STREAM, COUNTERS)],
 }
 """Subjects each program may publish to."""
 

@@ -14,7 +14,7 @@ from api.stream import InFlight, InFlightReader
 from deploy.embedded.nats import NatsServer
 from metering.envelope import REPORTS_HEADER
 from metering.stream_connection import connect
-from metering.streams import UP_STREAM, up_subject
+from metering.streams import COUNTERS, UP_STREAM, up_subject
 
 
 async def put(js: JetStreamContext, *reports: int, partition: int = 0) -> None:
@@ -79,8 +79,8 @@ async def test_callers_at_the_same_time_share_one_count(
     assert len({id(one) for one in found}) == 1
 
 
-async def test_a_count_leaves_no_consumer_behind(reader: InFlightReader, js: JetStreamContext) -> None:
+async def test_a_count_makes_no_consumer_and_can_be_repeated(reader: InFlightReader, js: JetStreamContext) -> None:
     await put(js, 1, 2)
-    for _ in range(3):
-        await reader.in_flight()
-    assert (await js.stream_info(UP_STREAM)).state.consumer_count == 0
+    for _ in range(2 * len(COUNTERS)):
+        assert counted(await reader.in_flight()) == (3, 2, False)
+    assert (await js.stream_info(UP_STREAM)).state.consumer_count == len(COUNTERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,6 +20,7 @@ from metering.streams import (
     up_durable,
     up_subject,
 )
+from tests.gateway.conftest import until
 
 API = "$JS.API"
 OBJECTS = f"OBJ_{SNAPSHOT_BUCKET}"
@@ -42,6 +42,10 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     f"{API}.STREAM.MSG.GET.{UP_STREAM}": EVERYBODY - {"ingest"},
     f"{API}.DIRECT.GET.{UP_STREAM}": EVERYBODY - {"ingest"},
     f"{API}.CONSUMER.CREATE.{UP_STREAM}": EVERYBODY - {"ingest"},  # the name of a consumer may stand in the request
+    f"{API}.CONSUMER.CREATE.{UP_STREAM}.{COUNTERS[0]}.up.0": EVERYBODY,  # and any subject for its deliveries
+    f"{API}.CONSUMER.DELETE.{UP_STREAM}.{COUNTERS[0]}": EVERYBODY - {"ingest"},
+    f"{API}.CONSUMER.CREATE.{REGISTRY_STREAM}": EVERYBODY,
+    f"{API}.CONSUMER.CREATE.{OBJECTS}": EVERYBODY - {"ingest"},
     f"{API}.CONSUMER.CREATE.{UP_STREAM}.{DURABLE}": EVERYBODY,
     f"{API}.CONSUMER.CREATE.{UP_STREAM}.{DURABLE}.{up_subject(0)}": EVERYBODY,
     f"{API}.CONSUMER.DURABLE.CREATE.{UP_STREAM}.{DURABLE}": EVERYBODY - {"ingest"},
@@ -96,17 +100,20 @@ async def test_no_program_listens_beyond_its_inboxes(intruder: Intruder) -> None
         assert f'subscription to "{subject.lower()}"' in await intruder.refusal()
 
 
-async def test_a_name_in_the_request_is_no_way_around_that_in_the_subject(
+async def test_a_counter_shows_no_report_wherever_its_answer_is_sent(
     nats_server: NatsServer, js: JetStreamContext
 ) -> None:
-    await js.pull_subscribe(up_subject(0), durable=DURABLE, stream=UP_STREAM)
-    before = (await js.consumer_info(UP_STREAM, DURABLE)).config
+    """JetStream answers to any subject that a request names, whatever its sender may publish to."""
+    await js.publish(up_subject(0), b"a report", headers={"Header": "1"})
     client = await connect(nats_server.url_for("api"), "api")
-    for field in ("name", "durable_name"):
-        config = {field: DURABLE, "filter_subject": "up.9", "ack_policy": "explicit", "max_ack_pending": 1}
-        request = json.dumps({"stream_name": UP_STREAM, "config": config}).encode()
-        subject = f"{API}.CONSUMER.CREATE.{UP_STREAM}.{COUNTERS[0]}.up.9"
-        answer = json.loads((await client.request(subject, request, timeout=REFUSAL_S)).data)
-        assert "error" in answer or answer["name"] == COUNTERS[0]
+    await client.publish(
+        f"{API}.CONSUMER.MSG.NEXT.{UP_STREAM}.{COUNTERS[0]}", b'{"batch": 1, "no_wait": true}', reply=REGISTRY_SUBJECT
+    )
+    await client.flush()
+
+    async def arrived() -> bool:
+        return (await js.stream_info(REGISTRY_STREAM)).state.messages > 0
+
+    await until(arrived)
+    assert not (await js.get_msg(REGISTRY_STREAM, 1)).data
     await client.close()
-    assert (await js.consumer_info(UP_STREAM, DURABLE)).config == before
