@@ -232,14 +232,14 @@ class Worker:
 
     def _tell(self, taken: Taken) -> None:
         """Log lines of the reports that are followed, and of dead letters: a line a second at most."""
-        ended = {end.placed.report.report_id: end for end in taken.ended} if self._follow_one_in else {}
-        for report in followed((end.placed.report for end in ended.values()), self._follow_one_in):
-            end = ended[report.report_id]
-            log.info(
-                "report_taken", report_id=str(UUID(bytes=report.report_id)), device=report.device,
-                sequence=taken.sequences.get(report.report_id), outcome=str(end.outcome), reason=end.reason,
-                readings=end.placed.readings, stored=end.stored,
-            )  # fmt: skip
+        chosen = {report.report_id for report in followed((e.placed.report for e in taken.ended), self._follow_one_in)}
+        for end in taken.ended if chosen else ():
+            if (report_id := end.placed.report.report_id) in chosen:
+                log.info(
+                    "report_taken", report_id=str(UUID(bytes=report_id)), device=end.placed.report.device,
+                    sequence=taken.sequences.get(report_id), outcome=str(end.outcome), reason=end.reason,
+                    readings=end.placed.readings, stored=end.stored,
+                )  # fmt: skip
         if taken.refused and self._letter_pace.allows(time.monotonic()):
             first = taken.refused[0]
             log.warning(
