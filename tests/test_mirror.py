@@ -33,6 +33,8 @@ COVERED_OTHERWISE = {
     "ingest.metrics": "names only",
     "ingest.program": "run in its two processes: tests/integration/test_ingest_program.py, test_settlement_program.py",
     "ingest.registry.entries": "through the publisher: tests/ingest/registry/test_publisher.py",
+    "simulators.chaos.cli": "called as a command: tests/deploy/chaos/test_platform.py",
+    "simulators.chaos.run": "as simulators.chaos.cli",
     "simulators.cli": "called as commands: tests/e2e/test_commands.py",
     "simulators.load": "as simulators.cli",
     "simulators.replay": "as simulators.cli",

@@ -8,6 +8,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import asyncpg
+import nats.errors
+
 from metering.settings import UtilitySettings, load
 from simulators.chaos import accounts, settled
 from simulators.chaos.calm import until_calm
@@ -117,6 +120,13 @@ class Chaos:
         verdict.unrest = await until_calm(platform, self._options.calm_within_s)
         verdict.calm_after_s = time.monotonic() - started
         self._tell(f"NOT CALM: {verdict.unrest}" if verdict.unrest else f"calm after {verdict.calm_after_s:.0f} s")
+        try:
+            await self._compare(fleet, verdict)
+        except (OSError, TimeoutError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            verdict.not_shown.append(f"the sets could not be compared: {error or type(error).__name__}")
+
+    async def _compare(self, fleet: Fleet, verdict: Verdict) -> None:
+        platform = self._platform
         verdict.reports = await reconcile(
             platform.database_url, fleet.ledgers(), LONG_AGO, max_wait_s=30.0, quiet_s=5.0
         )
