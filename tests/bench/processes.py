@@ -47,7 +47,7 @@ def process(
         )  # fmt: skip
         try:
             yield child
-        except BaseException:
+        except Exception:
             if log is not None:
                 print(log.read_text(errors="replace")[-LOG_SHOWN:], file=sys.stderr)
             raise
