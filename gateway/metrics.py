@@ -10,9 +10,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.batcher import Batch
+from metering.distribution import Distribution
 from metering.errors import CustodyError
 
 _SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_TURN_DATAGRAMS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 255)
 _BYTES_BUCKETS = (1e3, 1e4, 5e4, 1e5, 2e5, 4e5, 6e5)
 _BATCH_BUCKETS = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000)
 
@@ -36,6 +38,7 @@ class Counters:
         self.slow_lane = 0
         self.failures: Counter[str] = Counter()
         self.batches: Counter[str] = Counter()
+        self.turns = Distribution(_TURN_DATAGRAMS)
         self._publish_s = Histogram(
             "nbwater_gateway_publish_seconds", "From publish to PubAck", buckets=_SECONDS_BUCKETS, registry=registry
         )
@@ -84,6 +87,7 @@ class GatewayCollector(Collector):
         yield _by("repeats", "Repeated reports answered without storing them again", "door", counters.repeats)
         yield _by("batch_failures", "Batches the stream did not take", "reason", counters.failures)
         yield _by("batches", "Batches by what closed them", "trigger", counters.batches)
+        yield counters.turns.family("nbwater_gateway_turn_datagrams", "Datagrams read in one turn of the event loop")
         for name, (text, read) in self._totals.items():
             yield _plain(name, text, read())
         for name, (text, read) in self._gauges.items():

@@ -126,6 +126,11 @@ class FastLane:
             self._counters.send_failures += 1
 
     def _read(self) -> None:
+        before = self._counters.datagrams
+        self._read_datagrams()
+        self._counters.turns.observe(self._counters.datagrams - before)
+
+    def _read_datagrams(self) -> None:
         receive, handle, counters = self._socket.recvfrom, self._datagram, self._counters
         buffer_bytes, now = self._buffer_bytes, self._clock()
         for _ in range(DATAGRAMS_PER_TURN):
