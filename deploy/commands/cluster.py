@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from deploy.cluster.bed.network import unavailable
 from deploy.cluster.bed.rehearsal import Options
 from deploy.cluster.plan import parse
 from deploy.cluster.write import write
+from deploy.supervision.parent_death import dies_with_parent
 from metering.errors import StartError
 
 
@@ -72,7 +74,9 @@ def rehearse(
         raise StartError(f"no cluster can be rehearsed here: {reason}")
     options = Options(wanted, reports_per_second, meters, partitions, hold_s, keep)
     command = [sys.executable, "-m", "deploy.cluster.bed.rehearsal", json.dumps(asdict(options))]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, check=False, stdout=subprocess.PIPE, text=True, preexec_fn=dies_with_parent(signal.SIGTERM)
+    )
     click.echo(done.stdout, nl=False)
     if json_path is not None and done.stdout:
         json_path.parent.mkdir(parents=True, exist_ok=True)

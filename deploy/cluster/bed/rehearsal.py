@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ QUIET_S = 1.0
 """Between two faults, so that the load flows again."""
 LONGEST_S = 1800.0
 RECONCILED_S = 300.0
+INTERRUPTED = 130
 
 Tell = Callable[[str], None]
 
@@ -197,11 +199,15 @@ async def _ask(bed: Bed, query: str) -> int:
 
 
 def main() -> int:
-    """Options as JSON in the first argument; the result as JSON on stdout, progress on stderr."""
+    """Options as JSON in the first argument; the result as JSON on stdout, progress on stderr. SIGTERM and SIGINT end
+    it in order: nothing stays behind."""
     configure_logging("rehearsal")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     options = Options(**json.loads(sys.argv[1]))
     try:
         result = rehearse(options, lambda line: print(line, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except NbwaterError as error:
         print(f"nbwater cluster rehearse: {error}", file=sys.stderr)
         return 1
