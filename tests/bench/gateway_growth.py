@@ -64,14 +64,14 @@ def _one(entries: int, own_address: bool) -> dict[str, float]:
         server = NatsServer(Path(folder), {user: secrets.token_hex(16) for user in USERS})
         server.start()
         try:
-            asyncio.run(_write_snapshot(server.url, entries, own_address))
+            asyncio.run(write_snapshot(server.url, entries, own_address))
             with gateway(server) as (child, coap_port, metrics_port, started):
                 return _figures(psutil.Process(child.pid), coap_port, metrics_port, started, entries, own_address)
         finally:
             server.stop()
 
 
-async def _write_snapshot(url: str, entries: int, own_address: bool) -> None:
+async def write_snapshot(url: str, entries: int, own_address: bool) -> None:
     connection = await nats.connect(url)
     js = connection.jetstream(timeout=60)
     await ensure(js, StreamSizes(1 << 30))
@@ -104,7 +104,7 @@ def gateway(server: NatsServer, **settings: str) -> Iterator[tuple[subprocess.Po
 def _figures(
     gateway_process: psutil.Process, coap_port: int, metrics_port: int, started: float, entries: int, own: bool
 ) -> dict[str, float]:
-    _until_served(coap_port, entries - 1, own)
+    until_served(coap_port, entries - 1, own)
     start_s = time.monotonic() - started
     cpu = gateway_process.cpu_times()
     rss_mb = gateway_process.memory_info().rss / 1e6
@@ -130,7 +130,7 @@ def metric(metrics_port: int, name: str) -> float:
     return 0.0
 
 
-def _until_served(port: int, number: int, own_address: bool) -> None:
+def until_served(port: int, number: int, own_address: bool) -> None:
     """The last meter of the snapshot gets a 2.04, from its own address where it has one."""
     host = entry(number, True).plain_sources[0].removesuffix("/32") if own_address else "127.0.0.1"
     before, after = request(device_name(number))
