@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-HYPERTABLES = {"readings", "reports", "raw_reports"}
-COMPRESSED = {"readings", "reports"}
+HYPERTABLES = {"readings", "reports", "raw_reports", "settled_days"}
+COMPRESSED = HYPERTABLES
 
 
 @pytest.fixture
