@@ -62,12 +62,14 @@ _CHANGE = """
     FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[]) AS new (meter_id, ts_s, kind, index_ml)
     WHERE readings.meter_id = new.meter_id AND readings.ts = to_timestamp(new.ts_s) AND readings.kind = new.kind
       AND readings.ts BETWEEN to_timestamp($5::bigint) AND to_timestamp($6::bigint)
+      AND readings.meter_id = ANY ($1)  -- of compressed chunks only these meters' rows are unpacked
 """
 _WITHDRAW = """
     DELETE FROM readings
     USING unnest($1::bigint[], $2::bigint[], $3::smallint[]) AS gone (meter_id, ts_s, kind)
     WHERE readings.meter_id = gone.meter_id AND readings.ts = to_timestamp(gone.ts_s) AND readings.kind = gone.kind
       AND readings.ts BETWEEN to_timestamp($4::bigint) AND to_timestamp($5::bigint)
+      AND readings.meter_id = ANY ($1)  -- as above
 """
 _CORRECT = """
     INSERT INTO corrections (replay_id, meter_id, ts, kind, old_index_ml, new_index_ml, report_id)
