@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from metering.envelope import Report
 from metering.model import Outcome
 
 from .classify import Repeats
@@ -46,11 +48,13 @@ class Tally:
         self._zone = zone
         self._counts: dict[tuple[str, date], dict[str, int]] = {}
 
-    def end(self, door: str, received_at_us: int, outcome: Outcome) -> None:
-        """A report was received and ended so."""
-        counts = self._at(door, received_at_us)
-        counts["received"] += 1
-        counts[outcome] += 1
+    def end(self, ends: Iterable[tuple[Report, Outcome]]) -> None:
+        """Reports were received and ended so."""
+        counted = Counter((report.door, report.received_at_us // _QUARTER_US, outcome) for report, outcome in ends)
+        for (door, quarter, outcome), count in counted.items():
+            counts = self._at(door, quarter * _QUARTER_US)
+            counts["received"] += count
+            counts[outcome] += count
 
     def move(self, door: str, received_at_us: int, before: Outcome, after: Outcome) -> None:
         """A report that had ended one way ends in another."""

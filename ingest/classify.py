@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import cast
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from metering import envelope
 from metering.envelope import Report
@@ -49,15 +53,22 @@ class Repeats:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """`first_s` and `last_s` are the least and the greatest time of a reading; None when none has a time."""
+class Bounds(NamedTuple):
+    """The least and the greatest time and index of some readings."""
+
+    first_s: int
+    last_s: int
+    low_ml: int
+    high_ml: int
+
+
+class Decoded(NamedTuple):
+    """`bounds`: of the report's readings; None when none has a time."""
 
     report: Report
     decoder: str
     content: DecodedReport
-    first_s: int | None
-    last_s: int | None
+    bounds: Bounds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +82,7 @@ class Refused:
     decoder: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Readings of one meter, at least one; `first_s` and `last_s` are the least and the greatest of `ts_s`."""
 
     meter_id: int
@@ -84,13 +94,12 @@ class Segment:
     @property
     def last_index_ml(self) -> int:
         """The index at `last_s`, the highest where there are several."""
-        if self.ts_s.count(self.last_s) == 1:
-            return self.index_ml[self.ts_s.index(self.last_s)]
+        if self.ts_s[-1] == self.last_s and self.ts_s.count(self.last_s) == 1:
+            return self.index_ml[-1]
         return max(index for ts, index in zip(self.ts_s, self.index_ml, strict=True) if ts == self.last_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A report of a known device whose every kept reading belongs to a meter. `rejected` counts the others;
     `reason` is that of the first of them."""
 
@@ -108,7 +117,9 @@ class Placed:
     @property
     def readings(self) -> int:
         """Readings in the report, the rejected ones included."""
-        return self.rejected + sum(len(segment.ts_s) for segment in self.segments)
+        segments = self.segments
+        kept = len(segments[0].ts_s) if len(segments) == 1 else sum(len(segment.ts_s) for segment in segments)
+        return self.rejected + kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +152,32 @@ def prepare(messages: Iterable[Message]) -> Prepared:
 
 def prepare_reports(reports: Iterable[Report]) -> Prepared:
     """Decode reports that are out of their envelopes."""
-    steps = [decode_report(report) for report in reports]
+    steps = [_read(report) for report in reports]
+    refused = [step for step in steps if isinstance(step, Refused)]
     decoded = [step for step in steps if isinstance(step, Decoded)]
-    return Prepared(decoded, [step for step in steps if isinstance(step, Refused)], [])
+    timed = [step for step in decoded if step.content.ts_s]
+    untimed = [step for step in decoded if not step.content.ts_s]
+    bounds = bounds_of([step.content for step in timed])
+    bounded = [Decoded(*step[:3], of) for step, of in zip(timed, bounds, strict=True)]
+    return Prepared(bounded + untimed, refused, [])
+
+
+def bounds_of(contents: Sequence[DecodedReport]) -> list[Bounds]:
+    """The bounds of each; all must have readings."""
+    if not contents:
+        return []
+    lengths = np.array([len(content.ts_s) for content in contents], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    columns: list[list[int]] = []
+    for numbers in ([content.ts_s for content in contents], [content.index_ml for content in contents]):
+        joined = joined_int64s(numbers)
+        columns += [np.minimum.reduceat(joined, starts).tolist(), np.maximum.reduceat(joined, starts).tolist()]
+    return list(map(Bounds._make, zip(*columns, strict=True)))
+
+
+def joined_int64s(numbers: Iterable[Sequence[int]]) -> npt.NDArray[np.int64]:
+    """One array after the other."""
+    return np.frombuffer(b"".join([n if type(n) is array else array("q", n) for n in numbers]), np.int64)
 
 
 def open_envelopes(
@@ -190,16 +224,19 @@ def _repeats(counts: dict[str, int], at_us: int) -> Iterable[Repeats]:
 
 def _storable(report: Report, stored_at_us: int) -> Report:
     """The report with nothing in it that a database column cannot hold."""
-    received_at_us = report.received_at_us
-    if not EARLIEST_RECEIVED_US <= received_at_us <= stored_at_us + AHEAD_S * 1_000_000:
-        received_at_us = stored_at_us
-    content_format = report.content_format if 0 <= report.content_format < 65_536 else -1
+    timely = EARLIEST_RECEIVED_US <= report.received_at_us <= stored_at_us + AHEAD_S * 1_000_000
+    if timely and 0 <= report.content_format < 65_536 and _is_text(report.device) and _is_text(report.source):
+        return report
     return report._replace(
-        received_at_us=received_at_us,
-        content_format=content_format,
+        received_at_us=report.received_at_us if timely else stored_at_us,
+        content_format=report.content_format if 0 <= report.content_format < 65_536 else -1,
         device=_text(report.device),
         source=_text(report.source),
     )
+
+
+def _is_text(value: str) -> bool:
+    return len(value) <= MAX_NAME_CHARACTERS and "\0" not in value
 
 
 def _text(value: str) -> str:
@@ -209,6 +246,11 @@ def _text(value: str) -> str:
 
 def decode_report(report: Report) -> Decoded | Refused:
     """What the report says, or why nobody can tell."""
+    prepared = prepare_reports([report])
+    return prepared.decoded[0] if prepared.decoded else prepared.refused[0]
+
+
+def _read(report: Report) -> Decoded | Refused:
     try:
         decoder, content = decode(report.content_format, report.payload, report.received_at_us // 1_000_000)
     except DecodeError as error:
@@ -217,9 +259,7 @@ def decode_report(report: Report) -> Decoded | Refused:
         return Refused(report, "decoder_error", f"{type(error).__name__}: {error}")
     if fault := _unusable(content):
         return Refused(report, "decoder_error", fault, decoder=decoder)
-    if not content.ts_s:
-        return Decoded(report, decoder, content, None, None)
-    return Decoded(report, decoder, content, min(content.ts_s), max(content.ts_s))
+    return Decoded(report, decoder, content, None)
 
 
 def _unusable(content: DecodedReport) -> str | None:
@@ -228,6 +268,8 @@ def _unusable(content: DecodedReport) -> str | None:
         return f"{len(content.ts_s)} times for {len(content.index_ml)} indices"
     untimed = [] if content.untimed_index_ml is None else [content.untimed_index_ml]
     for numbers in (content.ts_s, content.index_ml, untimed):
+        if type(numbers) is array and numbers.typecode == "q":
+            continue
         if not set(map(type, numbers)) <= {int}:
             return "a time or index that is no integer"
         if numbers and max(max(numbers), -min(numbers)) > INT64_MAX:
@@ -259,7 +301,7 @@ def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool
             report, "unknown_device", f"no device {report.device!r} in the registry", decoder=decoded.decoder
         )
     received_s = report.received_at_us // 1_000_000
-    installed = device.at(received_s if decoded.last_s is None else min(decoded.last_s, received_s))
+    installed = device.at(received_s if decoded.bounds is None else min(decoded.bounds.last_s, received_s))
     if mismatch_refuses and installed and not _is_meter(content.meter_address, installed):
         message = f"the frame names meter {content.meter_address}, installed is {installed.serial}"
         return Refused(report, "meter_mismatch", message, device, decoded.decoder)
@@ -290,19 +332,22 @@ def _segments(
     decoded: Decoded, device: Device, installed: Installation | None, received_s: int
 ) -> tuple[tuple[Segment, ...], int, str | None]:
     """Readings by meter, how many were rejected, and the reason of the first of those."""
-    content, first_s, last_s = decoded.content, decoded.first_s, decoded.last_s
+    content, bounds = decoded.content, decoded.bounds
     ts_s, index_ml = content.ts_s, content.index_ml
-    if first_s is None or last_s is None:
+    if bounds is None:
         if content.untimed_index_ml is None:
             return (), 0, None
-        ts_s, index_ml, first_s, last_s = [received_s], [content.untimed_index_ml], received_s, received_s
+        ts_s, index_ml = [received_s], [content.untimed_index_ml]
+        bounds = Bounds(received_s, received_s, content.untimed_index_ml, content.untimed_index_ml)
+    first_s, last_s, low_ml, high_ml = bounds
     if (
         installed is not None
-        and first_s >= max(EARLIEST_S, installed.from_s)
+        and first_s >= EARLIEST_S
+        and installed.from_s <= first_s
         and last_s <= received_s + AHEAD_S
         and last_s < installed.to_s
-        and min(index_ml) >= 0
-        and max(index_ml) <= installed.register_max_ml
+        and low_ml >= 0
+        and high_ml <= installed.register_max_ml
     ):
         return (Segment(installed.meter_id, ts_s, index_ml, first_s, last_s),), 0, None
     return _each_reading(ts_s, index_ml, device, received_s)

@@ -16,16 +16,14 @@ def identity_of(device: str, report: Report, content: DecodedReport) -> int:
 
     Readings must fit int64. Device state is left out where there is a counter: a repeat measured anew may differ in it.
     """
-    digest = blake2b(device.encode("utf-8", "replace"), digest_size=8)
+    name = device.encode("utf-8", "replace")
     if content.seq is None:
-        digest.update(b"\0raw%d\0" % report.content_format)
-        digest.update(report.payload)
+        said = b"".join((name, b"\0raw%d\0" % report.content_format, report.payload))
     else:
-        digest.update(b"\0seq%d\0%d\0%d\0" % (content.seq, content.kind, len(content.ts_s)))
-        digest.update(array("q", content.ts_s))
-        digest.update(array("q", content.index_ml))
-        digest.update(b"\0%d" % (content.untimed_index_ml or 0))
-    return int.from_bytes(digest.digest(), "big", signed=True)
+        counter = b"\0seq%d\0%d\0%d\0" % (content.seq, content.kind, len(content.ts_s))
+        untimed = b"\0%d" % (content.untimed_index_ml or 0)
+        said = b"".join((name, counter, array("q", content.ts_s), array("q", content.index_ml), untimed))
+    return int.from_bytes(blake2b(said, digest_size=8).digest(), "big", signed=True)
 
 
 class RepeatMemory:

@@ -7,7 +7,7 @@ caller say `remember`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from asyncpg.pgproto.pgproto import UUID
 
+from metering.envelope import Report
 from metering.model import Outcome
 from metering.settings import IngestSettings
 
@@ -30,12 +31,13 @@ from .report_rows import (
     RAW_COLUMNS,
     REPORT_COLUMNS,
     Ended,
-    dead_letter_row,
-    ended_row,
+    Row,
+    dead_letter_values,
+    ended_values,
     instant,
-    latest_rows,
-    raw_row,
-    refused_row,
+    latest_values,
+    raw_values,
+    refused_values,
 )
 
 
@@ -44,6 +46,9 @@ class Taken:
     """How every report of a batch ended."""
 
     ended: list[Ended]
+    """First those that were no repeats, in the order of `table.report`."""
+    rows: list[Row]
+    """The row of `reports` of each of `ended`."""
     refused: list[Refused]
     repeats: list[Repeats]
     table: ReadingTable
@@ -52,8 +57,14 @@ class Taken:
     """As `Prepared.sequences`."""
 
     @property
+    def ends(self) -> Iterator[tuple[Report, Outcome]]:
+        """Every report and how it ended."""
+        yield from ((end.placed.report, end.outcome) for end in self.ended)
+        yield from ((refused.report, Outcome.DEAD_LETTERED) for refused in self.refused)
+
+    @property
     def kept(self) -> list[Ended]:
-        """The reports that were not repeats, in the order of `table.report`."""
+        """The reports that were not repeats."""
         return [end for end in self.ended if end.outcome is not Outcome.DUPLICATE]
 
 
@@ -62,6 +73,8 @@ class Pipeline:
 
     def __init__(self, settings: IngestSettings, zone: ZoneInfo, use_copy: bool = True) -> None:
         self._settings, self._zone, self._use_copy = settings, zone, use_copy
+        self._repeat_window_us = 1_000_000 * settings.repeat_window_s
+        self._sequence_window_us = 1_000_000 * settings.sequence_window_s
         self._repeats = RepeatMemory()
         self._marks = HighWaterMarks()
         self._alarmed: set[int] | None = None
@@ -94,9 +107,12 @@ class Pipeline:
         table = tabulate(fresh)
         verdict = await self._store_readings(connection, table, copy)
         ended = conclude(fresh, table, verdict)
-        await self._write_effects(connection, ended, table, verdict)
         ended += [Ended(p, Outcome.DUPLICATE, "repeat", 0) for p in repeated]
-        return Taken(ended, refused, prepared.repeats, table, verdict, prepared.sequences)
+        sequence = prepared.sequences.get
+        rows = [ended_values(end, sequence(end.placed.report.report_id)) for end in ended]
+        taken = Taken(ended, rows, refused, prepared.repeats, table, verdict, prepared.sequences)
+        await self._write_effects(connection, taken, copy)
+        return taken
 
     def remember(self, taken: Taken) -> None:
         """The transaction is committed."""
@@ -123,8 +139,9 @@ class Pipeline:
         asked: list[int] = []
         for position, (p, new) in enumerate(zip(placed, certainly_new.tolist(), strict=True)):
             key, at_us, window_us = (p.device.name, p.identity), p.report.received_at_us, self._window_us(p)
-            in_batch = key in batch and abs(at_us - batch[key]) <= window_us
-            if in_batch or self._repeats.has(*key, at_us, window_us):
+            before_us = batch.get(key)
+            again = before_us is not None and abs(at_us - before_us) <= window_us
+            if again or self._repeats.has(*key, at_us, window_us):
                 repeats.add(position)
             else:
                 batch[key] = at_us
@@ -136,8 +153,7 @@ class Pipeline:
         return fresh, [placed[position] for position in sorted(repeats)]
 
     def _window_us(self, placed: Placed) -> int:
-        counted = placed.content.seq is not None
-        return 1_000_000 * (self._settings.sequence_window_s if counted else self._settings.repeat_window_s)
+        return self._repeat_window_us if placed.content.seq is None else self._sequence_window_us
 
     def _repeat_key(self, placed: Placed) -> tuple[Any, ...]:
         at_us, window_us = placed.report.received_at_us, self._window_us(placed)
@@ -167,11 +183,12 @@ class Pipeline:
             existing, existing_ml = await writer.insert_readings(connection, table, leaders)
         return judge(table, leaders, existing, existing_ml)
 
-    async def _write_effects(self, connection: Any, ended: list[Ended], table: ReadingTable, verdict: Verdict) -> None:
-        await writer.insert_conflicts(connection, table, verdict, [end.placed.report for end in ended])
-        await writer.insert_spans(connection, table, verdict.stored)
-        await writer.upsert_latest(connection, latest_rows(ended))
-        await self._record_alarms(connection, ended)
+    async def _write_effects(self, connection: Any, taken: Taken, copy: bool) -> None:
+        kept = taken.kept
+        await writer.insert_conflicts(connection, taken.table, taken.verdict, [end.placed.report for end in kept])
+        await writer.insert_spans(connection, taken.table, taken.verdict.stored, copy)
+        await writer.upsert_latest(connection, latest_values(kept, taken.rows), copy)
+        await self._record_alarms(connection, kept)
 
     async def _record_alarms(self, connection: Any, ended: list[Ended]) -> None:
         """Alarms of the reports, and their absence where one is thought to last."""
@@ -193,21 +210,16 @@ class Pipeline:
     async def _write_reports(self, connection: Any, taken: Taken, copy: bool) -> None:
         """Raw bytes are kept of every report but repeats, whose first copy has them."""
         sequence = taken.sequences.get
-        rows = [ended_row(end, sequence(end.placed.report.report_id)) for end in taken.ended]
-        rows += [refused_row(refused, sequence(refused.report.report_id)) for refused in taken.refused]
+        rows = taken.rows + [refused_values(refused, sequence(refused.report.report_id)) for refused in taken.refused]
         raw = [end.placed.report for end in taken.kept] + [refused.report for refused in taken.refused]
         await writer.insert(connection, "reports", REPORT_COLUMNS, rows, copy)
-        await writer.insert(connection, "raw_reports", RAW_COLUMNS, [raw_row(report) for report in raw], copy)
-        letters = [dead_letter_row(refused) for refused in taken.refused]
+        await writer.insert(connection, "raw_reports", RAW_COLUMNS, [raw_values(report) for report in raw], copy)
+        letters = [dead_letter_values(refused) for refused in taken.refused]
         await writer.insert(connection, "dead_letters", DEAD_LETTER_COLUMNS, letters, copy=False)
 
     async def _write_accounts(self, connection: Any, taken: Taken) -> None:
         tally = Tally(self._zone)
-        for end in taken.ended:
-            report = end.placed.report
-            tally.end(report.door, report.received_at_us, end.outcome)
-        for refused in taken.refused:
-            tally.end(refused.report.door, refused.report.received_at_us, Outcome.DEAD_LETTERED)
+        tally.end(taken.ends)
         tally.repeats(taken.repeats)
         await tally.add_to_accounts(connection)
 
@@ -240,10 +252,8 @@ async def _without_copies(connection: Any, prepared: Prepared) -> Prepared:
 
 
 def _count(taken: Taken) -> None:
-    ends = Counter((str(end.placed.report.door), str(end.outcome)) for end in taken.ended)
-    ends.update((str(refused.report.door), str(Outcome.DEAD_LETTERED)) for refused in taken.refused)
-    for (door, outcome), count in ends.items():
-        metrics.REPORTS.labels(door, outcome).inc(count)
+    for (door, outcome), count in Counter((report.door, outcome) for report, outcome in taken.ends).items():
+        metrics.REPORTS.labels(str(door), str(outcome)).inc(count)
     for reason, count in Counter(refused.reason for refused in taken.refused).items():
         metrics.REFUSED.labels(reason).inc(count)
     stored = int(taken.verdict.stored.sum())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from .classify import Placed
+from .classify import Placed, joined_int64s
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -40,21 +40,21 @@ class ReadingTable:
 
 def tabulate(placed: Sequence[Placed]) -> ReadingTable:
     """The readings of these reports."""
-    segments = [(position, p.kind, segment) for position, p in enumerate(placed) for segment in p.segments]
-    lengths = np.fromiter((len(s.ts_s) for _, _, s in segments), np.int64, len(segments))
-    total = int(lengths.sum())
-    report = np.repeat(np.fromiter((position for position, _, _ in segments), np.int64, len(segments)), lengths)
-    kind = np.repeat(np.fromiter((k for _, k, _ in segments), np.int16, len(segments)), lengths)
-    meter_id = np.repeat(np.fromiter((s.meter_id for _, _, s in segments), np.int64, len(segments)), lengths)
-    ts_s = np.fromiter(chain.from_iterable(s.ts_s for _, _, s in segments), np.int64, total)
-    index_ml = np.fromiter(chain.from_iterable(s.index_ml for _, _, s in segments), np.int64, total)
-    order = np.lexsort((kind, ts_s, meter_id))
-    report, meter_id, ts_s, kind, index_ml = report[order], meter_id[order], ts_s[order], kind[order], index_ml[order]
-    leader = np.ones(total, np.bool_)
-    if total > 1:
-        leader[1:] = (
-            (meter_id[1:] != meter_id[:-1]) | (ts_s[1:] != ts_s[:-1]) | (kind[1:] != kind[:-1])
-        )  # fmt: skip
+    segments = [(s.meter_id, s.first_s, p.kind, position, s) for position, p in enumerate(placed) for s in p.segments]
+    segments.sort(key=itemgetter(0, 1))
+    lengths = np.fromiter((len(s.ts_s) for *_, s in segments), np.int64, len(segments))
+    meter_id = np.repeat(np.fromiter((meter for meter, *_ in segments), np.int64, len(segments)), lengths)
+    kind = np.repeat(np.fromiter((kind for _, _, kind, *_ in segments), np.int16, len(segments)), lengths)
+    report = np.repeat(np.fromiter((position for *_, position, _ in segments), np.int64, len(segments)), lengths)
+    ts_s = joined_int64s(s.ts_s for *_, s in segments)
+    index_ml = joined_int64s(s.index_ml for *_, s in segments)
+    same_meter = meter_id[1:] == meter_id[:-1]
+    leader = np.ones(len(meter_id), np.bool_)
+    if np.any(same_meter & (ts_s[1:] <= ts_s[:-1])):  # not what a meter's own order gives
+        order = np.lexsort((report, kind, ts_s, meter_id))
+        report, meter_id, ts_s = report[order], meter_id[order], ts_s[order]
+        kind, index_ml = kind[order], index_ml[order]
+        leader[1:] = (meter_id[1:] != meter_id[:-1]) | (ts_s[1:] != ts_s[:-1]) | (kind[1:] != kind[:-1])
     return ReadingTable(report, meter_id, ts_s, kind, index_ml, leader, np.cumsum(leader) - 1)
 
 

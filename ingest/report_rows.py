@@ -1,18 +1,23 @@
-"""Rows of the tables that hold reports, from how each report ended. Pure."""
+"""Rows of the tables that hold reports, from how each report ended. Pure.
+
+Values are plain: instants as microseconds since 1970, ids as 16 bytes, as `copy_encoding` takes them. `parameters`
+turns them into what asyncpg takes as parameters of a statement.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncpg.pgproto.pgproto import UUID
 
 from metering.envelope import Report
-from metering.model import DecodedReport, Outcome
+from metering.model import DecodedReport, DeviceState, Outcome
 
-from .classify import Placed, Refused
+from .classify import Placed, Refused, Segment
 
 Row = tuple[Any, ...]
 
@@ -49,6 +54,23 @@ REPORT_COLUMNS = {
     "extra": "jsonb",
     "stream_sequence": "bigint",
 }
+LATEST_COLUMNS = {
+    "device_id": "bigint",
+    "meter_id": "bigint",
+    "last_report_at": "timestamptz",
+    "last_report_id": "uuid",
+    "last_ts": "timestamptz",
+    "last_index_ml": "bigint",
+    "battery_mv": "integer",
+    "rsrp_ddbm": "integer",
+    "snr_ddb": "integer",
+    "ecl": "smallint",
+    "cell_id": "bigint",
+    "temperature_dc": "integer",
+    "pressure_kpa": "integer",
+    "valve": "smallint",
+    "alarms": "integer",
+}
 RAW_COLUMNS = {"received_at": "timestamptz", "report_id": "uuid", "payload": "bytea"}
 DEAD_LETTER_COLUMNS = {
     "report_id": "uuid",
@@ -67,11 +89,11 @@ MAX_EXTRA_CHARACTERS = 16_384
 MAX_MESSAGE_CHARACTERS = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_S = 4_102_444_800
+_STATE = struct.Struct("=iiihqiii")
 _INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How a report that could be placed ended."""
 
     placed: Placed
@@ -85,8 +107,25 @@ def instant(unix_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=unix_us)
 
 
-def _second(unix_s: int | None) -> datetime | None:
-    return None if unix_s is None or not 0 <= unix_s <= _LAST_S else _EPOCH + timedelta(seconds=unix_s)
+_TO_PARAMETER = {"timestamptz": instant, "uuid": UUID}
+
+
+def array_parameters(kinds: Mapping[str, str]) -> str:
+    """The placeholders of a statement that takes columns of these kinds as arrays."""
+    return ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds.values(), 1))
+
+
+def parameters(kinds: Mapping[str, str], rows: Iterable[Row]) -> list[list[Any]]:
+    """Rows as columns of values that asyncpg takes for arrays of these kinds."""
+    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
+    for position, kind in enumerate(kinds.values()):
+        if columns and (convert := _TO_PARAMETER.get(kind)):
+            columns[position] = [None if value is None else convert(value) for value in columns[position]]
+    return columns
+
+
+def _second_us(unix_s: int | None) -> int | None:
+    return None if unix_s is None or not 0 <= unix_s <= _LAST_S else unix_s * 1_000_000
 
 
 def _within(value: int | None, limit: int) -> int | None:
@@ -94,44 +133,61 @@ def _within(value: int | None, limit: int) -> int | None:
     return value if value is not None and -limit <= value <= limit else None
 
 
-def ended_row(ended: Ended, sequence: int | None) -> Row:
+def ended_values(ended: Ended, sequence: int | None) -> Row:
     """The row of `reports`, columns as REPORT_COLUMNS; `sequence` is that of the stream message."""
-    placed = ended.placed
+    placed, outcome, reason, stored = ended
     report, content, segments = placed.report, placed.content, placed.segments
-    first = _second(min((segment.first_s for segment in segments), default=None))
-    last = _second(max((segment.last_s for segment in segments), default=None))
+    first_s, last_s = _outer(segments)
     return (
-        instant(report.received_at_us), UUID(report.report_id), placed.device.name, placed.device.device_id,
-        placed.meter_id, str(report.door), str(report.authentication), report.source, report.content_format,
-        len(report.payload), placed.decoder, str(ended.outcome), ended.reason, placed.identity,
-        _within(content.seq, _INT64), first, last, placed.readings, ended.stored, *state_columns(content),
-        _second(content.state.device_time_s), extra_json(content), sequence,
+        report.received_at_us, report.report_id, placed.device.name, placed.device.device_id, placed.meter_id,
+        report.door, report.authentication, report.source, report.content_format, len(report.payload), placed.decoder,
+        outcome, reason, placed.identity, _within(content.seq, _INT64), _second_us(first_s), _second_us(last_s),
+        placed.readings, stored, *state_columns(content.state), _second_us(content.state.device_time_s),
+        extra_json(content), sequence,
     )  # fmt: skip
 
 
-def refused_row(refused: Refused, sequence: int | None) -> Row:
+def _outer(segments: Sequence[Segment]) -> tuple[int | None, int | None]:
+    """The first and the last time of all readings."""
+    if len(segments) == 1:
+        return segments[0].first_s, segments[0].last_s
+    first_s = min((segment.first_s for segment in segments), default=None)
+    return first_s, max((segment.last_s for segment in segments), default=None)
+
+
+def refused_values(refused: Refused, sequence: int | None) -> Row:
     """The row of `reports` of a dead letter, columns as REPORT_COLUMNS."""
     report, device = refused.report, refused.device
     installed = device.at(report.received_at_us // 1_000_000) if device else None
     return (
-        instant(report.received_at_us), UUID(report.report_id), device.name if device else report.device,
-        device.device_id if device else None, installed.meter_id if installed else None, str(report.door),
-        str(report.authentication), report.source, report.content_format, len(report.payload), refused.decoder,
-        str(Outcome.DEAD_LETTERED), refused.reason, 0, *(None,) * 3, 0, 0, *(None,) * 8, 0, None, None,
-        sequence,
+        report.received_at_us, report.report_id, device.name if device else report.device,
+        device.device_id if device else None, installed.meter_id if installed else None, report.door,
+        report.authentication, report.source, report.content_format, len(report.payload), refused.decoder,
+        Outcome.DEAD_LETTERED, refused.reason, 0, *(None,) * 3, 0, 0, *(None,) * 8, 0, None, None, sequence,
     )  # fmt: skip
 
 
-def raw_row(report: Report) -> Row:
-    return (instant(report.received_at_us), UUID(report.report_id), report.payload)
+def ended_row(ended: Ended, sequence: int | None) -> Row:
+    """As `ended_values`, as the parameters of a statement."""
+    return tuple(value for (value,) in parameters(REPORT_COLUMNS, [ended_values(ended, sequence)]))
 
 
-def dead_letter_row(refused: Refused) -> Row:
+def refused_row(refused: Refused, sequence: int | None) -> Row:
+    """As `refused_values`, as the parameters of a statement."""
+    return tuple(value for (value,) in parameters(REPORT_COLUMNS, [refused_values(refused, sequence)]))
+
+
+def raw_values(report: Report) -> Row:
+    """The row of `raw_reports`, columns as RAW_COLUMNS."""
+    return (report.received_at_us, report.report_id, report.payload)
+
+
+def dead_letter_values(refused: Refused) -> Row:
+    """The row of `dead_letters`, columns as DEAD_LETTER_COLUMNS."""
     report = refused.report
     return (
-        UUID(report.report_id), instant(report.received_at_us), report.device, str(report.door),
-        str(report.authentication), report.source, report.content_format, report.payload, refused.reason,
-        storable_text(refused.message)[:MAX_MESSAGE_CHARACTERS],
+        report.report_id, report.received_at_us, report.device, report.door, report.authentication, report.source,
+        report.content_format, report.payload, refused.reason, storable_text(refused.message)[:MAX_MESSAGE_CHARACTERS],
     )  # fmt: skip
 
 
@@ -140,15 +196,17 @@ def storable_text(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def state_columns(content: DecodedReport) -> Row:
-    """From battery to alarms, in the order of REPORT_COLUMNS and of `device_latest`."""
-    state = content.state
-    return (
-        _within(state.battery_mv, _INT32), _within(state.rsrp_ddbm, _INT32), _within(state.snr_ddb, _INT32),
-        _within(state.ecl, _INT16), _within(state.cell_id, _INT64), _within(state.temperature_dc, _INT32),
-        _within(state.pressure_kpa, _INT32), None if state.valve is None else int(state.valve),
-        state.alarms & _INT32,
-    )  # fmt: skip
+def state_columns(state: DeviceState) -> Row:
+    """From battery to alarms, in the order of REPORT_COLUMNS and of `device_latest`; None for what its column cannot
+    hold."""
+    battery, rsrp, snr, ecl, cell, temperature, pressure, valve, alarms, _ = state
+    try:
+        _STATE.pack(battery or 0, rsrp or 0, snr or 0, ecl or 0, cell or 0, temperature or 0, pressure or 0, alarms)
+    except struct.error:
+        battery, rsrp, snr = _within(battery, _INT32), _within(rsrp, _INT32), _within(snr, _INT32)
+        ecl, cell = _within(ecl, _INT16), _within(cell, _INT64)
+        temperature, pressure, alarms = _within(temperature, _INT32), _within(pressure, _INT32), alarms & _INT32
+    return battery, rsrp, snr, ecl, cell, temperature, pressure, valve, alarms
 
 
 def extra_json(content: DecodedReport) -> str | None:
@@ -171,25 +229,29 @@ def _readable(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def latest_rows(ended: list[Ended]) -> list[Row]:
-    """One row of `device_latest` per device: its newest report here, and its newest reading. Sorted by device."""
-    newest: dict[int, Ended] = {}
-    for end in ended:
-        device_id = end.placed.device.device_id
-        known = newest.get(device_id)
-        if known is None or known.placed.report.received_at_us <= end.placed.report.received_at_us:
-            newest[device_id] = end
-    return [_latest_row(newest[device_id]) for device_id in sorted(newest)]
+_STATE_AT = slice(list(REPORT_COLUMNS).index("battery_mv"), list(REPORT_COLUMNS).index("alarms") + 1)
 
 
-def _latest_row(ended: Ended) -> Row:
-    placed = ended.placed
+def latest_values(ended: Sequence[Ended], rows: Sequence[Row]) -> list[Row]:
+    """One row of `device_latest` per device, columns as LATEST_COLUMNS: its newest report here, and its newest
+    reading. Sorted by device. `rows` are the rows of `reports`."""
+    newest: dict[int, int] = {}
+    for position, end in enumerate(ended):
+        device_id, at_us = end.placed.device.device_id, end.placed.report.received_at_us
+        known = newest.setdefault(device_id, position)
+        if known != position and ended[known].placed.report.received_at_us <= at_us:
+            newest[device_id] = position
+    return [_latest_values(ended[newest[key]].placed, rows[newest[key]]) for key in sorted(newest)]
+
+
+def _latest_values(placed: Placed, row: Row) -> Row:
     last_s: int | None = None
     index_ml: int | None = None
     for segment in placed.segments:
         if segment.meter_id == placed.meter_id:
             last_s, index_ml = segment.last_s, segment.last_index_ml
+    report = placed.report
     return (
-        placed.device.device_id, placed.meter_id, instant(placed.report.received_at_us),
-        UUID(placed.report.report_id), _second(last_s), index_ml, *state_columns(placed.content),
+        placed.device.device_id, placed.meter_id, report.received_at_us, report.report_id, _second_us(last_s), index_ml,
+        *row[_STATE_AT],
     )  # fmt: skip

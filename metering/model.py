@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Any, NewType
+from types import MappingProxyType
+from typing import Any, NamedTuple, NewType
 
 MeterId = NewType("MeterId", int)
 """Database key of a meter."""
@@ -70,8 +71,7 @@ class Valve(IntEnum):
     FAULT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceState:
+class DeviceState(NamedTuple):
     """What a report says of the device itself. None: the report did not say."""
 
     battery_mv: int | None = None
@@ -88,14 +88,13 @@ class DeviceState:
     """Unix seconds by the device's own clock when it sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedReport:
+class DecodedReport(NamedTuple):
     """One report as a decoder returns it: device state and zero or more readings, in the order the frame has them."""
 
     state: DeviceState
-    ts_s: list[int]
+    ts_s: Sequence[int]
     """Unix seconds of each reading, UTC. Empty when the frame has no usable time: see `untimed_index_ml`."""
-    index_ml: list[int]
+    index_ml: Sequence[int]
     """Cumulative index of each reading; as long as `ts_s`."""
     kind: ReadingKind = ReadingKind.HOURLY
     seq: int | None = None
@@ -104,5 +103,5 @@ class DecodedReport:
     """Current index of a frame whose clock is missing or implausible: it is valid at the receive time."""
     meter_address: str | None = None
     """The meter number the frame itself names, digits as printed; None when the format carries none."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
     """Fields the platform keeps and shows but does not interpret."""

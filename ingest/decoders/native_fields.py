@@ -8,6 +8,8 @@ A device-state value that cannot be true does not cost the readings beside it: i
 
 from __future__ import annotations
 
+from array import array
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -46,7 +48,8 @@ PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
 )
 """Key, least and greatest value that can be true: the width of a counter, the physics of a radio or a sensor."""
 
-_KNOWN_KEYS = frozenset(range(len(NAMES)))
+_KEYS = range(len(NAMES))
+_KNOWN_KEYS = frozenset(_KEYS)
 _VALVES = (Valve.OPEN, Valve.CLOSED, Valve.FAULT)
 
 
@@ -72,31 +75,25 @@ def report(fields: dict[Any, Any], received_at_s: int) -> DecodedReport:
 
 
 def _state_fields(fields: dict[Any, Any], received_at_s: int, extra: dict[str, Any]) -> list[int | None]:
-    known: list[int | None] = [None] * len(NAMES)
-    sent_at = fields.get(11)
-    if sent_at is not None:
-        if type(sent_at) is int and EARLIEST_S <= sent_at <= received_at_s + AHEAD_S:
-            known[11] = sent_at
-        else:
-            extra["implausible"] = {"sent_at": plain(sent_at)}
+    known = list(map(fields.get, _KEYS))
+    sent_at = known[11]
+    if sent_at is not None and not (type(sent_at) is int and EARLIEST_S <= sent_at <= received_at_s + AHEAD_S):
+        extra["implausible"] = {"sent_at": plain(sent_at)}
+        known[11] = None
     for key, least, greatest in PLAUSIBLE:
-        value = fields.get(key)
-        if value is None:
-            continue
-        if type(value) is int and least <= value <= greatest:
-            known[key] = value
-        else:
+        value = known[key]
+        if value is not None and not (type(value) is int and least <= value <= greatest):
             extra.setdefault("implausible", {})[NAMES[key]] = plain(value)
+            known[key] = None
     return known
 
 
-def _readings(blocks: Any, scale: Any, received_at_s: int) -> tuple[list[int], list[int], ReadingKind]:
+def _readings(blocks: Any, scale: Any, received_at_s: int) -> tuple[array[int], array[int], ReadingKind]:
     if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
         raise DecodeError("blocks", f"scale is not an integer from 0 to {MAX_SCALE}")
     if not isinstance(blocks, list):
         raise DecodeError("blocks", "blocks is not an array")
-    ts_s: list[int] = []
-    index_ml: list[int] = []
+    ts_s, index_ml = array("q"), array("q")
     unit_ml = 10**scale
     latest_s = received_at_s + AHEAD_S
     kind = ReadingKind.FREEZE if blocks else ReadingKind.HOURLY
@@ -106,7 +103,7 @@ def _readings(blocks: Any, scale: Any, received_at_s: int) -> tuple[list[int], l
     return ts_s, index_ml, kind
 
 
-def _append(block: Any, unit_ml: int, latest_s: int, ts_s: list[int], index_ml: list[int]) -> int:
+def _append(block: Any, unit_ml: int, latest_s: int, ts_s: array[int], index_ml: array[int]) -> int:
     """Adds the readings of one block and returns their spacing in seconds."""
     try:
         t0, interval_s, index0, deltas = block
@@ -124,14 +121,20 @@ def _append(block: Any, unit_ml: int, latest_s: int, ts_s: list[int], index_ml: 
     last_s = t0 + interval_s * steps
     if t0 < EARLIEST_S or last_s > latest_s:
         raise DecodeError("time_range", "a reading is before 2010 or more than a day after it was received")
-    index = [reading * unit_ml for reading in accumulate(deltas, initial=index0)]
     rising = not steps or min(deltas) >= 0
-    low, high = (index[0], index[-1]) if rising else (min(index), max(index))
-    if low < 0 or high > MAX_INDEX_ML:
+    totals = (index0, index0 + total) if rising else tuple(accumulate(deltas, initial=index0))
+    if min(totals) < 0 or max(totals) * unit_ml > MAX_INDEX_ML:
         raise DecodeError("index_range", "an index is negative or beyond any register")
-    ts_s.extend(range(t0, last_s + 1, interval_s) if steps else (t0,))
-    index_ml.extend(index)
+    ts_s.extend(_instants(t0, interval_s, steps))
+    scaled = [delta * unit_ml for delta in deltas]
+    index_ml.extend(array("q", list(accumulate(scaled, initial=index0 * unit_ml))))  # twice as fast as from an iterator
     return int(interval_s)
+
+
+@lru_cache(maxsize=4_096)
+def _instants(t0: int, interval_s: int, steps: int) -> array[int]:
+    """To be copied from, never changed. Meters of a maker read their registers at the same times."""
+    return array("q", range(t0, t0 + interval_s * steps + 1, interval_s or 1))
 
 
 def _keep_unknown(fields: dict[Any, Any], extra: dict[str, Any]) -> None:

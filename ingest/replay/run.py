@@ -25,7 +25,7 @@ from ..accounting import Tally
 from ..classify import Decoded, Placed, Refused, decode_report, place_report
 from ..gate import close_gate
 from ..installations import Installations
-from ..report_rows import Ended, Row, ended_row, instant, latest_rows
+from ..report_rows import Ended, Row, ended_row, ended_values, instant, latest_values
 from ..report_updates import update_reports
 from ..writer import upsert_latest
 from .plan import Plan, Stretch, claims_of, plan
@@ -232,7 +232,7 @@ class Replay:
                     report = end.placed.report
                     tally.move(report.door, report.received_at_us, stored.outcome, end.outcome)
         await update_reports(self._connection, rows, READABLE)
-        await upsert_latest(self._connection, latest_rows(ends))
+        await upsert_latest(self._connection, latest_values(ends, [ended_values(end, None) for end in ends]))
         await tally.add_to_accounts(self._connection)
 
 

@@ -14,6 +14,7 @@ from ingest.classify import (
     Message,
     Placed,
     Refused,
+    bounds_of,
     open_envelopes,
     place_report,
     prepare,
@@ -42,8 +43,7 @@ def report(payload: bytes = b"", device: str = "1001", content_format: int = 60)
 @given(st.lists(st.tuples(times, int64s), max_size=20), st.none() | int64s)
 def test_every_reading_is_placed_or_rejected(rows: list[tuple[int, int]], untimed: int | None) -> None:
     content = DecodedReport(DeviceState(), [ts for ts, _ in rows], [ml for _, ml in rows], untimed_index_ml=untimed)
-    ts_s = content.ts_s
-    decoded = Decoded(report(), "x", content, min(ts_s, default=None), max(ts_s, default=None))
+    decoded = Decoded(report(), "x", content, bounds_of([content])[0] if rows else None)
     step = place_report(decoded, DEVICE, mismatch_refuses=True)
     expected = rows if rows else [(NOW_S, untimed)] if untimed is not None else []
     good = []

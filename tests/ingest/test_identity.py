@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ingest.identity import RepeatMemory, identity_of
@@ -13,20 +11,20 @@ CONTENT = DecodedReport(DeviceState(), [10, 20], [1, 2], seq=5)
 
 
 def test_with_a_counter_the_readings_count_and_neither_bytes_nor_state() -> None:
-    same = replace(CONTENT, state=DeviceState(battery_mv=3600))
+    same = CONTENT._replace(state=DeviceState(battery_mv=3600))
     assert identity_of("1001", REPORT, CONTENT) == identity_of("1001", REPORT._replace(payload=b"other"), same)
 
 
 @pytest.mark.parametrize(
     "other",
-    [replace(CONTENT, seq=6), replace(CONTENT, index_ml=[1, 3]), replace(CONTENT, ts_s=[10, 21])],
+    [CONTENT._replace(seq=6), CONTENT._replace(index_ml=[1, 3]), CONTENT._replace(ts_s=[10, 21])],
 )
 def test_another_counter_or_reading_is_another_report(other: DecodedReport) -> None:
     assert identity_of("1001", REPORT, CONTENT) != identity_of("1001", REPORT, other)
 
 
 def test_without_a_counter_the_bytes_count() -> None:
-    bare = replace(CONTENT, seq=None)
+    bare = CONTENT._replace(seq=None)
     identity = identity_of("1001", REPORT, bare)
     assert identity != identity_of("1001", REPORT._replace(payload=b"other"), bare)
     assert identity != identity_of("1001", REPORT._replace(content_format=42), bare)

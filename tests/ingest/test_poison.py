@@ -13,7 +13,7 @@ from metering.model import Authentication, DecodedReport, DeviceState, Door
 
 def decoded(number: int) -> Decoded:
     report = Report(number.to_bytes(16, "big"), 0, Door.COAP, Authentication.CLAIMED, str(number), 60, b"", "")
-    return Decoded(report, "a decoder", DecodedReport(DeviceState(), [], []), None, None)
+    return Decoded(report, "a decoder", DecodedReport(DeviceState(), [], []), None)
 
 
 @given(st.integers(0, 40), st.sets(st.integers(0, 39)))

@@ -22,7 +22,7 @@ from metering.model import Authentication, ContentFormat, Door
 from metering.settings import IngestSettings
 
 ZONE = ZoneInfo("Asia/Shanghai")
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 HOUR_S = 3600
 FIRST_S = (now_us() // 1_000_000 // HOUR_S - 48) * HOUR_S
 """Two days ago on the hour."""

@@ -271,13 +271,13 @@ async def test_a_row_that_no_check_foresaw_is_found_and_set_aside(
     import ingest.pipeline as pipeline
 
     await install(pool, "1001")
-    good = pipeline.ended_row
+    good = pipeline.ended_values
 
     def bad_row(ended: Any, sequence: int) -> tuple[Any, ...]:
         row = good(ended, sequence)
         return row if ended.placed.content.seq != 13 else (*row[:7], "nul \0 in a text", *row[8:])
 
-    monkeypatch.setattr(pipeline, "ended_row", bad_row)
+    monkeypatch.setattr(pipeline, "ended_values", bad_row)
     batch = [report("1001", native(seq, FIRST_S + seq * HOUR_S, [seq])) for seq in range(30)]
     await take_all(pool, js, await publish(js, *batch))
     assert await pool.fetchval("SELECT count(*) FROM reports WHERE outcome = 'stored'") == 29
