@@ -77,6 +77,15 @@ class Limits(NamedTuple):
         return cls(*(np.array([value], np.int64) for value in values))
 
 
+class Readings(NamedTuple):
+    """Sorted by meter and time, at most one for each instant."""
+
+    meter: Ints
+    """Position of the meter in `Limits`."""
+    ts_s: Ints
+    index_ml: Ints
+
+
 class Curve(NamedTuple):
     """Validated readings, sorted by meter and time. Steps lead from entry i to i + 1."""
 
@@ -126,81 +135,113 @@ _NEVER: Bools = np.zeros(0, np.bool_)
 _NO_INTERVALS = Intervals(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NEVER, _NEVER, _NONE)
 
 
+def ordered(ts_s: Ints, index_ml: Ints, meter: Ints | None = None) -> Readings:
+    """Readings in any order, put into the curve's; of several at one instant the lowest index counts."""
+    meter = np.zeros(len(ts_s), np.int64) if meter is None else meter
+    keys = _keys(meter, ts_s)
+    if len(keys) and not (keys[1:] > keys[:-1]).all():
+        order = np.argsort(keys)
+        keys = keys[order]
+        first = np.ones(len(keys), np.bool_)
+        first[1:] = keys[1:] != keys[:-1]
+        if not first.all():
+            order = np.lexsort((index_ml, ts_s, meter))[first]
+        meter, ts_s, index_ml = meter[order], ts_s[order], index_ml[order]
+    return Readings(meter, ts_s, index_ml)
+
+
 def validated(ts_s: Ints, index_ml: Ints, limits: Limits, meter: Ints | None = None) -> Curve:
-    """The curve of readings in any order; of several at one instant the lowest index counts.
+    """The curve of readings in any order.
 
     Times in Unix seconds below 2^35, indices 0 … 10^16 ml; `meter` gives each reading's position in `limits`.
     """
-    meter = np.zeros(len(ts_s), np.int64) if meter is None else meter
-    order = np.lexsort((index_ml, ts_s, meter))
-    meter, ts_s, index_ml = meter[order], ts_s[order], index_ml[order]
-    first = np.ones(len(ts_s), np.bool_)
-    first[1:] = (meter[1:] != meter[:-1]) | (ts_s[1:] != ts_s[:-1])
-    meter, ts_s, index_ml = meter[first], ts_s[first], index_ml[first]
-    breaks = np.zeros(len(ts_s), np.int64)
+    return curve_of(ordered(ts_s, index_ml, meter), limits)
+
+
+def curve_of(readings: Readings, limits: Limits) -> Curve:
+    """The curve of readings in its order."""
+    meter, ts_s, index_ml = readings
+    breaks = np.zeros(len(ts_s), np.bool_)
     breaks[1:] = (meter[1:] != meter[:-1]) | (np.diff(ts_s) > MAX_SPREAD_S)
-    segment = np.cumsum(breaks)
-    kept = ~_spikes(meter, segment, ts_s, index_ml, limits)
-    counted = np.cumsum(np.ones(len(ts_s), np.int64))[kept]
-    meter, segment, ts_s, index_ml = meter[kept], segment[kept], ts_s[kept], index_ml[kept]
-    water, flags = _steps(meter, ts_s, index_ml, limits, 1)
-    same = segment[1:] == segment[:-1]
+    segment = np.cumsum(breaks, dtype=np.int64)
+    counted = np.arange(1, len(ts_s) + 1, dtype=np.int64)
+    water, flags = _steps(meter, ts_s, index_ml, limits)
+    spikes = _spikes(readings, segment, flags, limits)
+    if len(spikes):
+        kept = np.ones(len(ts_s), np.bool_)
+        kept[spikes] = False
+        meter, segment, counted = meter[kept], segment[kept], counted[kept]
+        ts_s, index_ml = ts_s[kept], index_ml[kept]
+        water, flags = _steps(meter, ts_s, index_ml, limits)
+        flags[np.diff(counted) > 1] |= Flag.SPIKE
     flags[np.diff(ts_s) > MAX_GAP_S] |= Flag.GAP
-    flags[np.diff(counted) > 1] |= Flag.SPIKE
+    ends = segment[1:] != segment[:-1]
+    water[ends] = 0
+    flags[ends] = 0
     running = np.zeros(len(ts_s), np.int64)
-    np.cumsum(np.where(same, water, 0), out=running[1:])
-    return Curve(meter, segment, ts_s, index_ml, running, np.append(np.where(same, flags, 0), 0), counted)
+    np.cumsum(water, out=running[1:])
+    return Curve(meter, segment, ts_s, index_ml, running, np.append(flags, 0), counted)
 
 
-def _steps(meter: Ints, ts_s: Ints, index_ml: Ints, limits: Limits, apart: int) -> tuple[Ints, Ints]:
-    """Water and flags of the steps between entries that are `apart` positions from one another."""
-    of = meter[apart:]
-    dt = ts_s[apart:] - ts_s[:-apart]
-    step = index_ml[apart:] - index_ml[:-apart]
-    most = limits.q4_ml_h[of] * dt // HOUR_S + limits.resolution_ml[of]
-    rolled = step + limits.register_max_ml[of]
-    roll_over = (step < 0) & (rolled >= 0) & (rolled <= most)
-    negative = (step < 0) & ~roll_over
-    impossible = step > most
-    flags = np.zeros(len(step), np.int64)
-    flags[negative] = Flag.NEGATIVE_STEP
-    flags[impossible] = Flag.IMPOSSIBLE_FLOW
-    flags[roll_over] = Flag.ROLL_OVER
-    water = np.where(roll_over, rolled, step)
-    water[negative | impossible] = 0
+def _steps(meter: Ints, ts_s: Ints, index_ml: Ints, limits: Limits) -> tuple[Ints, Ints]:
+    """Water and flags of the steps between neighbouring entries."""
+    water, flags = np.diff(index_ml), np.zeros(max(len(ts_s) - 1, 0), np.int64)
+    most = limits.q4_ml_h[meter[1:]] * np.diff(ts_s) // HOUR_S + limits.resolution_ml[meter[1:]]
+    at = np.flatnonzero((water < 0) | (water > most))
+    water[at], flags[at] = _judged(water[at], most[at], limits.register_max_ml[meter[1:][at]])
     return water, flags
 
 
-def _spikes(meter: Ints, segment: Ints, ts_s: Ints, index_ml: Ints, limits: Limits) -> Bools:
-    """Readings that a negative step touches and without which there would be none: the first of neighbouring ones."""
-    spikes = np.zeros(len(ts_s), np.bool_)
-    if len(ts_s) < 3:
-        return spikes
-    _, one = _steps(meter, ts_s, index_ml, limits, 1)
-    negative = (one & Flag.NEGATIVE_STEP) != 0
-    if not negative.any():
-        return spikes
-    _, two = _steps(meter, ts_s, index_ml, limits, 2)
-    spikes[1:-1] = (negative[1:] | negative[:-1]) & ((two & EXCLUDED) == 0) & (segment[2:] == segment[:-2])
-    spikes[1:] &= ~spikes[:-1].copy()
-    return spikes
+def _judged(step: Ints, most: Ints, register_max_ml: Ints) -> tuple[Ints, Ints]:
+    """Water and flags of steps of which at most `most` can be water."""
+    rolled = step + register_max_ml
+    roll_over = (step < 0) & (rolled >= 0) & (rolled <= most)
+    flags = np.zeros(len(step), np.int64)
+    flags[(step < 0) & ~roll_over] = Flag.NEGATIVE_STEP
+    flags[step > most] = Flag.IMPOSSIBLE_FLOW
+    flags[roll_over] = Flag.ROLL_OVER
+    return np.where(roll_over, rolled, np.where(flags & EXCLUDED, 0, step)), flags
+
+
+def _spikes(readings: Readings, segment: Ints, flags: Ints, limits: Limits) -> Ints:
+    """Positions of readings that a negative step touches and without which there would be none: the first of
+    neighbouring ones. `flags`: of the steps between readings."""
+    negative = np.flatnonzero((segment[1:] == segment[:-1]) & ((flags & Flag.NEGATIVE_STEP) != 0))
+    at = np.unique(np.concatenate((negative, negative + 1)))
+    at = at[(at > 0) & (at < len(segment) - 1)]
+    at = at[segment[at - 1] == segment[at + 1]]
+    of, before, after = readings.meter[at], at - 1, at + 1
+    most = limits.q4_ml_h[of] * (readings.ts_s[after] - readings.ts_s[before]) // HOUR_S + limits.resolution_ml[of]
+    _, without = _judged(readings.index_ml[after] - readings.index_ml[before], most, limits.register_max_ml[of])
+    at = at[(without & EXCLUDED) == 0]
+    alone = np.ones(len(at), np.bool_)
+    alone[1:] = np.diff(at) > 1
+    found: Ints = at[alone]
+    return found
+
+
+def segments_of(curve: Curve) -> tuple[Ints, Ints, Ints]:
+    """Each segment, and the positions of its first and last entry."""
+    first = np.flatnonzero(np.append(True, np.diff(curve.segment) != 0)) if len(curve.segment) else _NONE
+    return curve.segment[first], first, np.append(first[1:], len(curve.segment)) - 1
 
 
 def between(curve: Curve, segment: Ints, start_s: Ints, end_s: Ints) -> Intervals:
     """The intervals [start, end), each within one segment of a curve that is not empty."""
-    first = np.searchsorted(curve.segment, segment, "left")
-    last = np.searchsorted(curve.segment, segment, "right") - 1
+    keys = _keys(curve.segment, curve.ts_s)
+    first = np.searchsorted(keys, _keys(segment, 0), "left")
+    last = np.searchsorted(keys, _keys(segment + 1, 0), "left") - 1
     low_s = np.clip(start_s, curve.ts_s[first], curve.ts_s[last])
     high_s = np.clip(end_s, curve.ts_s[first], curve.ts_s[last])
-    start, start_water, start_index = _at(curve, segment, low_s)
-    end, end_water, end_index = _at(curve, segment, high_s)
+    start, start_water, start_index = _at(curve, keys, segment, low_s)
+    end, end_water, end_index = _at(curve, keys, segment, high_s)
     upto = np.where((curve.ts_s[end] < high_s) | (end == start), end, end - 1)
-    counted = _readings_before(curve, segment, first, end_s) - _readings_before(curve, segment, first, start_s)
-    gap = (curve.flags & Flag.GAP) != 0
+    counted = _readings_before(curve, keys, segment, first, end_s)
+    counted -= _readings_before(curve, keys, segment, first, start_s)
     return Intervals(
         start_s, end_s, start_index, end_index, end_water - start_water,
         np.where(high_s > low_s, _or_over(curve.flags, start, upto), 0),
-        (gap[start] & (low_s > curve.ts_s[start])) | (gap[end] & (high_s > curve.ts_s[end])),
+        _inside_gap(curve, start, low_s) | _inside_gap(curve, end, high_s),
         (start_s >= low_s) & (end_s <= high_s), counted,
     )  # fmt: skip
 
@@ -208,10 +249,14 @@ def between(curve: Curve, segment: Ints, start_s: Ints, end_s: Ints) -> Interval
 _KEY_SHIFT = 35
 
 
-def _at(curve: Curve, segment: Ints, at_s: Ints) -> tuple[Ints, Ints, Ints]:
+def _keys(of: Ints, ts_s: Ints | int) -> Ints:
+    """Meter or segment and instant in one number, which sorts as the pair does."""
+    return (of << _KEY_SHIFT) + ts_s
+
+
+def _at(curve: Curve, keys: Ints, segment: Ints, at_s: Ints) -> tuple[Ints, Ints, Ints]:
     """Step that holds the instant, water and index there. The index moves with the water and jumps at readings."""
-    keys = (curve.segment << _KEY_SHIFT) + curve.ts_s
-    step = np.searchsorted(keys, (segment << _KEY_SHIFT) + at_s, "right") - 1
+    step = np.searchsorted(keys, _keys(segment, at_s), "right") - 1
     following = np.minimum(step + 1, len(keys) - 1)
     into_s = at_s - curve.ts_s[step]
     length_s = np.where(into_s > 0, curve.ts_s[following] - curve.ts_s[step], 1)
@@ -220,12 +265,16 @@ def _at(curve: Curve, segment: Ints, at_s: Ints) -> tuple[Ints, Ints, Ints]:
     return step, curve.water_ml[step] + flowed, curve.index_ml[step] + flowed
 
 
-def _readings_before(curve: Curve, segment: Ints, first: Ints, at_s: Ints) -> Ints:
+def _inside_gap(curve: Curve, step: Ints, at_s: Ints) -> Bools:
+    inside: Bools = ((curve.flags[step] & Flag.GAP) != 0) & (at_s > curve.ts_s[step])
+    return inside
+
+
+def _readings_before(curve: Curve, keys: Ints, segment: Ints, first: Ints, at_s: Ints) -> Ints:
     """Readings of the segment before the instant; bridged ones count where the next valid one lies."""
-    keys = (curve.segment << _KEY_SHIFT) + curve.ts_s
-    before = np.searchsorted(keys, (segment << _KEY_SHIFT) + at_s, "left")
-    running = np.append(0, curve.readings)
-    return np.where(before > first, running[before] - running[first], 0)
+    before = np.searchsorted(keys, _keys(segment, at_s), "left")
+    earlier = np.where(first > 0, curve.readings[first - 1], 0)
+    return np.where(before > first, curve.readings[before - 1] - earlier, 0)
 
 
 def _or_over(flags: Ints, start: Ints, upto: Ints) -> Ints:
@@ -263,8 +312,7 @@ def days(
     """
     if not len(curve.ts_s):
         return _NONE, _NONE, _NO_INTERVALS
-    segments, first = np.unique(curve.segment, return_index=True)
-    last = np.append(first[1:], len(curve.ts_s)) - 1
+    segments, first, last = segments_of(curve)
     low = curve.ts_s[first] if from_s is None else np.maximum(from_s, curve.ts_s[first])
     high = curve.ts_s[last] if to_s is None else np.minimum(to_s, curve.ts_s[last])
     first_day, last_day = day_number(zone, low), day_number(zone, high)
@@ -283,8 +331,7 @@ def hours(curve: Curve, zone: ZoneInfo, from_s: int, to_s: int) -> Intervals:
     starts = np.arange(begin, max(to_s, begin), HOUR_S, dtype=np.int64)
     if not len(curve.ts_s):
         return _NO_INTERVALS
-    segments, first = np.unique(curve.segment, return_index=True)
-    last = np.append(first[1:], len(curve.ts_s)) - 1
+    segments, first, last = segments_of(curve)
     at = np.searchsorted(curve.ts_s[first], starts + HOUR_S, "left") - 1
     reached = (at >= 0) & (starts < curve.ts_s[last][at])
     return between(curve, segments[at[reached]], starts[reached], starts[reached] + HOUR_S)

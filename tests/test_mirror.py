@@ -30,6 +30,7 @@ COVERED_OTHERWISE = {
     "gateway.registry_mirror": "run in the gateway's process: tests/gateway/test_process.py",
     "ingest.decoders": "run by their vectors through the table of formats: tests/ingest/decoders",
     "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/test_settlement.py",
+    "ingest.meters": "through the stage: tests/ingest/settlement/test_stage.py",
     "ingest.metrics": "names only",
     "ingest.program": "run in its two processes: tests/integration/test_ingest_program.py, test_settlement_program.py",
     "ingest.registry.entries": "through the publisher: tests/ingest/registry/test_publisher.py",

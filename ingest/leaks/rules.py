@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metering.consumption import EXCLUDED, HOUR_S, Bools, Curve, Ints, between
+from metering.consumption import EXCLUDED, HOUR_S, Bools, Curve, Ints, between, segments_of
 
 WINDOW_H = 24
 MIN_MEASURED_H = 22
@@ -32,10 +32,12 @@ URGENT_Q3_SHARE = 0.05
 UNKNOWN, NO_FLOW, FLOW = -1, 0, 1
 
 
-def threshold_ml_h(dn_mm: int, pulse_ml: int) -> int:
-    """Least hourly flow that counts for a meter; never less than one count of its register."""
-    fitting = [threshold for diameter, threshold in THRESHOLD_ML_H if diameter <= dn_mm]
-    return max(fitting[-1] if fitting else THRESHOLD_ML_H[0][1], pulse_ml)
+def threshold_ml_h(dn_mm: Ints, pulse_ml: Ints) -> Ints:
+    """Least hourly flow that counts for each meter; never less than one count of its register."""
+    diameters, thresholds = np.array(THRESHOLD_ML_H, np.int64).T
+    fitting = np.searchsorted(diameters, dn_mm, "right") - 1
+    threshold: Ints = np.maximum(thresholds[np.maximum(fitting, 0)], pulse_ml)
+    return threshold
 
 
 class Hours(NamedTuple):
@@ -47,6 +49,9 @@ class Hours(NamedTuple):
     flow_ml: Ints
     state: Ints
     """UNKNOWN, NO_FLOW or FLOW."""
+
+
+_NO_HOURS = Hours(*[np.zeros(0, np.int64)] * 5)
 
 
 class ContinuousFlow(NamedTuple):
@@ -71,13 +76,32 @@ def hours(curve: Curve, threshold_ml: Ints) -> Hours:
 
     Where readings are missing an hour is UNKNOWN, unless the register stood still over it.
     """
-    segments, first = np.unique(curve.segment, return_index=True)
+    segments, first, last = segments_of(curve)
     if not len(segments):
-        none = np.zeros(0, np.int64)
-        return Hours(none, none, none, none, none)
-    last = np.append(first[1:], len(curve.ts_s)) - 1
+        return _NO_HOURS
+    odd = (np.diff(curve.ts_s) != HOUR_S) & (curve.segment[1:] == curve.segment[:-1])
+    regular = np.add.reduceat(np.append(odd, False), first) == 0
+    plain = _from_steps(curve, np.repeat(regular, last - first), threshold_ml)
+    if regular.all():
+        return plain
+    both = (plain, _from_intervals(curve, segments[~regular], first[~regular], last[~regular], threshold_ml))
+    order = np.argsort(np.concatenate([of.segment for of in both]), kind="stable")
+    return Hours(*(np.concatenate(columns)[order] for columns in zip(*both, strict=True)))
+
+
+def _from_steps(curve: Curve, regular: Bools, threshold_ml: Ints) -> Hours:
+    """Where readings are an hour apart each step is an hour. `regular`: such steps, of all that are in segments."""
+    ends = np.flatnonzero(curve.segment[1:] == curve.segment[:-1])[regular] + 1
+    flow = curve.water_ml[ends] - curve.water_ml[ends - 1]
+    state = np.where(flow >= threshold_ml[curve.meter[ends]], FLOW, NO_FLOW)
+    state[(curve.flags[ends - 1] & EXCLUDED) != 0] = UNKNOWN
+    return Hours(curve.meter[ends], curve.segment[ends], curve.ts_s[ends], flow, state)
+
+
+def _from_intervals(curve: Curve, segments: Ints, first: Ints, last: Ints, threshold_ml: Ints) -> Hours:
     phase = curve.ts_s[last] % HOUR_S
     hourly = np.flatnonzero((np.diff(curve.ts_s) == HOUR_S) & (curve.segment[1:] == curve.segment[:-1]))
+    hourly = hourly[np.isin(curve.segment[hourly], segments)]
     of, at = np.unique(np.searchsorted(segments, curve.segment[hourly]), return_index=True)
     phase[of] = curve.ts_s[hourly[at]] % HOUR_S
     end = curve.ts_s[last] - (curve.ts_s[last] - phase) % HOUR_S

@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 from prometheus_client import Counter
 
+from ingest.meters import Meters
 from metering.consumption import HOUR_S, Curve, Ints
 from metering.settings import SettlementSettings
 
@@ -33,20 +34,19 @@ SELECT meter_id, extract(epoch FROM last_seen_at)::bigint FROM alerts
 WHERE kind = $1 AND meter_id = ANY($2::bigint[]) AND state <> 'resolved' AND ended_at IS NULL"""
 
 
-async def find_continuous_flow(
-    connection: Any, curve: Curve, meter_id: Ints, dn_mm: Ints, q3_l_h: Ints, pulse_ml: Ints
-) -> None:
+async def find_continuous_flow(connection: Any, curve: Curve, meters: Meters) -> None:
     """Raises, updates and ends the alerts of the meters on the curve, inside the caller's transaction.
 
-    The arrays describe the meters by their position in the curve.
+    `meters` has an entry for each position of a meter in the curve; one meter may stand at several.
     """
-    thresholds = [rules.threshold_ml_h(*size) for size in zip(dn_mm.tolist(), pulse_ml.tolist(), strict=True)]
-    hours = await asyncio.to_thread(rules.hours, curve, np.array(thresholds, np.int64))
+    meter_id = meters.meter_id
+    thresholds = rules.threshold_ml_h(meters.dn_mm, meters.pulse_ml)
+    hours = rules.hours(curve, thresholds)
     newest: dict[int, alerts.Finding] = {}
     ended: dict[int, alerts.Ended] = {}
     for flow in rules.continuous_flow(hours):
         at = flow.meter
-        finding = _finding(flow, int(meter_id[at]), thresholds[at], int(q3_l_h[at]))
+        finding = _finding(flow, int(meter_id[at]), int(thresholds[at]), int(meters.q3_l_h[at]))
         if finding.meter_id not in newest or newest[finding.meter_id].seen_at_s < finding.seen_at_s:
             newest[finding.meter_id] = finding
             ended.pop(finding.meter_id, None)

@@ -108,7 +108,7 @@ def test_several_meters_are_judged_each_by_its_own():
     [(15, 1_000, 1_000), (8, 1_000, 1_000), (15, 10_000, 10_000), (90, 1, 25_000)],
 )
 def test_thresholds_grow_with_the_meter(dn_mm, pulse_ml, threshold_ml):
-    assert rules.threshold_ml_h(dn_mm, pulse_ml) == threshold_ml
+    assert rules.threshold_ml_h(np.array([dn_mm]), np.array([pulse_ml])).tolist() == [threshold_ml]
 
 
 def test_nothing_comes_of_nothing():

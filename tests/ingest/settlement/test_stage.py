@@ -8,10 +8,9 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import asyncpg
-import numpy as np
 import pytest
 
-from ingest.settlement import stage as settlement
+from ingest.settlement import metrics
 from ingest.settlement.stage import SettlementStage
 from metering.settings import SettlementSettings
 
@@ -222,11 +221,11 @@ async def test_runs_until_stopped_and_survives_a_failed_batch(database_url):
     (meter_id,) = await add_meters(pool, 1)
     await pool.execute("ALTER TABLE settled_days RENAME TO elsewhere")
     await store(pool, meter_id, hourly(30))
-    failures = settlement.FAILURES._value.get()
+    failures = metrics.FAILURES._value.get()
     stage = SettlementStage(connection, SettlementSettings(every_s=0.01), ZONE)
     task = asyncio.create_task(stage.run())
     async with asyncio.timeout(60):
-        while settlement.FAILURES._value.get() == failures:  # noqa: ASYNC110 - polls a counter
+        while metrics.FAILURES._value.get() == failures:  # noqa: ASYNC110 - polls a counter
             await asyncio.sleep(0.01)
         assert await pool.fetchval("SELECT count(*) FROM touched_spans") == 1
         await pool.execute("ALTER TABLE elsewhere RENAME TO settled_days")
@@ -246,16 +245,3 @@ async def test_without_its_connection_it_ends(database_url):
     await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
     await asyncio.wait_for(task, 60)
     await other.close()
-
-
-def test_near_spans_are_settled_as_one():
-    spans = settlement.merged([(2, 0, 10), (1, 500_000, 500_001), (1, 0, 100), (1, 50, 200)])
-    assert [column.tolist() for column in spans] == [[1, 1, 2], [0, 500_000, 0], [200, 500_001, 10]]
-
-
-def test_long_histories_are_sliced():
-    year = 365 * 86_400
-    spans = settlement.Spans(np.arange(300), np.zeros(300, np.int64), np.full(300, year))
-    slices = list(settlement.bounded(spans))
-    assert [meter for part in slices for meter in part.meter_id.tolist()] == list(range(300))
-    assert max(len(part.meter_id) for part in slices) * 368 <= settlement.MAX_METER_DAYS + 368

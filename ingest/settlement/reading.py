@@ -1,0 +1,204 @@
+"""Reads what settlement needs from the database, as arrays of numpy: no Python object for each row.
+
+Columns come as one binary string each (``string_agg`` of what the type sends), which costs no more than COPY and passes
+through whatever passes queries. Readings are asked for within bounds of time that the planner sees, so that TimescaleDB
+opens only their chunks, and for many meters at once, so that a compressed chunk is gone through once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ingest.meters import Meters
+from metering.consumption import MARGIN, REACH, Bools, Ints, Readings, ordered
+
+from .spans import AROUND_S, Spans, day_bounds
+
+SLOT_S = 6 * 3_600
+"""Stretches whose bounds differ by no more are read by one statement."""
+CROWD = 50
+"""From so many on; fewer share statements with others that are about as long."""
+MAX_READINGS = 1_500_000
+"""Of one statement that has no upper bound of time: one that would give more is asked again with one."""
+_EPOCH_S = 946_684_800
+"""2000-01-01: PostgreSQL counts microseconds from there."""
+_US = 1_000_000
+
+_TAKE = """
+WITH taken AS (
+    DELETE FROM touched_spans
+    WHERE span_id <= (SELECT max(span_id) FROM (SELECT span_id FROM touched_spans ORDER BY span_id LIMIT $1) oldest)
+    RETURNING meter_id, from_ts, to_ts
+)
+SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(from_ts), ''),
+       string_agg(timestamptz_send(to_ts), '')
+FROM taken"""
+
+_WAITING = """
+SELECT count(*), COALESCE(extract(epoch FROM now() - min(touched_at)), 0)::float8 FROM touched_spans"""
+
+_METERS = """
+SELECT string_agg(int8send(meter_id), ''), string_agg(int8send(dn_mm::bigint), ''),
+       string_agg(int8send(q3_l_h::bigint), ''), string_agg(int8send(register_max_ml), ''),
+       string_agg(int8send(pulse_ml), '')
+FROM (SELECT * FROM meters WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY meter_id) known"""
+
+_READ = """
+SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(ts), ''), string_agg(int8send(index_ml), '')
+FROM (SELECT meter_id, ts, index_ml FROM readings
+      WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[])  -- no constant: the planner would weigh each element
+        AND ts >= to_timestamp($2::bigint) {upper} LIMIT {limit}) found"""
+_READ_BETWEEN = _READ.format(upper="AND ts <= to_timestamp($3::bigint)", limit="ALL")
+_READ_FROM = _READ.format(upper="", limit=MAX_READINGS + 1)
+
+_IS_BEYOND = """
+SELECT string_agg(int8send(EXISTS (
+           SELECT FROM readings WHERE meter_id = s.meter_id AND ts {than} to_timestamp(s.at_s)
+           AND ts {than} to_timestamp($3::bigint) OFFSET 0)::int::bigint), '' ORDER BY n)
+FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS s (meter_id, at_s, n)"""
+_IS_EARLIER, _IS_LATER = _IS_BEYOND.format(than="<"), _IS_BEYOND.format(than=">")
+
+_EXTENDED = """
+SELECT string_agg(timestamptz_send(least(early.ts, from_ts)), '' ORDER BY n),
+       string_agg(timestamptz_send(greatest(late.ts, to_ts)), '' ORDER BY n)
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS s (meter_id, from_s, to_s, n)
+CROSS JOIN LATERAL (SELECT to_timestamp(from_s) AS from_ts, to_timestamp(to_s) AS to_ts) t
+CROSS JOIN LATERAL (SELECT min(ts) AS ts FROM (
+    SELECT ts FROM readings WHERE meter_id = s.meter_id AND ts < from_ts ORDER BY ts DESC LIMIT $4) x) early
+CROSS JOIN LATERAL (SELECT max(ts) AS ts FROM (
+    SELECT ts FROM readings WHERE meter_id = s.meter_id AND ts > to_ts ORDER BY ts LIMIT $4) x) late"""
+
+
+class Read(NamedTuple):
+    """Readings of stretches, by position of the stretch, and whether a stretch has none after its end."""
+
+    readings: Readings
+    is_newest: Bools
+
+
+class ReadingTable:
+    """The table of readings, through one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._behind_s = 0
+        """Up to here there were too many newer readings to read on without an end."""
+
+    async def read(self, stretches: Spans) -> Read:
+        """All readings of the stretches."""
+        found = [(np.zeros(0, np.int64),) * 3]
+        is_newest = np.zeros(len(stretches.meter_id), np.bool_)
+        for group in _groups(stretches):
+            members = stretches.only(group)
+            meter_id, ts_s, index_ml, is_newest[group] = await self._read_group(members)
+            position = group[_positions(members.meter_id, meter_id)]
+            inside = (ts_s >= stretches.from_s[position]) & ((ts_s <= stretches.to_s[position]) | is_newest[position])
+            found.append((position[inside], ts_s[inside], index_ml[inside]))
+        position, ts_s, index_ml = map(np.concatenate, zip(*found, strict=True))
+        return Read(ordered(ts_s, index_ml, position), is_newest)
+
+    async def _read_group(self, members: Spans) -> tuple[Ints, Ints, Ints, bool]:
+        """Meter, time and index of the readings between the outer bounds, and whether there are no newer ones: then
+        the readings after the bounds came along, too."""
+        meter_ids, from_s, to_s = members.meter_id.tolist(), int(members.from_s.min()), int(members.to_s.max())
+        if to_s > self._behind_s and len(meter_ids) >= CROWD:
+            meter_id, ts, index_ml = await _columns(self._connection, _READ_FROM, meter_ids, from_s)
+            if len(meter_id) <= MAX_READINGS:
+                return meter_id, _unix_s(ts), index_ml, True
+            self._behind_s = to_s
+        meter_id, ts, index_ml = await _columns(self._connection, _READ_BETWEEN, meter_ids, from_s, to_s)
+        return meter_id, _unix_s(ts), index_ml, False
+
+    async def is_earlier(self, meter_id: Ints, at_s: Ints) -> Bools:
+        """Which of these meters have readings before."""
+        return await self._is_beyond(_IS_EARLIER, meter_id, at_s, int(at_s.max(initial=0)))
+
+    async def is_later(self, meter_id: Ints, at_s: Ints) -> Bools:
+        """Which of these meters have readings after."""
+        return await self._is_beyond(_IS_LATER, meter_id, at_s, int(at_s.min(initial=0)))
+
+    async def _is_beyond(self, query: str, meter_id: Ints, at_s: Ints, bound_s: int) -> Bools:
+        if not len(meter_id):
+            return np.zeros(0, np.bool_)
+        (found,) = await _columns(self._connection, query, meter_id.tolist(), at_s.tolist(), bound_s)
+        existing: Bools = found != 0
+        return existing
+
+    async def exact_stretches(self, spans: Spans, zone: ZoneInfo) -> Spans:
+        """What to read of each span however far its readings lie apart, found by counting them."""
+        changed = await self._extended(spans, REACH)
+        begin_s, end_s = day_bounds(zone, changed.from_s, changed.to_s)
+        whole = Spans(
+            spans.meter_id,
+            np.minimum(begin_s, changed.from_s - AROUND_S),
+            np.maximum(end_s, changed.to_s + AROUND_S),
+        )
+        return await self._extended(whole, MARGIN + 1)
+
+    async def _extended(self, spans: Spans, readings: int) -> Spans:
+        """With so many more readings on either side, or as many as there are."""
+        from_us, to_us = await _columns(self._connection, _EXTENDED, *(column.tolist() for column in spans), readings)
+        return Spans(spans.meter_id, _unix_s(from_us), _unix_s(to_us))
+
+
+async def take(connection: Any, limit: int) -> Spans:
+    """Takes the oldest touched spans away; as they came: in no order, and some of one meter may overlap."""
+    meter_id, from_us, to_us = await _columns(connection, _TAKE, limit)
+    return Spans(meter_id, _unix_s(from_us), _unix_s(to_us + _US - 1))
+
+
+async def waiting(connection: Any) -> tuple[int, float]:
+    """How many touched spans there are, and the age of the oldest in seconds."""
+    row = await connection.fetchrow(_WAITING)
+    return int(row[0]), float(row[1])
+
+
+async def meters(connection: Any, meter_id: Ints) -> Meters:
+    """Those of the meters that exist."""
+    return Meters(*await _columns(connection, _METERS, meter_id.tolist()))
+
+
+async def _columns(connection: Any, query: str, *arguments: Any) -> list[Ints]:
+    row = await connection.fetchrow(query, *arguments)
+    return [np.frombuffer(column or b"", ">i8").astype(np.int64) for column in row]
+
+
+def _unix_s(us: Ints) -> Ints:
+    return us // _US + _EPOCH_S
+
+
+def _groups(stretches: Spans) -> Iterator[Ints]:
+    """Positions of stretches that one statement reads: about as long, at about the same time, each of another meter."""
+    number = np.arange(len(stretches.meter_id)) - np.searchsorted(stretches.meter_id, stretches.meter_id)
+    few = []
+    for group in _alike(number, stretches.from_s // SLOT_S, stretches.to_s // SLOT_S):
+        if len(group) >= CROWD:
+            yield group
+        else:
+            few.append(group)
+    if few:
+        rest = np.sort(np.concatenate(few))
+        from_s, to_s = stretches.from_s[rest], stretches.to_s[rest]
+        slot_s = 1 << (np.frexp(np.maximum(to_s - from_s, SLOT_S))[1].astype(np.int64) - 2)
+        for group in _alike(number[rest], slot_s, from_s // slot_s, to_s // slot_s):
+            yield rest[group]
+
+
+def _alike(*columns: Ints) -> Iterator[Ints]:
+    """Positions at which all columns are equal."""
+    order = np.lexsort(columns)
+    new = np.zeros(max(len(order) - 1, 0), np.bool_)
+    for column in columns:
+        new |= np.diff(column[order]) != 0
+    yield from np.split(order, np.flatnonzero(new) + 1)
+
+
+def _positions(members: Ints, meter_id: Ints) -> Ints:
+    """Of each meter among `members`, which are sorted. Most rows stand beside others of their meter."""
+    begins = np.flatnonzero(np.append(True, np.diff(meter_id) != 0)[: len(meter_id)])
+    lengths = np.diff(np.append(begins, len(meter_id)))
+    return np.repeat(np.searchsorted(members, meter_id[begins]), lengths)
