@@ -9,6 +9,7 @@ seconds. So beside each connection to a cluster a watch asks the server for a si
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import ssl
 from typing import Any
@@ -30,6 +31,7 @@ PONG_S = 1.0
 STREAM_EVERY = 3
 """Looks at the server between two looks at the stream."""
 STREAM_S = 2.0
+UNAVAILABLE = 503
 MISSES = 2
 """So many in a row make a server silent: one may be this process, kept from its event loop."""
 
@@ -119,11 +121,13 @@ async def _answers(client: Client) -> bool:
 
 
 async def _has_stream(client: Client) -> bool:
+    """A node without a quorum says that JetStream is not available, or nothing."""
     try:
-        await client.request(f"$JS.API.STREAM.INFO.{UP_STREAM}", timeout=STREAM_S)
-    except (nats.errors.Error, TimeoutError, OSError):
+        answer = await client.request(f"$JS.API.STREAM.INFO.{UP_STREAM}", timeout=STREAM_S)
+        error = json.loads(answer.data).get("error") or {}
+    except (nats.errors.Error, TimeoutError, OSError, ValueError):
         return not client.is_connected
-    return True
+    return error.get("code") != UNAVAILABLE
 
 
 def _leave(client: Client) -> None:

@@ -3,7 +3,8 @@
 The same reports lie in the stream before the workers start. A gateway's batch is parted among the partitions, so that
 more of them mean smaller messages and smaller transactions. Wall-clock figures depend on what else the machine does;
 CPU seconds for each report hold: of the workers, of nats-server, and of the PostgreSQL processes that serve the workers
-(its checkpoints and its log are not counted). Rounds are interleaved. On NBWATER_DATABASE_URL's server, which must run on this machine, where that is set.
+(its checkpoints and its log are not counted). Rounds are interleaved. On the server of NBWATER_DATABASE_URL, which must
+run on this machine, where that is set.
 """
 
 from __future__ import annotations
