@@ -14,8 +14,8 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from metering import envelope
-from metering.stream_connection import connect
 from metering.streams import UP_STREAM
+from simulators.chaos.stream import administrator, partition_of
 
 FETCH = 500
 FETCH_S = 5.0
@@ -86,9 +86,7 @@ class Books:
 
 async def read_stream(nats_url: str) -> Received:
     """Every message of the report stream, from the first that it still has to the last that it has now."""
-    client = await connect(nats_url, "admin", allow_reconnect=False)
-    try:
-        js = client.jetstream()
+    async with administrator(nats_url) as js:
         state = (await js.stream_info(UP_STREAM)).state
         received = Received(trimmed=max(0, state.first_seq - 1) if state.messages else state.last_seq)
         consumer = ConsumerConfig(
@@ -103,12 +101,10 @@ async def read_stream(nats_url: str) -> Received:
                 break
             for message in messages:
                 received.messages += 1
-                received.last[int(message.subject.rpartition(".")[2])] = message.metadata.sequence.stream
+                received.last[partition_of(message.subject)] = message.metadata.sequence.stream
                 received.reports.update(report.report_id for report in envelope.decode(message.data).reports)
         await js.delete_consumer(UP_STREAM, made.name)
         return received
-    finally:
-        await client.close()
 
 
 async def audit(connection: asyncpg.Connection, received: Received, timezone: str) -> Books:

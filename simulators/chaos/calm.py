@@ -8,12 +8,9 @@ import urllib.request
 
 import asyncpg
 import nats.errors
-from nats.js import JetStreamContext
-from nats.js.errors import NotFoundError
 
-from metering.stream_connection import connect
-from metering.streams import UP_STREAM
 from simulators.chaos.platform import Platform
+from simulators.chaos.stream import last_sequences
 
 POLL_S = 1.0
 CALM_POLLS = 3
@@ -44,23 +41,6 @@ async def _unrest(platform: Platform) -> str:
             return await _unrest_of_database(platform.database_url, last)
     except (OSError, TimeoutError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return f"a server does not answer: {error or type(error).__name__}"
-
-
-async def last_sequences(nats_url: str) -> dict[int, int]:
-    """Of each partition that ever got a report: the stream sequence of its last message."""
-    client = await connect(nats_url, "admin", allow_reconnect=False)
-    try:
-        js: JetStreamContext = client.jetstream()
-        subjects = (await js.stream_info(UP_STREAM, subjects_filter=">")).state.subjects or {}
-        found = {}
-        for subject in subjects:
-            try:
-                found[int(subject.rpartition(".")[2])] = (await js.get_last_msg(UP_STREAM, subject)).seq or 0
-            except NotFoundError:
-                continue
-        return found
-    finally:
-        await client.close()
 
 
 async def _unrest_of_database(database_url: str, last: dict[int, int]) -> str:

@@ -12,14 +12,15 @@ import nats.errors
 import structlog
 
 from metering.errors import NbwaterError
-from metering.stream_connection import connect
 from metering.streams import UP_STREAM
 from simulators.chaos.network import CLEAR, Relay
 from simulators.chaos.plan import Fault, Kind
 from simulators.chaos.platform import SECOND, GoneError, Platform, of_role
+from simulators.chaos.stream import administrator
 from simulators.reconcile import connect as connect_database
 
 PATIENCE_S = 90.0
+ASK_STREAM_S = 10.0
 WAIT_FOR_VICTIM_S = 20.0
 """One that another fault has just killed comes back."""
 POLL_S = 0.25
@@ -145,15 +146,10 @@ class Tormentor:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                async with asyncio.timeout(10):
-                    client = await connect(self._platform.nats_url, "admin", allow_reconnect=False)
-                    try:
-                        js = client.jetstream()
-                        info = await js.stream_info(UP_STREAM)
-                        wanted = max(1, info.state.bytes) if max_bytes is None else max_bytes
-                        await js.update_stream(info.config.evolve(max_bytes=wanted))
-                    finally:
-                        await client.close()
+                async with asyncio.timeout(ASK_STREAM_S), administrator(self._platform.nats_url) as js:
+                    info = await js.stream_info(UP_STREAM)
+                    wanted = max(1, info.state.bytes) if max_bytes is None else max_bytes
+                    await js.update_stream(info.config.evolve(max_bytes=wanted))
                     return int(info.config.max_bytes or 0), int(info.state.bytes)
             except (OSError, TimeoutError, nats.errors.Error) as error:
                 if time.monotonic() >= deadline:

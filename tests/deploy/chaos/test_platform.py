@@ -15,7 +15,7 @@ from deploy.cli import main
 from simulators.chaos.platform import GoneError
 
 ROOT = Path(__file__).parents[3]
-DEADLINE_S = 240
+DEADLINE_S = 600
 
 
 def test_interrupted_it_leaves_no_process_and_no_file(tmp_path):
