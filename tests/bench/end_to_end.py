@@ -106,7 +106,8 @@ def tell(progress: Progress, label: str, played: Played, held: bool) -> None:
 
 
 def measure(progress: Progress, *, quick: bool = False, server_url: str | None = None) -> Sections:
-    """The sections `end_to_end`, `latency_ms`, `cpu_share`, `cpu_us_per_report`, `memory_mb` of bench.json."""
+    """The sections `end_to_end`, `latency_ms`, `cpu_share` (of one core, at half rate), `cpu_us_per_report` and
+    `memory_mb` (at the rate held) and `disk` of bench.json."""
     lengths = QUICK if quick else Lengths()
     with platform(server_url=server_url) as under_test:
         return asyncio.run(_measure(under_test, lengths, progress))
@@ -137,11 +138,11 @@ async def _measure(
         plain = await plain_rate(under_test.database_url, city, lengths.plain_s, progress) if lengths.plain_s else None
     curves.sustained(held, curve)
     label = f"{half.order.rate:,.0f} reports/s"
-    curves.latency({label: half.latencies_s}, f"{curve}-latency", "CoAP answers at half of the highest sustained rate")
-    return sections_of(held, flat, half, plain) | {"disk": stored}
+    curves.latency({label: half.latencies_s}, f"{curve}-latency", "CoAP answers at half of the rate that was held")
+    return sections_of(held, flat, half, plain, lengths.step_s) | {"disk": stored}
 
 
-def sections_of(held: Played, flat: bool, half: Played, plain: float | None) -> Sections:
+def sections_of(held: Played, flat: bool, half: Played, plain: float | None, step_s: float) -> Sections:
     seconds = held.order.seconds
     rate = held.answered / seconds
     stream, spans = held.trends()
@@ -154,6 +155,7 @@ def sections_of(held: Played, flat: bool, half: Played, plain: float | None) -> 
             "ratio_to_plain_stack": rate / plain if plain else None,
             "backlogs_flat": flat,
             "held_s": seconds,
+            "seconds_per_step": step_s,
             "registered_meters": held.order.meters,
             "stream_backlog_growth_reports_per_s": stream.growth_per_s,
             "stream_backlog_highest_reports": stream.highest,
@@ -163,16 +165,22 @@ def sections_of(held: Played, flat: bool, half: Played, plain: float | None) -> 
             "p99_ms": held.result["latency_ms"]["p99"],
         },
         "latency_ms": {"reports_per_s": half.order.rate, **{key: latency[key] for key in ("p50", "p99", "p999")}},
-        "cpu_share": {name: cpu_s / seconds for name, cpu_s in used(held.cpu_s).items()},
+        "cpu_share": {name: cpu_s / half.order.seconds for name, cpu_s in used(half.cpu_s).items()},
         "cpu_us_per_report": {name: cpu_s / held.answered * 1e6 for name, cpu_s in used(held.cpu_s).items()},
-        "memory_mb": held.peak.memory_mb,
+        "memory_mb": with_postgres(held.peak.memory_mb),
     }  # fmt: skip
 
 
 def used(cpu_s: dict[str, float]) -> dict[str, float]:
-    """What spent next to nothing is left out; the sum is added."""
+    """What spent next to nothing is left out; the sums are added."""
     total = sum(cpu_s.values())
-    return {name: value for name, value in sorted(cpu_s.items()) if value > 0.001 * total} | {"all": total}
+    spent = {name: value for name, value in sorted(cpu_s.items()) if value > 0.001 * total}
+    return with_postgres(spent) | {"all": total}
+
+
+def with_postgres(by_name: dict[str, float]) -> dict[str, float]:
+    """With the sum over PostgreSQL's processes."""
+    return by_name | {"postgres": sum(value for name, value in by_name.items() if name.startswith("postgres"))}
 
 
 def profile(progress: Progress, rate: float, *, quick: bool = False) -> Sections:
