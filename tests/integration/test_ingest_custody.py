@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from deploy.embedded.nats import USERS, NatsServer
+from ingest.consumer import UpConsumer
 from metering.stream_connection import connect
 from metering.streams import StreamSizes, ensure
 from tests.integration.ingest_town import (
@@ -124,6 +126,40 @@ async def test_a_redelivered_message_is_dropped_and_acknowledged(
 
         await until(acknowledged, "the acknowledgement")
     assert (await accounts_hold(pool))["received"] == 1
+
+
+async def test_whole_batches_delivered_again_double_nothing(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that commits and dies before it acknowledges, again and again: the stream delivers all it has."""
+    meters = [await install(pool, str(1001 + n)) for n in range(3)]
+    for seq in range(6):
+        reports = [report(str(1001 + n), native(seq, FIRST_S + 2 * seq * HOUR_S, [seq, seq])) for n in range(3)]
+        last = await publish(js, *reports)
+    monkeypatch.setattr("ingest.consumer.ACK_WAIT_S", 0.3)
+    times: Counter[int] = Counter()
+    take = UpConsumer._delivery
+
+    def noted(consumer: UpConsumer, handle: Any) -> Any:
+        times[handle.metadata.sequence.stream] = handle.metadata.num_delivered
+        return take(consumer, handle)
+
+    async def lost(_deliveries: object) -> None:
+        """The acknowledgement that a killed worker never sent."""
+
+    monkeypatch.setattr(UpConsumer, "_delivery", noted)
+    monkeypatch.setattr("ingest.worker.acknowledge", lost)
+
+    async def all_three_times() -> bool:
+        return all(times[sequence] >= 3 for sequence in range(1, last + 1))
+
+    async with running(new_worker(pool, js)):
+        await until(all_three_times, "the third delivery of each message")
+    assert await pool.fetchval("SELECT sequence FROM watermarks WHERE partition = 0") == last
+    held = await accounts_hold(pool)
+    assert (held["received"], held["stored"], held["duplicate"], held["repeats"]) == (18, 18, 0, 0)
+    stored = await pool.fetch("SELECT meter_id, count(*)::int, sum(index_ml)::int FROM readings GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in stored] == [(meter, 12, 30_000) for meter in meters]
 
 
 async def test_a_database_restored_from_a_copy_catches_up(
