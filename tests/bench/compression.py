@@ -1,4 +1,4 @@
-"""The table by which the chunk interval, the compressed layout and compress-after were chosen (decision 10).
+"""The table by which the chunk interval, the compressed layout and compress-after were chosen (decision 11).
 
 Three parts, all on the real `readings` of a migrated database with native TimescaleDB:
 

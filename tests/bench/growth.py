@@ -85,7 +85,7 @@ async def _embedded() -> AsyncIterator[str]:
 
 
 async def _grow(progress: Progress, url: str, target_rows: int, minutes: float, *, hypertable: bool) -> Row:
-    days = min(max(POINTS), -(-target_rows // (METERS * READINGS_PER_DAY)))
+    days = min(max(POINTS), round(target_rows / (METERS * READINGS_PER_DAY)))
     city, random = City(METERS, LATE_DAYS + days + 1), np.random.default_rng(5)
     until = time.monotonic() + minutes * 60
     connections = [await asyncpg.connect(url) for _ in range(FILLERS)]

@@ -1,4 +1,4 @@
--- Chunk interval, layouts and times are chosen from measurements: docs/decisions/0010-hypertables.md.
+-- Chunk interval, layouts and times are chosen from measurements: docs/decisions/0011-hypertables.md.
 -- No default index on the time alone: nothing asks for it, and keeping it up took half of the time of an insert.
 -- Late rows go straight into compressed chunks; the policies compress those chunks again.
 SELECT create_hypertable('readings', by_range('ts', INTERVAL '1 day'), create_default_indexes => false);
