@@ -238,7 +238,7 @@ async def test_one_report_is_followed_and_viewers_are_told_no(site: Site, visito
     report_id = await connection.fetchval(
         "INSERT INTO reports (received_at, report_id, device, device_id, meter_id, door, authentication, source,"
         " content_format, payload_bytes, decoder, outcome, identity, stream_sequence) SELECT '2026-01-02T03:04:05Z',"
-        " '019b7cb9-fa88-7000-8000-000000000001', device, 2, 2, 'coap', 'claimed', '127.0.0.1:1', 42, 6, 'cjt188',"
+        " '019b7ca9-8c88-7000-8000-000000000001', device, 2, 2, 'coap', 'claimed', '127.0.0.1:1', 42, 6, 'cjt188',"
         " 'duplicate', 1, 4711 FROM devices WHERE device_id = 2 RETURNING report_id"
     )
     await connection.close()
