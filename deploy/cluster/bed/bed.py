@@ -33,7 +33,7 @@ from metering.settings import NatsSettings
 NODES, GATEWAYS, WORKERS = ["nats-1", "nats-2", "nats-3"], ["gateway-1", "gateway-2"], ["work-1", "work-2"]
 DATABASE = "db"
 HOSTS = [*NODES, *GATEWAYS, *WORKERS, DATABASE]
-START_S = 120.0
+START_S = 240.0
 POLL_S = 0.2
 STREAM_BYTES = 1 << 30
 COAP_PORT, DATABASE_PORT = 5683, 5432

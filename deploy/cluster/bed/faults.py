@@ -16,7 +16,7 @@ from metering.streams import UP_STREAM, up_durable
 
 Seen = dict[str, float | str]
 LOOK_S = 0.1
-RECOVERY_S = 120.0
+RECOVERY_S = 240.0
 API = "$JS.API"
 
 
