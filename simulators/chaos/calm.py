@@ -9,13 +9,14 @@ import urllib.request
 import asyncpg
 import nats.errors
 
-from simulators.chaos.platform import Platform
+from simulators.chaos.platform import Platform, role_of
 from simulators.chaos.stream import last_sequences
 
 POLL_S = 1.0
 CALM_POLLS = 3
 """Seen calm so often in a row."""
 ASK_S = 10.0
+KNOWN_DEVICES = "nbwater_gateway_registry_devices"
 
 
 async def until_calm(platform: Platform, within_s: float) -> str:
@@ -29,6 +30,31 @@ async def until_calm(platform: Platform, within_s: float) -> str:
             return reason
         await asyncio.sleep(POLL_S)
     return ""
+
+
+async def until_known(platform: Platform, meters: int, within_s: float) -> str:
+    """Empty once every gateway worker knows so many meters: each hears of the registry by itself, and refuses whom it
+    does not know yet. Else what still was missing when `within_s` had passed."""
+    deadline = time.monotonic() + within_s
+    while True:
+        known = {
+            name: await asyncio.to_thread(_known_devices, port)
+            for name, port in platform.metrics_ports().items()
+            if role_of(name) == "gateway"
+        }
+        behind = [f"{name} knows {devices} of {meters} meters" for name, devices in known.items() if devices < meters]
+        if not behind or time.monotonic() >= deadline:
+            return ", ".join(behind)
+        await asyncio.sleep(POLL_S)
+
+
+def _known_devices(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=ASK_S) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0
+    return next((int(float(line.split()[1])) for line in lines if line.startswith(f"{KNOWN_DEVICES} ")), 0)
 
 
 async def _unrest(platform: Platform) -> str:

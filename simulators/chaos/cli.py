@@ -15,6 +15,7 @@ import uvloop
 from rich.console import Console
 
 from metering.process import on_stop_signal
+from simulators.admission import TargetError
 from simulators.chaos.plan import Kind
 from simulators.chaos.platform import Platform
 from simulators.chaos.run import Chaos, ChaosOptions
@@ -73,7 +74,10 @@ def chaos(
     seed = random.randrange(SEED_BELOW) if seed is None else seed  # noqa: S311 - a plan, no secret
     options = ChaosOptions(seed, minutes * 60, kinds, reports_per_second, meters)
     console.print(f"seed {seed}: again with nbwater simulate chaos --seed {seed} --minutes {minutes:g}")
-    verdict = uvloop.run(torment(make_platform(), options, keep))
+    try:
+        verdict = uvloop.run(torment(make_platform(), options, keep))
+    except TargetError as error:
+        raise click.ClickException(str(error)) from error
     if verdict is None:
         raise click.exceptions.Exit(INTERRUPTED)
     console.print(verdict.table())

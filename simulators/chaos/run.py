@@ -12,8 +12,9 @@ import asyncpg
 import nats.errors
 
 from metering.settings import UtilitySettings, load
+from simulators.admission import TargetError
 from simulators.chaos import accounts, settled
-from simulators.chaos.calm import until_calm
+from simulators.chaos.calm import until_calm, until_known
 from simulators.chaos.faults import Tormentor
 from simulators.chaos.fleet import TIMERS, Fleet
 from simulators.chaos.network import CLEAR, Relay
@@ -27,6 +28,7 @@ from simulators.synthetic import plan as plan_load
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Everything in a database of the run's own is of the run, whatever the stepped clocks said."""
+DOOR_S = 60.0
 SHOW_EVERY_S = 10.0
 PORTS = 32
 
@@ -64,6 +66,8 @@ class Chaos:
             tormentor = Tormentor(platform, relay, self._tell)
             async with Sender("127.0.0.1", relay.port, ports=PORTS, timers=TIMERS) as sender:
                 await fleet.open_door(sender)
+                if behind := await until_known(platform, planned.meters, DOOR_S):
+                    raise TargetError(f"not within {DOOR_S:.0f} s: {behind}")
                 self._tell(f"load: {planned.reports} reports of {planned.meters} meters through port {relay.port}")
                 await self._play(fleet, sender, tormentor, faults)
                 relay.weather = CLEAR

@@ -4,11 +4,12 @@ from types import SimpleNamespace
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 
 from metering.streams import up_subject
 from metering.telemetry import TelemetryServer
 from simulators.chaos import calm
-from simulators.chaos.calm import until_calm
+from simulators.chaos.calm import until_calm, until_known
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +21,16 @@ def quick(monkeypatch):
 async def platform(database_url, nats_url, js):
     """A program that is ready, and one message in the stream, taken."""
     ready = [True]
-    server = TelemetryServer("127.0.0.1", 0, lambda: ready[0])
+    registry = CollectorRegistry()
+    devices = Gauge("nbwater_gateway_registry_devices", "Devices known", registry=registry)
+    server = TelemetryServer("127.0.0.1", 0, lambda: ready[0], registry)
     port = await server.start()
     acknowledged = await js.publish(up_subject(0), b"x")
     connection = await asyncpg.connect(database_url)
     await connection.execute("INSERT INTO watermarks (partition, sequence) VALUES (0, $1)", acknowledged.seq)
     yield SimpleNamespace(
         metrics_ports=lambda: {"gateway": port}, database_url=database_url, nats_url=nats_url,
-        ready=ready, connection=connection,
+        ready=ready, connection=connection, devices=devices,
     )  # fmt: skip
     await connection.close()
     await server.stop()
@@ -55,3 +58,10 @@ async def test_a_span_that_was_not_settled(platform):
 async def test_a_server_that_does_not_answer(platform):
     platform.nats_url = "nats://admin:wrong@127.0.0.1:1"
     assert "does not answer" in await until_calm(platform, 0.0)
+
+
+async def test_a_worker_that_has_not_heard_of_all_meters(platform):
+    platform.devices.set(239)
+    assert await until_known(platform, 240, 0.0) == "gateway knows 239 of 240 meters"
+    platform.devices.set(240)
+    assert await until_known(platform, 240, 60.0) == ""
