@@ -36,7 +36,7 @@ CREATE TABLE reports (
     taken_at        timestamptz NOT NULL DEFAULT now(),    -- start of the ingest transaction that wrote the row
     PRIMARY KEY (received_at, report_id)
 );
-CREATE INDEX reports_identity ON reports (device, identity);
+CREATE INDEX reports_identity ON reports (identity);    -- a hash that contains the device
 CREATE INDEX reports_meter ON reports (meter_id, received_at DESC);
 
 CREATE TABLE raw_reports (
