@@ -32,6 +32,7 @@ from metering.process import run_program, say
 from metering.settings import DatabaseSettings, SettlementSettings, UtilitySettings, load
 from metering.telemetry import TelemetryServer
 
+from .metrics import LEADS
 from .retention import RetentionStage
 from .stage import SettlementStage
 
@@ -83,6 +84,7 @@ class Settlement:
                 if await self._take_lock(connection):
                     await self._run_stages(pool, connection)
             finally:
+                LEADS.set(0)
                 await connection.close(timeout=CONNECT_TIMEOUT_S)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("waiting_for", what="database", error=type(error).__name__, detail=str(error)[:200])
@@ -94,6 +96,7 @@ class Settlement:
         while not self._stop.is_set():
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 log.info("settlement_leads")
+                LEADS.set(1)
                 return True
             if not told:
                 log.info("settlement_stands_by")

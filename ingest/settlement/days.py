@@ -11,6 +11,7 @@ from metering import consumption
 from metering.consumption import Bools, Ints
 from metering.model import Quality
 
+from . import metrics
 from .spans import Spans
 
 _QUALITIES = [str(Quality.MEASURED), str(Quality.INTERPOLATED), str(Quality.ESTIMATED)]
@@ -76,6 +77,8 @@ def _once(meter_id: Ints, day: Ints) -> Ints:
 
 async def write(connection: Any, days: Days, zone: ZoneInfo) -> None:
     """Joins the caller's transaction. Unchanged days are not touched, nor are those that people edited."""
+    for quality, name in enumerate(_QUALITIES):
+        metrics.DAYS.labels(name).inc(int(np.count_nonzero(days.quality == quality)))
     if len(days.meter_id):
         columns = [column.tolist() for column in days]
         await connection.execute(_WRITE, *columns, consumption.day_of(zone, 0), _QUALITIES, _REASONS)

@@ -24,7 +24,7 @@ STEP_SECONDS = Histogram(
 SPANS = Counter(
     "nbwater_settlement_spans_total",
     "Spans after merging, by outcome: settled with what is read for hourly readings, for daily ones, or after counting "
-    "how far apart readings lie; of an unknown meter; without readings",
+    "how far apart readings lie; of an unknown meter",
     ["outcome"],
 )
 DAYS = Counter("nbwater_settlement_days_total", "Days computed, unchanged ones included, by quality", ["quality"])

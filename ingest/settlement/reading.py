@@ -183,7 +183,7 @@ def _groups(stretches: Spans) -> Iterator[Ints]:
     if few:
         rest = np.sort(np.concatenate(few))
         from_s, to_s = stretches.from_s[rest], stretches.to_s[rest]
-        slot_s = 1 << (np.frexp(np.maximum(to_s - from_s, SLOT_S))[1].astype(np.int64) - 2)
+        slot_s = 1 << (np.frexp(np.maximum(to_s - from_s, SLOT_S))[1].astype(np.int64) - 1)
         for group in _alike(number[rest], slot_s, from_s // slot_s, to_s // slot_s):
             yield rest[group]
 
