@@ -36,7 +36,6 @@ class ExchangeTable:
         """From the instant it was due to its answer."""
         self.lag_s = np.zeros(count, np.float32)
         """From the instant it was due to its leaving: the generator's own delay."""
-        self.retransmissions = self.unavailable_retries = 0
         self._message_ids = np.zeros(count, np.uint16)
         self._ports = np.zeros(count, np.uint16)
         self._attempts = np.zeros(count, np.uint8)
@@ -178,8 +177,6 @@ class ExchangeTable:
         self._attempts[again] += 1
         self._timeouts_s[again] *= 2
         self._put(again, now + self._timeouts_s[again].astype(np.float64))
-        self.retransmissions += len(again)
-        self.unavailable_retries += len(over)
         return again, over
 
     def _end(self, token: int, message_id: int, port: int, state: int) -> bool:

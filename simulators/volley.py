@@ -128,6 +128,8 @@ class Volley:
         if now - self._swept >= TICK_S:
             self._swept = now
             again, over = self.table.due(now)
+            self.counts.retransmissions += len(again)
+            self.counts.unavailable_retries += len(over)
             if len(over):
                 over = over[np.argsort(self.table.ports(over), kind="stable")]
                 self.table.assign(over, self.table.ports(over))

@@ -104,8 +104,8 @@ def play(order: Order) -> dict[str, Any]:
         "lag_ms": summary_ms(table.lag_s[sent]),
         "codes": volley.codes,
         "sender": asdict(volley.counts),
-        "retransmissions": table.retransmissions,
-        "unavailable_retries": table.unavailable_retries,
+        "retransmissions": volley.counts.retransmissions,
+        "unavailable_retries": volley.counts.unavailable_retries,
         "cpu_s": time.process_time() - cpu_s,
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
     }  # fmt: skip
