@@ -123,8 +123,9 @@ class Devices:
     def apply(self, entry: RegistryEntry) -> None:
         """Make the device what the entry says it is now. Applying an entry twice changes nothing."""
         device = self._number(entry.device)
-        self._forget_others(device)
-        self._count += entry.enabled - (self._rights[device] > 0)
+        if was_enabled := self._rights[device] > 0:
+            self._forget_others(device)
+        self._count += entry.enabled - was_enabled
         if not entry.enabled:
             self._rights[device] = 0
             return

@@ -39,29 +39,31 @@ class PackedKeys:
 
     def add(self, key: bytes) -> int:
         """The number of a string, which is taken in when it is new."""
-        if (known := self.find(key)) >= 0:
-            return known
+        slots, ends, mask = self._slots, self._ends, self._mask
+        at = hash(key) & mask
+        while number := slots[at]:
+            if self._text[ends[number - 1] : ends[number]] == key:
+                return number - 1
+            at = (at + 1) & mask
         self._text += key
-        self._ends.append(len(self._text))
-        count = len(self)
-        if count > _LOAD_MAX * len(self._slots):
-            self._slots = _empty_slots(2 * len(self._slots))
-            self._mask = len(self._slots) - 1
-            for number in range(count):
-                self._enter(self[number], number)
-        else:
-            self._enter(key, count - 1)
+        ends.append(len(self._text))
+        count = len(ends) - 1
+        slots[at] = count
+        if count > _LOAD_MAX * len(slots):
+            self._double()
         return count - 1
 
     def __getitem__(self, number: int) -> bytes:
         return bytes(self._text[self._ends[number] : self._ends[number + 1]])
 
-    def _enter(self, key: bytes, number: int) -> None:
-        slots, mask = self._slots, self._mask
-        at = hash(key) & mask
-        while slots[at]:
-            at = (at + 1) & mask
-        slots[at] = number + 1
+    def _double(self) -> None:
+        slots = self._slots = _empty_slots(2 * len(self._slots))
+        mask = self._mask = len(slots) - 1
+        for number in range(len(self)):
+            at = hash(self[number]) & mask
+            while slots[at]:
+                at = (at + 1) & mask
+            slots[at] = number + 1
 
 
 def _empty_slots(wanted: int) -> array[int]:
