@@ -22,6 +22,7 @@ from api.auth import Auth
 from api.context import PageContext, utc_now
 from api.database import ReadPool, WritePool, check_schema, open_read_pool, open_write_pool
 from api.exposure import check_exposure
+from api.header_limit import KEEP_ALIVE_S, MAX_CONNECTIONS, HeaderLimitedProtocol
 from api.heartbeats import Heartbeats
 from api.live import LiveFigures
 from api.path import PathReader
@@ -149,6 +150,9 @@ async def _answer_requests(
         ssl_certfile=settings.tls_certificate or None,
         ssl_keyfile=settings.tls_key or None,
         timeout_graceful_shutdown=DRAIN_S,
+        http=HeaderLimitedProtocol,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        limit_concurrency=MAX_CONNECTIONS,
         h11_max_incomplete_event_size=64 * 1024,
         ws_max_size=1024 * 1024,
     )

@@ -26,6 +26,7 @@ from api.path import (
     stream_stage,
 )
 from api.queries.path import SETTLEMENT_LOCK, PathRow, get_path
+from api.queries.trace import get_trace
 from api.stream import InFlight, StreamState
 from ingest.settlement.__main__ import LOCK
 from metering.heartbeat import Heartbeat
@@ -182,3 +183,12 @@ async def test_a_report_is_followed(viewer: httpx.AsyncClient, seeded: Seed) -> 
     unknown = await viewer.get("/api/v1/reports/019b7cb9-fa88-7000-8000-000000000001/trace")
     assert (unknown.status_code, unknown.json()["outcome"]) == (200, None)
     assert (await viewer.get("/api/v1/reports/nonsense/trace")).status_code == 400
+
+
+async def test_the_stream_message_of_a_report_is_told(context: PageContext, seeded: Seed, database_url: str) -> None:
+    report_id = str(seeded.report_ids[0])
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE reports SET stream_sequence = 4711 WHERE report_id = $1::text::uuid", report_id)
+    await connection.close()
+    trace = await get_trace(context.read, report_id, ZONE.key)
+    assert [step.detail["sequence"] for step in trace.steps if step.key == "stream"] == [4711]
