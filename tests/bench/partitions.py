@@ -137,8 +137,10 @@ async def _database() -> AsyncIterator[str]:
         admin = given or (server.url("postgres") if server else "")
         try:
             await _execute(admin, f"CREATE DATABASE {name}")
-            yield f"{admin.rpartition('/')[0]}/{name}"
-            await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
+            try:
+                yield f"{admin.rpartition('/')[0]}/{name}"
+            finally:
+                await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
         finally:
             if server is not None:
                 await asyncio.to_thread(server.stop)
