@@ -2,6 +2,9 @@
 
 Both write the same readings into the same table with its primary key, in turns, in one run. The raw side gets every
 row once, ready encoded, in the same batches; ours has to find out which rows are new. Each batch is a transaction.
+
+Measured on NBWATER_DATABASE_URL's server, else on an embedded one, and on NBWATER_TEST_TIMESCALE_URL's as well. On
+TimescaleDB once more with 30 days before, compressed, into which the late rows go (`compressed_…`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +104,7 @@ async def _ours(connection: asyncpg.Connection, work: list[Input]) -> int:
     return stored
 
 
-async def _raw(connection: asyncpg.Connection, encoded: list[bytes]) -> None:
+async def _raw(connection: asyncpg.Connection, encoded: list[bytearray]) -> None:
     for data in encoded:
         async with connection.transaction():
             await connection.copy_to_table(
@@ -109,11 +112,11 @@ async def _raw(connection: asyncpg.Connection, encoded: list[bytes]) -> None:
             )
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def _once(data: bytearray) -> AsyncIterator[bytearray]:
     yield data
 
 
-def _encoded(work: list[Input]) -> tuple[list[bytes], int]:
+def _encoded(work: list[Input]) -> tuple[list[bytearray], int]:
     """Every key once, in the batch it first comes in."""
     meter_id = np.concatenate([rows.meter_id for rows in work])
     ts_s = np.concatenate([rows.ts_s for rows in work])
@@ -129,26 +132,21 @@ def _encoded(work: list[Input]) -> tuple[list[bytes], int]:
 
 
 @asynccontextmanager
-async def _database() -> AsyncIterator[str]:
-    """A database of our own on NBWATER_DATABASE_URL's server, else on an embedded one that syncs as in production."""
-    given = os.environ.get("NBWATER_DATABASE_URL")
+async def _database(given: str | None) -> AsyncIterator[str]:
+    """A database of our own on the given server, else on an embedded one that syncs as in production."""
     with tempfile.TemporaryDirectory(prefix="nbwater-bench-") as folder:
         server = None if given else PostgresServer(Path(folder) / "data", "bench")
         if server is not None:
             await asyncio.to_thread(server.start)
         admin = given or (server.url("postgres") if server else "")
         try:
-            await _recreate(admin)
+            await _execute(admin, f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+            await _execute(admin, f"CREATE DATABASE {DATABASE}")
             yield f"{admin.rpartition('/')[0]}/{DATABASE}"
             await _execute(admin, f"DROP DATABASE {DATABASE} WITH (FORCE)")
         finally:
             if server is not None:
                 await asyncio.to_thread(server.stop)
-
-
-async def _recreate(admin: str) -> None:
-    await _execute(admin, f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-    await _execute(admin, f"CREATE DATABASE {DATABASE}")
 
 
 async def _execute(url: str, statement: str) -> None:
@@ -157,36 +155,106 @@ async def _execute(url: str, statement: str) -> None:
     await connection.close()
 
 
-async def _measure(progress: Callable[[str], None]) -> dict[str, float]:
+async def _empty(connection: asyncpg.Connection) -> None:
+    await connection.execute("TRUNCATE readings, device_latest")
+
+
+_HISTORY = f"""
+TRUNCATE readings, device_latest;
+INSERT INTO readings (meter_id, ts, kind, index_ml)
+SELECT meter, ts, 0, meter::bigint * 1000003
+FROM generate_series(to_timestamp({START_S - LATE_DAYS * 86_400}), to_timestamp({START_S - 1}), '6 hours') AS ts,
+     generate_series(1, {METERS}) AS meter;
+INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts)
+SELECT meter, meter, to_timestamp({START_S}), gen_random_uuid(), to_timestamp({START_S - 6 * HOUR_S})
+FROM generate_series(1, {METERS}) AS meter;
+SELECT compress_chunk(chunk) FROM show_chunks('readings') AS chunk"""
+_REGISTERED = f"""
+INSERT INTO service_points (address) VALUES ('');
+INSERT INTO meters (serial) SELECT n FROM generate_series(1, {METERS}) AS n;
+INSERT INTO devices (device) SELECT n FROM generate_series(1, {METERS}) AS n;
+INSERT INTO installations (service_point_id, meter_id, device_id, valid_from)
+SELECT 1, n, n, '2020-01-01Z' FROM generate_series(1, {METERS}) AS n"""
+_COMPRESSED = """
+SELECT compress_relid FROM _timescaledb_catalog.compression_settings WHERE relid IN (SELECT show_chunks('readings'))"""
+
+
+async def _with_history(connection: asyncpg.Connection) -> None:
+    """Readings of every six hours in LATE_DAYS compressed chunks; newer ones are not compressed."""
+    await connection.execute(_HISTORY)
+
+
+async def _compressed(connection: asyncpg.Connection) -> tuple[int, int]:
+    """Batches and rows in compressed chunks."""
+    batches = rows = 0
+    for (chunk,) in await connection.fetch(_COMPRESSED):
+        found = await connection.fetchrow(f"SELECT count(*), sum(_ts_meta_count)::bigint FROM {chunk}")
+        batches, rows = batches + found[0], rows + (found[1] or 0)
+    return batches, rows
+
+
+Prepare = Callable[[asyncpg.Connection], Awaitable[None]]
+Progress = Callable[[str], None]
+
+
+async def _rounds(connection: asyncpg.Connection, prepare: Prepare, name: str, progress: Progress) -> dict[str, float]:
+    """ROUNDS of both sides, each on a table that is prepared anew."""
     ours: list[float] = []
     raw: list[float] = []
-    async with _database() as url:
-        await migrate(url)
-        connection = await asyncpg.connect(url)
-        for number in range(ROUNDS):
-            work = list(batches(number))
-            encoded, distinct = _encoded(work)
-            await connection.execute("TRUNCATE readings")
-            began = time.perf_counter()
-            await _raw(connection, encoded)
-            raw.append(distinct / (time.perf_counter() - began))
-            await connection.execute("TRUNCATE readings")
-            began = time.perf_counter()
-            stored = await _ours(connection, work)
-            ours.append(distinct / (time.perf_counter() - began))
-            if stored != distinct or await connection.fetchval("SELECT count(*) FROM readings") != distinct:
-                raise RuntimeError(f"the writer stored {stored} of {distinct} distinct rows")
-            progress(f"writer {number + 1}/{ROUNDS}: {ours[-1]:,.0f} rows/s, raw COPY {raw[-1]:,.0f} rows/s")
-        timescale = await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'")
-        await connection.close()
+    for number in range(ROUNDS):
+        work = list(batches(number))
+        encoded, distinct = _encoded(work)
+        await prepare(connection)
+        began = time.perf_counter()
+        await _raw(connection, encoded)
+        raw.append(distinct / (time.perf_counter() - began))
+        await prepare(connection)
+        before = await connection.fetchval("SELECT count(*) FROM readings")
+        began = time.perf_counter()
+        stored = await _ours(connection, work)
+        ours.append(distinct / (time.perf_counter() - began))
+        if stored != distinct or await connection.fetchval("SELECT count(*) FROM readings") != before + distinct:
+            raise RuntimeError(f"the writer stored {stored} of {distinct} distinct rows")
+        progress(f"{name} {number + 1}/{ROUNDS}: {ours[-1]:,.0f} rows/s, raw COPY {raw[-1]:,.0f} rows/s")
     return {
         "rows_per_s": statistics.median(ours),
         "raw_copy_rows_per_s": statistics.median(raw),
         "ratio_to_raw_copy": statistics.median(a / b for a, b in zip(ours, raw, strict=True)),
-        "timescaledb": bool(timescale),
     }
 
 
-def measure(progress: Callable[[str], None]) -> dict[str, float]:
+async def _measure_on(given: str | None, progress: Progress) -> tuple[dict[str, float], dict[str, float]]:
+    """On one server: an empty table, and beside compressed chunks where it has them."""
+    async with _database(given) as url:
+        await migrate(url)
+        connection = await asyncpg.connect(url, server_settings={"jit": "off"})
+        await connection.execute(_REGISTERED)
+        timescale = bool(await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"))
+        empty = await _rounds(connection, _empty, "writer on TimescaleDB" if timescale else "writer", progress)
+        compressed: dict[str, float] = {}
+        if timescale:
+            await _with_history(connection)
+            there = await _compressed(connection)
+            compressed = await _rounds(connection, _with_history, "writer beside compressed chunks", progress)
+            batches_left, rows_left = await _compressed(connection)
+            compressed |= {
+                "batches": there[0],
+                "batches_decompressed": there[0] - batches_left,
+                "rows_decompressed": there[1] - rows_left,
+            }
+        await connection.close()
+    return empty | {"timescaledb": timescale}, compressed
+
+
+def measure(progress: Progress) -> dict[str, float]:
     """The keys `writer.*` of bench.json."""
-    return asyncio.run(_measure(progress))
+    given, timescale = os.environ.get("NBWATER_DATABASE_URL"), os.environ.get("NBWATER_TEST_TIMESCALE_URL")
+    found, compressed = asyncio.run(_measure_on(given, progress))
+    beside = found if found["timescaledb"] else {}
+    if timescale and not beside:
+        beside, compressed = asyncio.run(_measure_on(timescale, progress))
+    return (
+        found
+        | {f"timescale_{key}": value for key, value in beside.items() if key != "timescaledb"}
+        | {f"compressed_{key}": value for key, value in compressed.items()}
+    )
