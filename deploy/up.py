@@ -91,6 +91,7 @@ class Platform:
         self._lock = Lock(self._data)
         self._leftovers = Children(self._data / "run" / "children.json")
         self._children: dict[str, Child] = {}
+        self._watches: list[asyncio.Task[None]] = []
         self._announced: Instance | None = None
 
     async def start(self) -> None:
@@ -131,22 +132,22 @@ class Platform:
         await self._announce(stream, database, host, demo_password)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Until `stop`, every child that dies is started again."""
-        watches = [asyncio.create_task(child.watch(), name=name) for name, child in self._children.items()]
+        """Until `stop`. Every child that dies is started again, from its own start on: the others may wait for it."""
         stopping = asyncio.create_task(stop.wait())
         try:
-            done, _ = await asyncio.wait({*watches, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*self._watches, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
             self._tell("stopping: gateway, ingest, settlement, api, then the servers")
             await self._stop_children()
-            await asyncio.gather(*watches)
+            await asyncio.gather(*self._watches)
         finally:
             stopping.cancel()
 
     async def stop(self) -> None:
         """Everything ends, whatever state it is in; harmless when nothing runs."""
         await self._stop_children()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         if self._lock.is_held:
             instance.forget(self._data)
             self._lock.release()
@@ -189,7 +190,9 @@ class Platform:
             if isinstance(outcome, BaseException):
                 raise outcome
         for spec in specs:
-            programs.keep_port(spec, self._children[spec.name].said)
+            child = self._children[spec.name]
+            programs.keep_port(spec, child.said)
+            self._watches.append(asyncio.create_task(child.watch(), name=spec.name))
 
     async def _first_administrator(self, database: servers.Database, accounts: Accounts) -> None:
         """Made before the api starts, so that the one-time password is shown here and reaches no log."""

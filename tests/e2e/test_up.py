@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -54,6 +57,31 @@ async def test_every_child_comes_back_after_kill_9(start: Callable[..., Up]) -> 
     frame[-2] = sum(frame[:-2]) & 0xFF
     until(lambda: up.post(bytes(frame)) == "2.04", "a report after all the kills")
     await up.until_counted("SELECT count(*) FROM reports", 2)
+    assert up.end() == 0
+
+
+def test_a_server_that_dies_while_the_programs_start_comes_back_for_them(
+    start: Callable[..., Up], tmp_path: Path
+) -> None:
+    """The gateway waits for the stream: nobody else would ever start it again."""
+    recorded = tmp_path / "data" / "run" / "children.json"
+
+    def children() -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = json.loads(recorded.read_text())
+            return found
+        return {}
+
+    def kill_the_stream() -> None:
+        until(lambda: "gateway" in children(), "the gateway is being started")
+        os.kill(children()["nats"][0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_stream)
+    killer.start()
+    up = start()
+    killer.join()
+    until(lambda: "nats is back" in up.said, "nats is back")
+    assert "nats was killed by SIGKILL" in up.said
     assert up.end() == 0
 
 
