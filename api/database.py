@@ -101,7 +101,8 @@ class WritePool:
 
 
 async def open_read_pool(url: str, size: int = 8) -> ReadPool:
-    return ReadPool(await _pool(url, size, {"default_transaction_read_only": "on"}))
+    # A plan over many chunks looks dear to the server: it would compile it for longer than it runs.
+    return ReadPool(await _pool(url, size, {"default_transaction_read_only": "on", "jit": "off"}))
 
 
 async def open_write_pool(url: str, size: int = 2) -> WritePool:

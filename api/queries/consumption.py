@@ -23,6 +23,8 @@ READINGS_BESIDE = 4 * MARGIN
 
 
 BRIDGED = timedelta(seconds=MAX_SPREAD_S)
+NEAR = timedelta(days=2)
+"""Enough for READINGS_BESIDE hourly readings."""
 
 
 class Granularity(StrEnum):
@@ -167,7 +169,7 @@ async def _readings(pool: ReadPool, meter_id: MeterId, since: datetime, until: d
     (`api.queries.windows` says why).
     """
     found = await pool.fetch(_Reading, _READINGS, meter_id, since, until)
-    for query, windows in ((_BEFORE, before(since, BRIDGED)), (_AFTER, after(until, BRIDGED))):
+    for query, windows in ((_BEFORE, before(since, BRIDGED, NEAR)), (_AFTER, after(until, BRIDGED, NEAR))):
         beside: list[_Reading] = []
         for start, end in windows:
             beside += await pool.fetch(_Reading, query, meter_id, start, end, READINGS_BESIDE - len(beside))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-FIRST = timedelta(days=16)
+FIRST = timedelta(days=32)
 GROWTH = 8
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
 END = datetime(2100, 1, 1, tzinfo=UTC)
@@ -19,20 +19,18 @@ Window = tuple[datetime, datetime]
 """From and to; to is not part of it."""
 
 
-def after(since: datetime, reach: timedelta) -> Iterator[Window]:
-    """Parts of since <= t < since + reach, earliest first, each longer than the one before."""
+def after(since: datetime, reach: timedelta, length: timedelta = FIRST) -> Iterator[Window]:
+    """Parts of since <= t < since + reach, earliest first: `length` long, then GROWTH times as long as the last."""
     start, last = max(since, BEGINNING), min(since, END - reach) + reach
-    length = FIRST
     while start < last:
         end = start + min(length, last - start)
         yield start, end
         start, length = end, length * GROWTH
 
 
-def before(until: datetime, reach: timedelta) -> Iterator[Window]:
-    """Parts of until - reach <= t < until, latest first, each longer than the one before."""
+def before(until: datetime, reach: timedelta, length: timedelta = FIRST) -> Iterator[Window]:
+    """Parts of until - reach <= t < until, latest first, as `after`."""
     end, first = min(until, END), max(until, BEGINNING + reach) - reach
-    length = FIRST
     while end > first:
         start = end - min(length, end - first)
         yield start, end
