@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -65,12 +64,12 @@ def wrong_decoder(wrong: Any) -> Iterator[None]:
 
 
 def ten_times(content: DecodedReport) -> DecodedReport:
-    return dataclasses.replace(content, index_ml=[ml * 10 for ml in content.index_ml])
+    return content._replace(index_ml=[ml * 10 for ml in content.index_ml])
 
 
 def hours_late(hours: int) -> Any:
     def wrong(content: DecodedReport) -> DecodedReport:
-        return dataclasses.replace(content, ts_s=[ts + hours * HOUR_S for ts in content.ts_s])
+        return content._replace(ts_s=[ts + hours * HOUR_S for ts in content.ts_s])
 
     return wrong
 
