@@ -34,13 +34,15 @@ BEGIN
         GRANT INSERT ON touched_spans, alert_events TO nbwater_ingest;
         GRANT DELETE ON outbox TO nbwater_ingest;
         GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;    -- its mark says that the registry changed
-        BEGIN
-            IF NOT has_database_privilege('nbwater_ingest', current_database(), 'TEMPORARY') THEN
+        IF NOT has_database_privilege('nbwater_ingest', current_database(), 'TEMPORARY') THEN  -- not everybody has it
+            BEGIN
+                IF NOT has_database_privilege('nbwater_ingest', current_database(), 'TEMPORARY') THEN
                 EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO nbwater_ingest', current_database());
             END IF;
-        EXCEPTION WHEN insufficient_privilege THEN
-            RAISE NOTICE 'whoever owns the database grants TEMPORARY to nbwater_ingest, unless everybody has it';
-        END;
+            EXCEPTION WHEN insufficient_privilege THEN
+                RAISE NOTICE 'whoever owns the database grants TEMPORARY to nbwater_ingest';
+            END;
+        END IF;
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
