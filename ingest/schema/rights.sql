@@ -36,9 +36,7 @@ BEGIN
         GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;    -- its mark says that the registry changed
         IF NOT has_database_privilege('nbwater_ingest', current_database(), 'TEMPORARY') THEN  -- not everybody has it
             BEGIN
-                IF NOT has_database_privilege('nbwater_ingest', current_database(), 'TEMPORARY') THEN
                 EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO nbwater_ingest', current_database());
-            END IF;
             EXCEPTION WHEN insufficient_privilege THEN
                 RAISE NOTICE 'whoever owns the database grants TEMPORARY to nbwater_ingest';
             END;
