@@ -44,6 +44,8 @@ BUDGETS: Mapping[str, Budget] = {
     "midnight.sharp_gave_up": at_most(0),
     "midnight.sharp_refused": at_most(0),
     "writer.ratio_to_raw_copy": Budget(0.8),
+    "meter_page.day_p95_ms": at_most(200),
+    "meter_page.hour_p95_ms": at_most(200),
     "growth_gateway.peak_rss_mb": at_most(400),
     "growth_gateway.start_s": at_most(20),
     "growth_gateway.own_address_peak_rss_mb": at_most(400),
