@@ -7,7 +7,8 @@ fields, then each field as int32 length and big-endian bytes; trailer -1. Timest
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ POSTGRES_EPOCH_S = 946_684_800
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_NULL = b"\xff\xff\xff\xff"
 _ROW = np.dtype(
     [
         ("fields", ">i2"),
@@ -53,13 +55,9 @@ def encode_readings(meter_id: Int64s, ts_s: Int64s, kind: npt.NDArray[np.int16],
     return data
 
 
-class _Column(NamedTuple):
-    """`lengths`: bytes of each value, -1 for NULL. `data`: the values that are not NULL, one after the other.
-    `width`: bytes of every value, None where they differ."""
-
-    lengths: Int64s
-    data: Bytes
-    width: int | None
+_Column = Bytes | list[bytes]
+"""The cells of a column, each its length and its value as they go on the wire: a matrix of a row each where all are
+equally long, else one bytes for each row."""
 
 
 def encode_rows(kinds: Sequence[str], columns: Sequence[Sequence[Any] | Int64s]) -> bytearray:
@@ -69,46 +67,59 @@ def encode_rows(kinds: Sequence[str], columns: Sequence[Sequence[Any] | Int64s])
     bytes; None is NULL. Raises ValueError for an integer that its column cannot hold.
     """
     encoded = [_ENCODERS[kind](column) for kind, column in zip(kinds, columns, strict=True)]
-    lengths = np.stack([column.lengths for column in encoded], axis=1)
-    sizes = np.maximum(lengths, 0) + 4
-    ends = 2 + np.cumsum(sizes, axis=1)
-    row_ends = len(_HEADER) + np.cumsum(ends[:, -1])
-    row_starts = row_ends - ends[:, -1]
-    data = bytearray(int(row_ends[-1]) + len(_TRAILER))
-    data[: len(_HEADER)] = _HEADER
-    data[-len(_TRAILER) :] = _TRAILER
-    view = np.frombuffer(data, np.uint8)
-    view[row_starts[:, None] + np.arange(2)] = np.frombuffer(len(kinds).to_bytes(2, "big"), np.uint8)
-    starts = row_starts[:, None] + ends - sizes
-    view[starts[..., None] + np.arange(4)] = lengths.astype(">i4").view(np.uint8).reshape(*lengths.shape, 4)
-    for position, column in enumerate(encoded):
-        _scatter(view, starts[:, position] + 4, column)
-    return data
+    spans: list[list[bytes]] = []
+    even = [_repeated(len(kinds).to_bytes(2, "big"), len(columns[0]))]
+    for column in encoded:
+        if isinstance(column, list):
+            spans += [_joined(even), column] if even else [column]
+            even = []
+        else:
+            even.append(column)
+    if even:
+        spans.append(_joined(even))
+    return bytearray().join([_HEADER, *chain.from_iterable(zip(*spans, strict=True)), _TRAILER])
 
 
-def _scatter(view: Bytes, at: Int64s, column: _Column) -> None:
-    """Write each value of a column where its row has it."""
-    present = column.lengths >= 0
-    if not present.all():
-        at = at[present]
-    if column.width is not None:
-        view[at[:, None] + np.arange(column.width)] = column.data.reshape(-1, column.width)
-        return
-    lengths = column.lengths[present]
-    before = np.cumsum(lengths) - lengths
-    view[np.repeat(at - before, lengths) + np.arange(len(column.data))] = column.data
+def _joined(columns: Sequence[Bytes]) -> list[bytes]:
+    return _rows_of(np.ascontiguousarray(np.concatenate(columns, axis=1)))
+
+
+def _rows_of(cells: Bytes) -> list[bytes]:
+    rows: list[bytes] = cells.view(f"V{cells.shape[1]}")[:, 0].tolist()
+    return rows
+
+
+def _repeated(cell: bytes, rows: int) -> Bytes:
+    return np.broadcast_to(np.frombuffer(cell, np.uint8), (rows, len(cell)))
+
+
+def _with_length(values: Bytes) -> Bytes:
+    """Cells of a matrix of values."""
+    rows, width = values.shape
+    cells = np.empty((rows, 4 + width), np.uint8)
+    cells[:, :4] = np.frombuffer(width.to_bytes(4, "big"), np.uint8)
+    cells[:, 4:] = values
+    return cells
+
+
+def _cell(value: bytes | None) -> bytes:
+    return _NULL if value is None else len(value).to_bytes(4, "big") + value
 
 
 def _fixed(values: Sequence[Any] | Int64s, width: int, least: int, greatest: int, shift: int = 0) -> _Column:
     try:
         numbers = np.asarray(values, np.int64)
-        lengths = np.full(len(values), width, np.int64)
     except TypeError:  # there are NULLs
-        lengths = np.array([-1 if value is None else width for value in values], np.int64)
         numbers = np.array([value for value in values if value is not None], np.int64)
-    if len(numbers) and not (least <= numbers.min() and numbers.max() <= greatest):
+    if not len(numbers):
+        return _repeated(_NULL, len(values))
+    if not (least <= numbers.min() and numbers.max() <= greatest):
         raise ValueError(f"an integer does not fit into {width} bytes")
-    return _Column(lengths, (numbers + shift).astype(f">i{width}").view(np.uint8), width)
+    cells = _with_length((numbers + shift).astype(f">i{width}").view(np.uint8).reshape(-1, width))
+    if len(numbers) == len(values):
+        return cells
+    present = iter(_rows_of(cells))
+    return [_NULL if value is None else next(present) for value in values]
 
 
 def _integers(width: int) -> Callable[[Sequence[Any] | Int64s], _Column]:
@@ -121,28 +132,19 @@ def _instants(values: Sequence[Any] | Int64s) -> _Column:
 
 
 def _bytes(values: Sequence[bytes | None]) -> _Column:
-    if None in values:
-        lengths = [-1 if value is None else len(value) for value in values]
-        values = [value for value in values if value is not None]
-    else:
-        lengths = list(map(len, values))  # type: ignore[arg-type]  # no None among them
-    return _Column(np.array(lengths, np.int64), np.frombuffer(b"".join(values), np.uint8), None)  # type: ignore[arg-type]
+    return list(map(_cell, values))
 
 
 def _uuids(values: Sequence[bytes]) -> _Column:
-    return _Column(np.full(len(values), 16, np.int64), np.frombuffer(b"".join(values), np.uint8), 16)
+    return _with_length(np.frombuffer(b"".join(values), np.uint8).reshape(len(values), 16))
 
 
 def _texts(values: Sequence[str | None]) -> _Column:
     """Most columns of text say the same in nearly every row: each value is encoded once."""
-    distinct = set(values)
-    if len(distinct) == 1:
-        (text,) = distinct
-        data = np.frombuffer(b"" if text is None else text.encode(), np.uint8)
-        lengths = np.full(len(values), -1 if text is None else len(data), np.int64)
-        return _Column(lengths, np.tile(data, len(values)), len(data) or None)
-    encoded = {text: None if text is None else text.encode() for text in distinct}
-    return _bytes([encoded[text] for text in values])
+    cells = {text: _cell(None if text is None else text.encode()) for text in set(values)}
+    if len(cells) == 1:
+        return _repeated(next(iter(cells.values())), len(values))
+    return [cells[text] for text in values]
 
 
 def _jsons(values: Sequence[str | None]) -> _Column:
