@@ -12,7 +12,6 @@ import gc
 import sys
 from typing import Any
 
-import asyncpg
 import structlog
 import uvloop
 
@@ -34,7 +33,7 @@ from metering.telemetry import TelemetryServer
 
 from .metrics import LEADS
 from .retention import RetentionStage
-from .stage import SettlementStage
+from .stage import LOST, SettlementStage
 
 log = structlog.get_logger()
 
@@ -86,7 +85,7 @@ class Settlement:
             finally:
                 LEADS.set(0)
                 await connection.close(timeout=CONNECT_TIMEOUT_S)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except LOST as error:
             log.warning("waiting_for", what="database", error=type(error).__name__, detail=str(error)[:200])
             await asyncio.sleep(RETRY_S)
 

@@ -16,6 +16,8 @@ import numpy as np
 from ingest.meters import Meters
 from metering.consumption import MARGIN, REACH, Bools, Ints, Readings, ordered
 
+from .columns import US, columns, unix_s
+from .neighbours import Neighbours
 from .spans import AROUND_S, Spans, day_bounds
 
 SLOT_S = 6 * 3_600
@@ -24,9 +26,6 @@ CROWD = 50
 """From so many on; fewer share statements with others that are about as long."""
 MAX_READINGS = 1_500_000
 """Of one statement that has no upper bound of time: one that would give more is asked again with one."""
-_EPOCH_S = 946_684_800
-"""2000-01-01: PostgreSQL counts microseconds from there."""
-_US = 1_000_000
 
 _TAKE = """
 WITH taken AS (
@@ -55,23 +54,6 @@ FROM (SELECT meter_id, ts, index_ml FROM readings
 _READ_BETWEEN = _READ.format(upper="AND ts <= to_timestamp($3::bigint)", limit="ALL")
 _READ_FROM = _READ.format(upper="", limit=MAX_READINGS + 1)
 
-_IS_BEYOND = """
-SELECT string_agg(int8send(EXISTS (
-           SELECT FROM readings WHERE meter_id = s.meter_id AND ts {than} to_timestamp(s.at_s)
-           AND ts {than} to_timestamp($3::bigint) OFFSET 0)::int::bigint), '' ORDER BY n)
-FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS s (meter_id, at_s, n)"""
-_IS_EARLIER, _IS_LATER = _IS_BEYOND.format(than="<"), _IS_BEYOND.format(than=">")
-
-_EXTENDED = """
-SELECT string_agg(timestamptz_send(least(early.ts, from_ts)), '' ORDER BY n),
-       string_agg(timestamptz_send(greatest(late.ts, to_ts)), '' ORDER BY n)
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS s (meter_id, from_s, to_s, n)
-CROSS JOIN LATERAL (SELECT to_timestamp(from_s) AS from_ts, to_timestamp(to_s) AS to_ts) t
-CROSS JOIN LATERAL (SELECT min(ts) AS ts FROM (
-    SELECT ts FROM readings WHERE meter_id = s.meter_id AND ts < from_ts ORDER BY ts DESC LIMIT $4) x) early
-CROSS JOIN LATERAL (SELECT max(ts) AS ts FROM (
-    SELECT ts FROM readings WHERE meter_id = s.meter_id AND ts > to_ts ORDER BY ts LIMIT $4) x) late"""
-
 
 class Read(NamedTuple):
     """Readings of stretches, by position of the stretch, and whether a stretch has none after its end."""
@@ -85,6 +67,7 @@ class ReadingTable:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._earlier, self._later = Neighbours(connection, later=False), Neighbours(connection, later=True)
         self._behind_s = 0
         """Up to here there were too many newer readings to read on without an end."""
 
@@ -106,27 +89,20 @@ class ReadingTable:
         the readings after the bounds came along, too."""
         meter_ids, from_s, to_s = members.meter_id.tolist(), int(members.from_s.min()), int(members.to_s.max())
         if to_s > self._behind_s and len(meter_ids) >= CROWD:
-            meter_id, ts, index_ml = await _columns(self._connection, _READ_FROM, meter_ids, from_s)
+            meter_id, ts, index_ml = await columns(self._connection, _READ_FROM, meter_ids, from_s)
             if len(meter_id) <= MAX_READINGS:
-                return meter_id, _unix_s(ts), index_ml, True
+                return meter_id, unix_s(ts), index_ml, True
             self._behind_s = to_s
-        meter_id, ts, index_ml = await _columns(self._connection, _READ_BETWEEN, meter_ids, from_s, to_s)
-        return meter_id, _unix_s(ts), index_ml, False
+        meter_id, ts, index_ml = await columns(self._connection, _READ_BETWEEN, meter_ids, from_s, to_s)
+        return meter_id, unix_s(ts), index_ml, False
 
-    async def is_earlier(self, meter_id: Ints, at_s: Ints) -> Bools:
-        """Which of these meters have readings before."""
-        return await self._is_beyond(_IS_EARLIER, meter_id, at_s, int(at_s.max(initial=0)))
+    async def is_earlier(self, meter_id: Ints, at_s: Ints, several: Bools, zone: ZoneInfo) -> Bools:
+        """Which of these meters may have readings before that matter, see `Neighbours.exist`."""
+        return await self._earlier.exist(meter_id, at_s, several, zone)
 
-    async def is_later(self, meter_id: Ints, at_s: Ints) -> Bools:
-        """Which of these meters have readings after."""
-        return await self._is_beyond(_IS_LATER, meter_id, at_s, int(at_s.min(initial=0)))
-
-    async def _is_beyond(self, query: str, meter_id: Ints, at_s: Ints, bound_s: int) -> Bools:
-        if not len(meter_id):
-            return np.zeros(0, np.bool_)
-        (found,) = await _columns(self._connection, query, meter_id.tolist(), at_s.tolist(), bound_s)
-        existing: Bools = found != 0
-        return existing
+    async def is_later(self, meter_id: Ints, at_s: Ints, several: Bools, zone: ZoneInfo) -> Bools:
+        """Which of these meters may have readings after, as `is_earlier`."""
+        return await self._later.exist(meter_id, at_s, several, zone)
 
     async def exact_stretches(self, spans: Spans, zone: ZoneInfo) -> Spans:
         """What to read of each span however far its readings lie apart, found by counting them."""
@@ -140,15 +116,18 @@ class ReadingTable:
         return await self._extended(whole, MARGIN + 1)
 
     async def _extended(self, spans: Spans, readings: int) -> Spans:
-        """With so many more readings on either side, or as many as there are."""
-        from_us, to_us = await _columns(self._connection, _EXTENDED, *(column.tolist() for column in spans), readings)
-        return Spans(spans.meter_id, _unix_s(from_us), _unix_s(to_us))
+        """With so many more readings on either side, or as many as matter."""
+        return Spans(
+            spans.meter_id,
+            await self._earlier.outermost(spans.meter_id, spans.from_s, readings),
+            await self._later.outermost(spans.meter_id, spans.to_s, readings),
+        )
 
 
 async def take(connection: Any, limit: int) -> Spans:
     """Takes the oldest touched spans away; as they came: in no order, and some of one meter may overlap."""
-    meter_id, from_us, to_us = await _columns(connection, _TAKE, limit)
-    return Spans(meter_id, _unix_s(from_us), _unix_s(to_us + _US - 1))
+    meter_id, from_us, to_us = await columns(connection, _TAKE, limit)
+    return Spans(meter_id, unix_s(from_us), unix_s(to_us + US - 1))
 
 
 async def waiting(connection: Any) -> tuple[int, float]:
@@ -159,16 +138,7 @@ async def waiting(connection: Any) -> tuple[int, float]:
 
 async def meters(connection: Any, meter_id: Ints) -> Meters:
     """Those of the meters that exist."""
-    return Meters(*await _columns(connection, _METERS, meter_id.tolist()))
-
-
-async def _columns(connection: Any, query: str, *arguments: Any) -> list[Ints]:
-    row = await connection.fetchrow(query, *arguments)
-    return [np.frombuffer(column or b"", ">i8").astype(np.int64) for column in row]
-
-
-def _unix_s(us: Ints) -> Ints:
-    return us // _US + _EPOCH_S
+    return Meters(*await columns(connection, _METERS, meter_id.tolist()))
 
 
 def _groups(stretches: Spans) -> Iterator[Ints]:

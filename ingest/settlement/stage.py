@@ -36,6 +36,8 @@ SPACINGS = {"hourly": HOUR_S, "daily": DAY_S}
 """How far apart readings are taken to be, one after the other."""
 BACKLOG_EVERY_S = 10.0
 """Counting what waits costs the more the more it is."""
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a database or a connection that fails raises; the client's internal one when it is cut between two messages."""
 _CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
 """A plan for readings of any time would open every chunk."""
 
@@ -59,7 +61,7 @@ class SettlementStage:
                 await self._measure_backlog()
                 if taken >= MAX_SPANS:
                     continue
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except LOST as error:
                 metrics.FAILURES.inc()
                 self._log.warning("settlement batch failed", error=str(error))
             with contextlib.suppress(TimeoutError):
@@ -116,10 +118,14 @@ class SettlementStage:
         """Whether more readings than those of the stretches could not change the result: by their number, or because
         there are no more."""
         early, late = found.early_enough.copy(), found.late_enough | read.is_newest
+        meter_id = stretches.meter_id
+        several = np.isin(meter_id, meter_id[1:][np.diff(meter_id) == 0])
         asked = np.flatnonzero(~early)
-        early[asked] = ~await self._table.is_earlier(stretches.meter_id[asked], stretches.from_s[asked])
+        early[asked] = ~await self._table.is_earlier(
+            meter_id[asked], stretches.from_s[asked], several[asked], self._zone
+        )
         asked = np.flatnonzero(early & ~late)
-        late[asked] = ~await self._table.is_later(stretches.meter_id[asked], stretches.to_s[asked])
+        late[asked] = ~await self._table.is_later(meter_id[asked], stretches.to_s[asked], several[asked], self._zone)
         return early & late
 
     async def _settle(self, readings: Readings, changed: Spans, meters: Meters) -> None:
