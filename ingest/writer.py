@@ -20,6 +20,8 @@ from .readings import Bools, Int64s, ReadingTable, Verdict
 from .report_rows import LATEST_COLUMNS, Row, array_parameters, instant, parameters
 
 DAY_S = 86_400
+SPAN_GAP_S = 2 * DAY_S
+"""As settlement, which makes one of spans that lie no further apart."""
 _NO_READING_S = -(2**62)
 _LONG_AGO_S = 0
 _AGES_S = np.array([2, 8, 32, 128, 512]) * DAY_S
@@ -246,11 +248,13 @@ async def insert_conflicts(connection: Any, table: ReadingTable, verdict: Verdic
 
 
 async def insert_spans(connection: Any, table: ReadingTable, stored: Bools, copy: bool) -> None:
-    """One touched span per meter: from the first to the last of its new readings."""
+    """Touched spans of each meter: from the first to the last of its new readings, without gaps longer than SPAN_GAP_S:
+    a late reading beside today's touches not all days between."""
     meters, times_us = table.meter_id[stored], table.ts_s[stored] * 1_000_000
     if not len(meters):
         return
-    starts = np.flatnonzero(np.r_[True, meters[1:] != meters[:-1]])
+    apart = (meters[1:] != meters[:-1]) | (np.diff(times_us) > SPAN_GAP_S * 1_000_000)
+    starts = np.flatnonzero(np.r_[True, apart])
     ends = np.r_[starts[1:], len(meters)] - 1
     columns = (meters[starts], times_us[starts], times_us[ends])
     if copy:

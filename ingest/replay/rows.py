@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -50,7 +50,8 @@ _STORED = """
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS asked (meter, from_s, to_s)
     CROSS JOIN LATERAL (
         SELECT * FROM readings
-        WHERE meter_id = asked.meter AND ts BETWEEN to_timestamp(from_s) AND to_timestamp(to_s) OFFSET 0) r
+        WHERE meter_id = asked.meter AND ts BETWEEN to_timestamp(from_s) AND to_timestamp(to_s)
+          AND ts BETWEEN to_timestamp($4::bigint) AND to_timestamp($5::bigint) OFFSET 0) r
 """
 _INSERT = """
     INSERT INTO readings (meter_id, ts, kind, index_ml)
@@ -94,14 +95,23 @@ _TOUCH = """
 _UNSETTLE = """
     DELETE FROM settled_days USING unnest($1::bigint[], $2::date[]) AS gone (meter_id, day)
     WHERE settled_days.meter_id = gone.meter_id AND settled_days.day = gone.day AND quality <> 'edited'
+      AND settled_days.day BETWEEN $3 AND $4 AND settled_days.meter_id = ANY ($1)  -- as above
+"""
+_LAST_KNOWN = (
+    "SELECT meter_id, max(last_ts) AS ts FROM device_latest WHERE meter_id = ANY ($1::bigint[]) GROUP BY meter_id"
+)
+_NEWEST = """
+    SELECT asked.meter, ts, index_ml FROM unnest($1::bigint[]) AS asked (meter)
+    CROSS JOIN LATERAL (SELECT ts, index_ml FROM readings WHERE meter_id = asked.meter AND ts > $2 AND ts <= $3
+                        ORDER BY ts DESC, index_ml DESC LIMIT 1) newest
 """
 _LATEST = """
     UPDATE device_latest SET last_ts = newest.ts, last_index_ml = newest.index_ml
-    FROM unnest($1::bigint[]) AS asked (meter)
-    LEFT JOIN LATERAL (SELECT ts, index_ml FROM readings WHERE meter_id = asked.meter
-                       ORDER BY ts DESC, index_ml DESC LIMIT 1) newest ON true
-    WHERE device_latest.meter_id = asked.meter
+    FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) AS newest (meter, ts, index_ml)
+    WHERE device_latest.meter_id = newest.meter
 """
+_LOOKS = tuple(timedelta(days=days) for days in (16, 128, 400))
+"""How far back the newest reading is looked for, one after the other; after them, in all of the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +178,8 @@ async def other_stretches(
 async def stored_readings(connection: Any, reach: dict[int, tuple[int, int]]) -> dict[Key, int]:
     """Of each meter all readings from the first to the last second of its reach."""
     meters = list(reach)
-    rows = await connection.fetch(_STORED, meters, [reach[m][0] for m in meters], [reach[m][1] for m in meters])
+    first_s, last_s = [first for first, _ in reach.values()], [last for _, last in reach.values()]
+    rows = await connection.fetch(_STORED, meters, first_s, last_s, min(first_s), max(last_s))
     return {(row["meter_id"], row["ts_s"], row["kind"]): row["index_ml"] for row in rows}
 
 
@@ -178,7 +189,8 @@ async def apply(connection: Any, replay_id: int, plan: Plan, ids: Sequence[UUID]
     if plan.withdrawn:
         await connection.execute(_WITHDRAW, *_keys(plan.withdrawn), *_reach(plan.withdrawn))
         days = {(meter_id, local_day(ts_s * 1_000_000, zone)) for meter_id, ts_s, _ in plan.withdrawn}
-        await connection.execute(_UNSETTLE, *_columns(days))
+        dates = [day for _, day in days]
+        await connection.execute(_UNSETTLE, *_columns(days), min(dates), max(dates))
     if plan.changed:
         new = [new for _, new in plan.changed.values()]
         await connection.execute(_CHANGE, *_keys(plan.changed), new, *_reach(plan.changed))
@@ -187,7 +199,25 @@ async def apply(connection: Any, replay_id: int, plan: Plan, ids: Sequence[UUID]
     await _record(connection, replay_id, plan, ids)
     if touched := plan.touched:
         await connection.execute(_TOUCH, *_columns((meter, *reach) for meter, reach in sorted(touched.items())))
-        await connection.execute(_LATEST, sorted(touched))
+        await _correct_latest(connection, touched)
+
+
+async def _correct_latest(connection: Any, touched: Mapping[int, tuple[int, int]]) -> None:
+    """Have the newest readings of these meters in `device_latest`; `touched` says from when to when each changed."""
+    known = {row["meter_id"]: row["ts"] for row in await connection.fetch(_LAST_KNOWN, sorted(touched))}
+    if not known:
+        return
+    newest: dict[int, tuple[datetime | None, int | None]] = dict.fromkeys(known, (None, None))
+    last = max([instant(touched[meter][1] * 1_000_000) for meter in known] + [ts for ts in known.values() if ts])
+    until, missing = last, list(known)
+    for since in (*(last - look for look in _LOOKS), instant(0)):
+        for meter, ts, index_ml in await connection.fetch(_NEWEST, missing, since, until):
+            newest[meter] = ts, index_ml
+        until, missing = since, [meter for meter in missing if newest[meter][0] is None]
+        if not missing:
+            break
+    rows = [(meter, *found) for meter, found in sorted(newest.items())]
+    await connection.execute(_LATEST, *_columns(rows))
 
 
 async def _record(connection: Any, replay_id: int, plan: Plan, ids: Sequence[UUID]) -> None:
