@@ -80,9 +80,11 @@ async def close_pool(pool: Any) -> None:
         pool.terminate()
 
 
-async def connect(url: str, program: str) -> Any:
+async def connect(url: str, program: str, **server_settings: str) -> Any:
     """A connection outside of any pool."""
-    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(program))
+    return await asyncpg.connect(
+        url, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(program) | server_settings
+    )
 
 
 def _server_settings(program: str) -> dict[str, str]:

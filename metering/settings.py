@@ -142,7 +142,12 @@ class SettlementSettings(Section):
 
     table = "settlement"
     model_config = SettingsConfigDict(env_prefix="NBWATER_SETTLEMENT_", extra="forbid", frozen=True)
-    every_s: float = Field(2.0, gt=0, description="Pause between settlement rounds")
+    every_s: float = Field(
+        2.0, gt=0, description="Pause between settlement rounds; at most a third of lease_s is taken"
+    )
+    lease_s: float = Field(
+        60.0, ge=3, description="A process that settles and is silent this long makes room for one that stands by"
+    )
     silence_after_h: float = Field(25.0, gt=0, description="A meter that has not reported this long raises an alert")
     keep_raw_days: int = Field(
         400, ge=1, description="Retention of raw report bytes; on TimescaleDB its own policy decides"

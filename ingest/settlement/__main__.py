@@ -56,6 +56,9 @@ class Settlement:
         self._url = load(DatabaseSettings).url.get_secret_value()
         if not self._url:
             raise SettingsError("database.url is empty: set NBWATER_DATABASE_URL or start settlement with `nbwater up`")
+        lease = f"{self._settings.lease_s:.0f}s"
+        self._abandoned = {"idle_session_timeout": lease, "idle_in_transaction_session_timeout": lease}
+        """A process that is frozen, not dead, answers keepalives: the server takes the lock away from it by these."""
         self._stop = asyncio.Event()
         self._serving = False
 
@@ -78,7 +81,7 @@ class Settlement:
     async def _lead(self, pool: Any) -> None:
         """Stand by until the lock is ours, then work until the stop or until its connection is lost."""
         try:
-            connection = await connect(self._url, "settlement")
+            connection = await connect(self._url, "settlement", **self._abandoned)
             try:
                 if await self._take_lock(connection):
                     await self._run_stages(pool, connection)

@@ -47,6 +47,8 @@ class SettlementStage:
 
     def __init__(self, connection: Any, settings: SettlementSettings, zone: ZoneInfo) -> None:
         self._connection, self._settings, self._zone = connection, settings, zone
+        self._pause_s = min(settings.every_s, settings.lease_s / 3)
+        """A round is a sign of life, too: the server closes a connection that is silent for the length of the lease."""
         self._table = ReadingTable(connection)
         self._stop = asyncio.Event()
         self._measured_at = -BACKLOG_EVERY_S
@@ -65,7 +67,7 @@ class SettlementStage:
                 metrics.FAILURES.inc()
                 self._log.warning("settlement batch failed", error=str(error))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), self._settings.every_s)
+                await asyncio.wait_for(self._stop.wait(), self._pause_s)
 
     def stop(self) -> None:
         """After the batch in hand."""

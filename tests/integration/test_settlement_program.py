@@ -103,6 +103,26 @@ async def test_it_settles_with_its_own_rights_and_a_second_one_takes_over(
     assert await asyncio.wait_for(second.wait(), START_S) == 0
 
 
+async def test_a_frozen_one_loses_the_lead_and_settles_nothing_twice(pool: Any, environment: dict[str, str]) -> None:
+    """SIGSTOP leaves the connection open and answering keepalives, as a paused virtual machine may."""
+    meter_id = await install(pool, "1001")
+    leased = environment | {"NBWATER_SETTLEMENT_LEASE_S": "3"}
+    first, _ = await start(leased)
+    await settled(pool, meter_id, 0)
+    second, also_said = await start(leased)
+    await ready(also_said)  # standing by
+    first.send_signal(signal.SIGSTOP)
+    try:
+        await settled(pool, meter_id, 4)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    second.kill()
+    await second.wait()
+    await settled(pool, meter_id, 8)  # the first again, by a new connection
+    first.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(first.wait(), START_S) == 0
+
+
 async def test_it_stops_while_it_waits_for_an_absent_database(environment: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ingest.settlement",
