@@ -110,9 +110,10 @@ class Neighbours:
         return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
 
     async def _are_settled(self, meter_id: Ints, at_s: Ints, zone: ZoneInfo) -> Bools:
-        """Which of these meters have settled days on that side, the day of `at_s` included."""
+        """Which of these meters have settled days on that side, where it has not been looked near by."""
         if not len(meter_id):
             return np.zeros(0, np.bool_)
+        at_s = at_s + (LOOKS_S[0] if self._later else -LOOKS_S[0])
         low_s, high_s = int(at_s.min()), int(at_s.max())
         bounds_s = np.array((low_s, high_s + MAX_SPREAD_S) if self._later else (low_s - MAX_SPREAD_S, high_s))
         bounds = [day_of(zone, number) for number in day_number(zone, bounds_s).tolist()]
