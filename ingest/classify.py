@@ -91,13 +91,6 @@ class Segment(NamedTuple):
     first_s: int
     last_s: int
 
-    @property
-    def last_index_ml(self) -> int:
-        """The index at `last_s`, the highest where there are several."""
-        if self.ts_s[-1] == self.last_s and self.ts_s.count(self.last_s) == 1:
-            return self.index_ml[-1]
-        return max(index for ts, index in zip(self.ts_s, self.index_ml, strict=True) if ts == self.last_s)
-
 
 class Placed(NamedTuple):
     """A report of a known device whose every kept reading belongs to a meter. `rejected` counts the others;

@@ -25,7 +25,7 @@ from .classify import Decoded, Placed, Prepared, Refused, Repeats, place
 from .identity import RepeatMemory
 from .installations import Installations
 from .leaks.alarms import AlarmEvent, record_alarms
-from .readings import Bools, HighWaterMarks, Int64s, ReadingTable, Verdict, judge, tabulate
+from .readings import Bools, HighWaterMarks, Int64s, ReadingTable, Verdict, judge, newest_readings, tabulate
 from .report_rows import (
     DEAD_LETTER_COLUMNS,
     RAW_COLUMNS,
@@ -187,7 +187,8 @@ class Pipeline:
         kept = taken.kept
         await writer.insert_conflicts(connection, taken.table, taken.verdict, [end.placed.report for end in kept])
         await writer.insert_spans(connection, taken.table, taken.verdict.stored, copy)
-        await writer.upsert_latest(connection, latest_values(kept, taken.rows), copy)
+        newest = newest_readings(taken.table, [end.placed.meter_id for end in kept])
+        await writer.upsert_latest(connection, latest_values(taken.rows[: len(kept)], *newest), copy)
         await self._record_alarms(connection, kept)
 
     async def _record_alarms(self, connection: Any, ended: list[Ended]) -> None:

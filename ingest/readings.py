@@ -58,6 +58,24 @@ def tabulate(placed: Sequence[Placed]) -> ReadingTable:
     return ReadingTable(report, meter_id, ts_s, kind, index_ml, leader, np.cumsum(leader) - 1)
 
 
+def newest_readings(table: ReadingTable, meters: Sequence[int]) -> tuple[list[int | None], list[int]]:
+    """The time of the newest reading that each report has of the meter given for it, None without one, and the index
+    at that time, the highest where there are several."""
+    meter_id = np.array(meters, np.int64)
+    own = np.flatnonzero(table.meter_id == meter_id[table.report])
+    report, ts_s = table.report[own], table.ts_s[own]
+    last_row = np.full(len(meter_id), -1, np.int64)
+    last_row[report] = own  # of several rows of one report the last stays, which is the newest
+    at_last = ts_s == table.ts_s[last_row[report]]
+    index_ml = np.full(len(meter_id), np.iinfo(np.int64).min)
+    np.maximum.at(index_ml, report[at_last], table.index_ml[own[at_last]])
+    last_s: list[int | None] = [None] * len(meter_id)
+    timed = np.flatnonzero(last_row >= 0)
+    for position, ts in zip(timed.tolist(), table.ts_s[last_row[timed]].tolist(), strict=True):
+        last_s[position] = ts
+    return last_s, index_ml.tolist()
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of each reading, row by row of a `ReadingTable`."""

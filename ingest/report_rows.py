@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 from asyncpg.pgproto.pgproto import UUID
 
 from metering.envelope import Report
@@ -229,29 +230,26 @@ def _readable(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-_STATE_AT = slice(list(REPORT_COLUMNS).index("battery_mv"), list(REPORT_COLUMNS).index("alarms") + 1)
+_NAMES = list(REPORT_COLUMNS)
+_DEVICE_AT, _METER_AT = _NAMES.index("device_id"), _NAMES.index("meter_id")
+_STATE_AT = slice(_NAMES.index("battery_mv"), _NAMES.index("alarms") + 1)
 
 
-def latest_values(ended: Sequence[Ended], rows: Sequence[Row]) -> list[Row]:
-    """One row of `device_latest` per device, columns as LATEST_COLUMNS: its newest report here, and its newest
-    reading. Sorted by device. `rows` are the rows of `reports`."""
-    newest: dict[int, int] = {}
-    for position, end in enumerate(ended):
-        device_id, at_us = end.placed.device.device_id, end.placed.report.received_at_us
-        known = newest.setdefault(device_id, position)
-        if known != position and ended[known].placed.report.received_at_us <= at_us:
-            newest[device_id] = position
-    return [_latest_values(ended[newest[key]].placed, rows[newest[key]]) for key in sorted(newest)]
+def latest_values(rows: Sequence[Row], last_s: Sequence[int | None], index_ml: Sequence[int]) -> list[Row]:
+    """One row of `device_latest` per device, columns as LATEST_COLUMNS: its newest report here. Sorted by device.
 
-
-def _latest_values(placed: Placed, row: Row) -> Row:
-    last_s: int | None = None
-    index_ml: int | None = None
-    for segment in placed.segments:
-        if segment.meter_id == placed.meter_id:
-            last_s, index_ml = segment.last_s, segment.last_index_ml
-    report = placed.report
-    return (
-        placed.device.device_id, placed.meter_id, report.received_at_us, report.report_id, _second_us(last_s), index_ml,
-        *row[_STATE_AT],
-    )  # fmt: skip
+    `rows` are the rows of `reports`; `last_s` and `index_ml` say the newest reading that each has of its meter.
+    """
+    device_id = np.array([row[_DEVICE_AT] for row in rows], np.int64)
+    received_us = np.array([row[0] for row in rows], np.int64)
+    order = np.lexsort((received_us, device_id))
+    last_of_device = np.ones(len(order), np.bool_)
+    last_of_device[:-1] = device_id[order[1:]] != device_id[order[:-1]]
+    latest = []
+    for at in order[last_of_device].tolist():
+        row, ts_s = rows[at], last_s[at]
+        latest.append(
+            (row[_DEVICE_AT], row[_METER_AT], row[0], row[1], _second_us(ts_s), None if ts_s is None else index_ml[at],
+             *row[_STATE_AT])
+        )  # fmt: skip
+    return latest

@@ -25,6 +25,7 @@ from ..accounting import Tally
 from ..classify import Decoded, Placed, Refused, decode_report, place_report
 from ..gate import close_gate
 from ..installations import Installations
+from ..readings import newest_readings, tabulate
 from ..report_rows import Ended, Row, ended_row, ended_values, instant, latest_values
 from ..report_updates import update_reports
 from ..writer import upsert_latest
@@ -232,7 +233,9 @@ class Replay:
                     report = end.placed.report
                     tally.move(report.door, report.received_at_us, stored.outcome, end.outcome)
         await update_reports(self._connection, rows, READABLE)
-        await upsert_latest(self._connection, latest_values(ends, [ended_values(end, None) for end in ends]))
+        placed = [end.placed for end in ends]
+        newest = newest_readings(tabulate(placed), [p.meter_id for p in placed])
+        await upsert_latest(self._connection, latest_values([ended_values(end, None) for end in ends], *newest))
         await tally.add_to_accounts(self._connection)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ingest.classify import Placed, Segment
 from ingest.installations import Device
 from ingest.pipeline import conclude
-from ingest.readings import HighWaterMarks, judge, tabulate
+from ingest.readings import HighWaterMarks, judge, newest_readings, tabulate
 from metering.envelope import Report
 from metering.model import Authentication, DecodedReport, DeviceState, Door, Outcome, ReadingKind
 
@@ -52,6 +52,15 @@ def test_it_judges_as_a_loop_over_the_readings_would(batch: list[Rows], database
     )
     assert database | {(int(m), int(t)): int(i) for m, t, i in stored} == after
     assert np.array_equal(np.lexsort((table.kind, table.ts_s, table.meter_id)), np.arange(len(table)))
+
+
+@given(st.lists(readings, max_size=5), st.integers(1, 3))
+def test_the_newest_reading_is_the_one_a_loop_would_find(batch: list[Rows], meter: int) -> None:
+    last_s, index_ml = newest_readings(tabulate([placed(rows) for rows in batch]), [meter] * len(batch))
+    of_meter = [[(ts, index) for of, ts, index in rows if of == meter] for rows in batch]
+    assert last_s == [max(rows)[0] if rows else None for rows in of_meter]
+    found = zip(of_meter, index_ml, strict=True)
+    assert all(max(rows)[1] == index for rows, index in found if rows)
 
 
 def test_a_mark_vouches_only_for_what_comes_later() -> None:
