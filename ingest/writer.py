@@ -190,7 +190,8 @@ async def copy_readings(connection: Any, table: ReadingTable, leaders: Int64s, n
     if len(rows := _day_by_day(table, leaders[new])):
         data = encode_readings(table.meter_id[rows], table.ts_s[rows], table.kind[rows], table.index_ml[rows])
         await connection.copy_to_table("readings", source=data, columns=list(READING_COLUMNS), format="binary")
-    existing[~new], existing_ml[~new] = await insert_readings(connection, table, leaders[~new])
+    if not new.all():
+        existing[~new], existing_ml[~new] = await insert_readings(connection, table, leaders[~new])
     return existing, existing_ml
 
 
