@@ -11,12 +11,12 @@ def test_the_next_free_port_passes_over_taken_ones_and_the_one_set_aside() -> No
         taken = neighbour.getsockname()[1]
         found = ports.next_free_tcp("127.0.0.1", taken)
         assert found > taken
-        assert ports.next_free_tcp("127.0.0.1", found, besides=found) != found
+        assert ports.next_free_tcp("127.0.0.1", found, besides={found}) != found
 
 
 def test_zero_stays_zero() -> None:
     assert ports.next_free_tcp("127.0.0.1", 0) == 0
-    assert ports.next_free_tcp("127.0.0.1", 0, besides=0) == 0
+    assert ports.next_free_tcp("127.0.0.1", 0, besides={0}) == 0
     assert ports.next_free_udp("::", 0) == 0
 
 
