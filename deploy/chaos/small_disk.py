@@ -17,7 +17,8 @@ from metering.errors import StartError
 
 ROOM_BYTES = 4 << 30
 """Never used whole: it holds what PostgreSQL writes in a run."""
-ATTEMPTS = 50
+MOST_SPARE_BLOCKS = 1 << 16
+"""Left free at most, for whoever writes while the disk is made full to use up."""
 _CLONE_NEWNS = 0x0002_0000
 
 
@@ -39,11 +40,13 @@ class SmallDisk:
 
     def fill(self) -> None:
         """From now on nothing fits any more. Raises StartError."""
-        for spare_blocks in range(1, ATTEMPTS):
+        spare_blocks = 1
+        while spare_blocks < MOST_SPARE_BLOCKS:
             with contextlib.suppress(StartError):  # others write meanwhile: it cannot be smaller than what it holds
                 self._resize_to_used(spare_blocks)
                 return
-        self._resize_to_used(ATTEMPTS)
+            spare_blocks *= 2
+        self._resize_to_used(spare_blocks)
 
     def empty(self) -> None:
         self._resize(ROOM_BYTES)
