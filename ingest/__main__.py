@@ -1,8 +1,8 @@
 """The ingest worker's composition root: settings in, connections and stages out, a clean drain at the end.
 
-``consumer`` (a datagram's batch enters) → ``classify`` (it becomes readings) → ``pipeline`` and ``writer`` (they are
-stored) are driven by ``worker``; beside it run the registry's publisher and the trimmer. What the readings mean is the
-business of another process: ``ingest.settlement``.
+``consumer`` (a datagram's batch enters) → ``classify`` and ``placing`` (it becomes readings) → ``pipeline`` and
+``writer`` (they are stored) are driven by ``worker``; beside it run the registry's publisher and the trimmer. What the
+readings mean is the business of another process: ``ingest.settlement``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Pure steps from stream messages to readings of known meters; whatever cannot take a step becomes a `Refused`.
+"""Pure steps from stream messages to what reports say; whatever cannot take a step becomes a `Refused`.
 
-``Message`` → ``Report`` → ``Decoded`` → ``Placed``. One bad report never costs another anything.
+``Message`` → ``Report`` → ``Decoded``; `placing` goes on from there. One bad report never costs another anything.
 """
 
 from __future__ import annotations
@@ -17,17 +17,14 @@ import numpy.typing as npt
 from metering import envelope
 from metering.envelope import Report
 from metering.errors import DecodeError, EnvelopeError
-from metering.model import Authentication, DecodedReport, Door, ReadingKind
+from metering.model import Authentication, DecodedReport, Door
 
 from .decoders import decode
-from .identity import identity_of
-from .installations import Device, Installation, Installations, names_same_meter
+from .installations import Device
 
 UNKNOWN_DOOR = cast(Door, "unknown")
 """The door of a stream message that is no envelope: nobody can say how it came in."""
 
-EARLIEST_S = 1_262_304_000
-"""2010-01-01 UTC: clocks that were never set start at 1970 or 2000."""
 AHEAD_S = 86_400
 EARLIEST_RECEIVED_US = 1_577_836_800_000_000
 """2020-01-01 UTC. A gateway whose clock says less has none; the stream's own time is used."""
@@ -80,39 +77,6 @@ class Refused:
     message: str
     device: Device | None = None
     decoder: str | None = None
-
-
-class Segment(NamedTuple):
-    """Readings of one meter, at least one; `first_s` and `last_s` are the least and the greatest of `ts_s`."""
-
-    meter_id: int
-    ts_s: Sequence[int]
-    index_ml: Sequence[int]
-    first_s: int
-    last_s: int
-
-
-class Placed(NamedTuple):
-    """A report of a known device whose every kept reading belongs to a meter. `rejected` counts the others;
-    `reason` is that of the first of them."""
-
-    report: Report
-    decoder: str
-    content: DecodedReport
-    device: Device
-    meter_id: int
-    identity: int
-    kind: ReadingKind
-    segments: tuple[Segment, ...]
-    rejected: int = 0
-    reason: str | None = None
-
-    @property
-    def readings(self) -> int:
-        """Readings in the report, the rejected ones included."""
-        segments = self.segments
-        kept = len(segments[0].ts_s) if len(segments) == 1 else sum(len(segment.ts_s) for segment in segments)
-        return self.rejected + kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,101 +232,3 @@ def _unusable(content: DecodedReport) -> str | None:
         if numbers and max(max(numbers), -min(numbers)) > INT64_MAX:
             return "a number beyond 64 bits"
     return None
-
-
-def place(prepared: Prepared, known: Installations, mismatch_refuses: bool) -> tuple[list[Placed], list[Refused]]:
-    """Give each report its device and each reading its meter. `known` must have been asked for `prepared.devices`."""
-    placed: list[Placed] = []
-    refused = [_with_device(r, known.get(r.report.device)) for r in prepared.refused]
-    for decoded in prepared.decoded:
-        step = place_report(decoded, known.get(decoded.report.device), mismatch_refuses)
-        if isinstance(step, Placed):
-            placed.append(step)
-        else:
-            refused.append(step)
-    return placed, refused
-
-
-def _with_device(refused: Refused, device: Device | None) -> Refused:
-    return Refused(refused.report, refused.reason, refused.message, device, refused.decoder)
-
-
-def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool) -> Placed | Refused:
-    report, content = decoded.report, decoded.content
-    if device is None:
-        return Refused(
-            report, "unknown_device", f"no device {report.device!r} in the registry", decoder=decoded.decoder
-        )
-    received_s = report.received_at_us // 1_000_000
-    installed = device.at(received_s if decoded.bounds is None else min(decoded.bounds.last_s, received_s))
-    if mismatch_refuses and installed and not _is_meter(content.meter_address, installed):
-        message = f"the frame names meter {content.meter_address}, installed is {installed.serial}"
-        return Refused(report, "meter_mismatch", message, device, decoded.decoder)
-    segments, rejected, reason = _segments(decoded, device, installed, received_s)
-    if reason is not None and not segments:
-        return Refused(report, reason, _REJECTED[reason], device, decoded.decoder)
-    meter = installed or device.at(received_s)
-    meter_id = segments[-1].meter_id if segments else meter.meter_id if meter else None
-    if meter_id is None:
-        return Refused(report, "not_installed", _REJECTED["not_installed"], device, decoded.decoder)
-    kind = content.kind if content.ts_s else ReadingKind.EVENT
-    identity = identity_of(device.name, report, content)
-    return Placed(report, decoded.decoder, content, device, meter_id, identity, kind, segments, rejected, reason)
-
-
-def _is_meter(address: str | None, installed: Installation) -> bool:
-    return address is None or names_same_meter(address, installed.serial)
-
-
-_REJECTED = {
-    "implausible_time": "no reading has a time from 2010 to a day after receipt",
-    "index_out_of_register": "no reading has an index that the meter's register can show",
-    "not_installed": "no meter was installed on the device at that time",
-}
-
-
-def _segments(
-    decoded: Decoded, device: Device, installed: Installation | None, received_s: int
-) -> tuple[tuple[Segment, ...], int, str | None]:
-    """Readings by meter, how many were rejected, and the reason of the first of those."""
-    content, bounds = decoded.content, decoded.bounds
-    ts_s, index_ml = content.ts_s, content.index_ml
-    if bounds is None:
-        if content.untimed_index_ml is None:
-            return (), 0, None
-        ts_s, index_ml = [received_s], [content.untimed_index_ml]
-        bounds = Bounds(received_s, received_s, content.untimed_index_ml, content.untimed_index_ml)
-    first_s, last_s, low_ml, high_ml = bounds
-    if (
-        installed is not None
-        and first_s >= EARLIEST_S
-        and installed.from_s <= first_s
-        and last_s <= received_s + AHEAD_S
-        and last_s < installed.to_s
-        and low_ml >= 0
-        and high_ml <= installed.register_max_ml
-    ):
-        return (Segment(installed.meter_id, ts_s, index_ml, first_s, last_s),), 0, None
-    return _each_reading(ts_s, index_ml, device, received_s)
-
-
-def _each_reading(
-    ts_s: Sequence[int], index_ml: Sequence[int], device: Device, received_s: int
-) -> tuple[tuple[Segment, ...], int, str | None]:
-    by_meter: dict[int, tuple[list[int], list[int]]] = {}
-    reasons: list[str] = []
-    for ts, index in zip(ts_s, index_ml, strict=True):
-        if not EARLIEST_S <= ts <= received_s + AHEAD_S:
-            reasons.append("implausible_time")
-        elif (installed := device.at(ts)) is None:
-            reasons.append("not_installed")
-        elif not 0 <= index <= installed.register_max_ml:
-            reasons.append("index_out_of_register")
-        else:
-            times, indices = by_meter.setdefault(installed.meter_id, ([], []))
-            times.append(ts)
-            indices.append(index)
-    segments = tuple(
-        Segment(meter_id, times, indices, min(times), max(times)) for meter_id, (times, indices) in by_meter.items()
-    )
-    return segments, len(reasons), reasons[0] if reasons else None

@@ -21,10 +21,11 @@ from metering.settings import IngestSettings
 
 from . import metrics, writer
 from .accounting import Tally
-from .classify import Decoded, Placed, Prepared, Refused, Repeats, place
+from .classify import Decoded, Prepared, Refused, Repeats
 from .identity import RepeatMemory
 from .installations import Installations
 from .leaks.alarms import AlarmEvent, record_alarms
+from .placing import Placed, place
 from .readings import Bools, HighWaterMarks, Int64s, ReadingTable, Verdict, judge, newest_readings, tabulate
 from .report_rows import (
     DEAD_LETTER_COLUMNS,

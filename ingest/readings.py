@@ -9,7 +9,8 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from .classify import Placed, joined_int64s
+from .classify import joined_int64s
+from .placing import Placed
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

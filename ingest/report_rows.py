@@ -18,7 +18,8 @@ from asyncpg.pgproto.pgproto import UUID
 from metering.envelope import Report
 from metering.model import DecodedReport, DeviceState, Outcome
 
-from .classify import Placed, Refused, Segment
+from .classify import Refused
+from .placing import Placed, Segment
 
 Row = tuple[Any, ...]
 

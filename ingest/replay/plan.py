@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..classify import Placed
+from ..placing import Placed
 
 Key = tuple[int, int, int]
 """meter_id, Unix seconds, kind."""

@@ -22,9 +22,10 @@ from metering.model import Outcome
 from metering.settings import IngestSettings
 
 from ..accounting import Tally
-from ..classify import Decoded, Placed, Refused, decode_report, place_report
+from ..classify import Decoded, Refused, decode_report
 from ..gate import close_gate
 from ..installations import Installations
+from ..placing import Placed, place_report
 from ..readings import newest_readings, tabulate
 from ..report_rows import Ended, Row, ended_row, ended_values, instant, latest_values
 from ..report_updates import update_reports

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.classify import Placed, Segment
 from ingest.installations import Device
 from ingest.pipeline import conclude
+from ingest.placing import Placed, Segment
 from ingest.readings import HighWaterMarks, judge, newest_readings, tabulate
 from metering.envelope import Report
 from metering.model import Authentication, DecodedReport, DeviceState, Door, Outcome, ReadingKind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.classify import Placed, Segment
 from ingest.installations import Device
+from ingest.placing import Placed, Segment
 from ingest.replay.plan import Contradiction, Stretch, plan
 from metering.envelope import Report
 from metering.model import Authentication, DecodedReport, DeviceState, Door, ReadingKind
