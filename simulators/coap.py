@@ -15,31 +15,17 @@ import random
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from simulators import message
-from simulators.exchange import MESSAGE_IDS, Answer, Exchange, Fate, OnEnd, Port, Timers
+from simulators.exchange import MESSAGE_IDS, Answer, Exchange, Fate, OnEnd, Port, SenderCounts, Timers
 from simulators.message import HEAD, Message, Type
 
 DATAGRAMS_A_TURN = 256
 RECEIVE_BYTES = 2048
 TICK_S = 0.05
 RECEIVE_BUFFER_BYTES = 1 << 20
-
-
-@dataclass(slots=True)
-class SenderCounts:
-    datagrams_sent: int = 0
-    datagrams_received: int = 0
-    retransmissions: int = 0
-    lost_at_send: int = 0
-    """The kernel took no datagram: its buffer is full, or there is no route."""
-    stray: int = 0
-    """Received, but no open exchange of ours: late repeats, and what is not CoAP."""
-    unavailable_retries: int = 0
-    ports_opened: int = 0
 
 
 class Sender:

@@ -110,3 +110,18 @@ class Port:
         self.socket, self.born, self.used = sock, now, 0
         self.next_id = random.randrange(MESSAGE_IDS)  # noqa: S311 - not a secret: a simulator plays the meter
         self.by_message_id: dict[int, Exchange] = {}
+
+
+@dataclass(slots=True)
+class SenderCounts:
+    """What a sender of exchanges did."""
+
+    datagrams_sent: int = 0
+    datagrams_received: int = 0
+    retransmissions: int = 0
+    lost_at_send: int = 0
+    """The kernel took no datagram: its buffer is full, or there is no route."""
+    stray: int = 0
+    """Received, but no answer to an exchange that is open: late repeats, and what is not CoAP."""
+    unavailable_retries: int = 0
+    ports_opened: int = 0

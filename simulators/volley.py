@@ -14,13 +14,13 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from simulators import message
 from simulators.datagrams import Bytes2D, Int64s, Rows
+from simulators.exchange import SenderCounts
 from simulators.exchange_table import TICK_S, ExchangeTable
 from simulators.message import HEAD, Message, Type
 
@@ -44,19 +44,6 @@ Progress = Callable[[float], None]
 """Called about once a second with the monotonic time."""
 
 
-@dataclass(slots=True)
-class VolleyCounts:
-    datagrams_sent: int = 0
-    datagrams_received: int = 0
-    retransmissions: int = 0
-    lost_at_send: int = 0
-    """The kernel took no datagram: its buffer is full, or there is no route."""
-    stray: int = 0
-    """Received, but no answer to a request that waited: late repeats, and what is not CoAP."""
-    unavailable_retries: int = 0
-    ports_opened: int = 0
-
-
 def ports_for(rate: float) -> int:
     """Source ports: enough for the message ids of the rate. Raises ValueError when there are not so many."""
     wanted = max(PORTS_MIN, int(rate / PORT_RATE) + 1)
@@ -69,7 +56,7 @@ class Volley:
     """`with Volley(host, port, table, fill, row_bytes, ports) as volley: volley.open_loop()`."""
 
     def __init__(self, host: str, port: int, table: ExchangeTable, fill: Fill, row_bytes: int, ports: int) -> None:
-        self.table, self.counts = table, VolleyCounts(ports_opened=ports)
+        self.table, self.counts = table, SenderCounts(ports_opened=ports)
         self.codes: dict[str, int] = {}
         """Answers that were no success, by code."""
         self._fill = fill

@@ -12,7 +12,7 @@ from simulators.chaos.faults import Tormentor
 from simulators.chaos.fleet import Fleet
 from simulators.chaos.network import Relay
 from simulators.chaos.settled import Settled
-from simulators.coap import SenderCounts
+from simulators.exchange import SenderCounts
 from simulators.reconcile import Reconciliation
 
 
