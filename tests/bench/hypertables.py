@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from ingest.copy_encoding import READING_COLUMNS
 from ingest.schema.migrate import migrate
 from tests.bench.city import Rows
+from tests.bench.databases import execute, named
 
 URLS = ("NBWATER_TEST_TIMESCALE_URL", "NBWATER_DATABASE_URL")
 NOT_RUN = f"NOT RUN: none of {', '.join(URLS)} names a server with TimescaleDB, as a user who may create databases"
@@ -30,7 +30,7 @@ class NotRunError(Exception):
 async def timescale_database(name: str) -> AsyncIterator[str]:
     """A database of this name with all migrations and no background jobs, dropped afterwards. Raises NotRunError."""
     server = await _server()
-    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    url = named(server, name)
     await execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     await execute(server, f"CREATE DATABASE {name}")
     try:
@@ -49,12 +49,6 @@ async def _server() -> str:
         if offered:
             return url
     raise NotRunError(NOT_RUN)
-
-
-async def execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
 
 
 async def copy(connection: asyncpg.Connection, rows: Rows) -> None:

@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ import nats
 import psutil
 
 from deploy.embedded.nats import USERS, NatsServer
-from deploy.embedded.postgres import PostgresServer
 from deploy.registration import register_rows
 from ingest.schema.migrate import migrate
 from metering.clock import now_us
@@ -37,6 +36,7 @@ from metering.streams import StreamSizes, ensure, up_subject
 from simulators.load import import_row
 from simulators.report_rows import ReportRows
 from simulators.synthetic import Plan, plan, serial
+from tests.bench.databases import own_database
 from tests.bench.sections import Progress
 
 CHOICES = (1, 4, 8)
@@ -73,7 +73,7 @@ async def _measure(progress: Progress, reports: int, rounds: int) -> dict[str, A
 async def _one(partitions: int, reports: int) -> dict[str, float]:
     planned = plan(reports, 1.0, METERS, READINGS, time.time(), 0)
     with _stream() as server:
-        async with _database() as url:
+        async with own_database(os.environ.get("NBWATER_DATABASE_URL")) as url:
             await migrate(url)
             await register_rows(url, [import_row(meter) for meter in range(planned.meters)])
             await _make_streams(server.url)
@@ -124,32 +124,6 @@ def _stream() -> Iterator[NatsServer]:
             yield server
         finally:
             server.stop()
-
-
-@asynccontextmanager
-async def _database() -> AsyncIterator[str]:
-    """A database of our own, on NBWATER_DATABASE_URL's server, else on an embedded one that syncs as in production."""
-    given, name = os.environ.get("NBWATER_DATABASE_URL"), f"nbwater_bench_{secrets.token_hex(4)}"
-    with tempfile.TemporaryDirectory(prefix="nbwater-bench-") as folder:
-        server = None if given else PostgresServer(Path(folder) / "data", "bench")
-        if server is not None:
-            await asyncio.to_thread(server.start)
-        admin = given or (server.url("postgres") if server else "")
-        try:
-            await _execute(admin, f"CREATE DATABASE {name}")
-            try:
-                yield f"{admin.rpartition('/')[0]}/{name}"
-            finally:
-                await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
-        finally:
-            if server is not None:
-                await asyncio.to_thread(server.stop)
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
 
 
 async def _make_streams(url: str) -> None:

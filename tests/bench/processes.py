@@ -14,11 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import asyncpg
 import psutil
 
+from tests.bench.databases import execute, named
 from tests.bench.usage import Usage, look, program
 
 START_S = 90
@@ -131,16 +130,8 @@ def platform(env: Mapping[str, str] | None = None, server_url: str | None = None
 def own_database(server_url: str) -> Iterator[str]:
     """A new database on that server, dropped with the block."""
     name = f"nbwater_bench_{os.getpid()}_{time.monotonic_ns() // 1000}"
-    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(server_url, f"CREATE DATABASE {name}"))
     try:
-        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        yield named(server_url, name)
     finally:
-        asyncio.run(_execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+        asyncio.run(execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))

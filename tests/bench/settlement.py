@@ -17,23 +17,19 @@ import gc
 import json
 import resource
 import secrets
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 import asyncpg
 from prometheus_client import REGISTRY
 
-from deploy.embedded.postgres import PostgresServer
 from ingest.schema.migrate import migrate
 from ingest.settlement.stage import SettlementStage
 from metering.settings import SettlementSettings
+from tests.bench.databases import named, server
 
 ZONE = ZoneInfo("Asia/Shanghai")
 T0 = "timestamptz '2026-01-01 00:00+08'"
@@ -152,28 +148,13 @@ async def one_round(connection: Any, owner: Any, day: int, meters: int) -> dict[
     }
 
 
-@contextmanager
-def server(url: str | None) -> Iterator[str]:
-    """The server's address, of any database on it."""
-    if url is not None:
-        yield url
-        return
-    with tempfile.TemporaryDirectory(prefix="nbwater-bench-") as folder:
-        own = PostgresServer(Path(folder) / "data", secrets.token_hex(16))
-        own.start()
-        try:
-            yield own.url("postgres")
-        finally:
-            own.stop()
-
-
 async def measure(url: str, meters: int, days: int, rounds: int, keep: str | None) -> list[dict[str, Any]]:
     name = keep or f"nbwater_bench_{secrets.token_hex(4)}"
     administration = await asyncpg.connect(url)
     exists = await administration.fetchval("SELECT true FROM pg_database WHERE datname = $1", name)
     if not exists:
         await administration.execute(f"CREATE DATABASE {name}")
-    database = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+    database = named(url, name)
     if not exists:
         await migrate(database)
     owner = await asyncpg.connect(database)

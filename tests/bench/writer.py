@@ -12,23 +12,19 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 import numpy as np
 
-from deploy.embedded.postgres import PostgresServer
 from ingest import writer
 from ingest.copy_encoding import READING_COLUMNS, encode_readings
 from ingest.readings import HighWaterMarks, Int64s, ReadingTable, judge
 from ingest.schema.migrate import migrate
+from tests.bench.databases import own_database
 
-DATABASE = "nbwater_bench_writer"
 METERS = 20_000
 READINGS = 24
 DAYS = 4
@@ -131,30 +127,6 @@ def _encoded(work: list[Input]) -> tuple[list[bytearray], int]:
     return data, len(first)
 
 
-@asynccontextmanager
-async def _database(given: str | None) -> AsyncIterator[str]:
-    """A database of our own on the given server, else on an embedded one that syncs as in production."""
-    with tempfile.TemporaryDirectory(prefix="nbwater-bench-") as folder:
-        server = None if given else PostgresServer(Path(folder) / "data", "bench")
-        if server is not None:
-            await asyncio.to_thread(server.start)
-        admin = given or (server.url("postgres") if server else "")
-        try:
-            await _execute(admin, f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-            await _execute(admin, f"CREATE DATABASE {DATABASE}")
-            yield f"{admin.rpartition('/')[0]}/{DATABASE}"
-            await _execute(admin, f"DROP DATABASE {DATABASE} WITH (FORCE)")
-        finally:
-            if server is not None:
-                await asyncio.to_thread(server.stop)
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
-
-
 async def _empty(connection: asyncpg.Connection) -> None:
     await connection.execute("TRUNCATE readings, device_latest")
 
@@ -225,7 +197,7 @@ async def _rounds(connection: asyncpg.Connection, prepare: Prepare, name: str, p
 
 async def _measure_on(given: str | None, progress: Progress) -> tuple[dict[str, float], dict[str, float]]:
     """On one server: an empty table, and beside compressed chunks where it has them."""
-    async with _database(given) as url:
+    async with own_database(given) as url:
         await migrate(url)
         connection = await asyncpg.connect(url, server_settings={"jit": "off"})
         await connection.execute(_REGISTERED)
