@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ from tests.integration.ingest_town import (
     until,
     watermark_reaches,
 )
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(database_url) as pool:
-        yield pool
 
 
 async def test_a_report_becomes_readings(js: JetStreamContext, pool: Any) -> None:

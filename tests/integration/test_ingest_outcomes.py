@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from tests.integration.ingest_town import (
     native,
     new_worker,
     open_letters,
-    open_pool,
     publish,
     report,
     running,
@@ -31,12 +29,6 @@ from tests.integration.ingest_town import (
 )
 
 VENDOR_FRAME = bytes.fromhex("681002390745404358811d1f90a702390745404350172309010220a6090000024836090015000000db16")
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(database_url) as pool:
-        yield pool
 
 
 async def outcomes(pool: Any) -> list[tuple[str, str | None]]:

@@ -23,7 +23,6 @@ from tests.integration.ingest_town import (
     accounts_hold,
     install,
     native,
-    open_pool,
     publish,
     report,
     until,
@@ -32,12 +31,6 @@ from tests.integration.ingest_town import (
 
 LEASE_S = 2
 START_S = 120
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture

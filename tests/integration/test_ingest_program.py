@@ -23,18 +23,11 @@ from tests.integration.ingest_town import (
     accounts_hold,
     install,
     native,
-    open_pool,
     publish,
     report,
     until,
     watermark_reaches,
 )
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture

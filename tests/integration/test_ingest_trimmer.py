@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,13 +12,7 @@ from ingest import restore_points, trimmer
 from ingest.trimmer import Trimmer, keep_from
 from metering import clock
 from metering.stream_connection import connect
-from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, open_pool, publish, report, take_all
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(database_url) as pool:
-        yield pool
+from tests.integration.ingest_town import FIRST_S, HOUR_S, install, native, publish, report, take_all
 
 
 @pytest.mark.parametrize(

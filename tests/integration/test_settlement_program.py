@@ -15,15 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from tests.integration.ingest_town import FIRST_S, HOUR_S, install, open_pool, until
+from tests.integration.ingest_town import FIRST_S, HOUR_S, install, until
 
 START_S = 60
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    async with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture
