@@ -17,6 +17,7 @@ from gateway.batcher import Batch, Batcher
 from gateway.metrics import Counters
 from gateway.repeats import RepeatMemory
 from metering.clock import now_us
+from metering.commands import WaitingCommand
 from metering.envelope import Report, mint_report_id, partition
 from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError, StreamFullError
 from metering.following import Pace, followed
@@ -27,8 +28,12 @@ MAX_JOINED = 8
 
 FAILURE_LOG_PAUSE_S = 1.0
 
-Settle = Callable[[CustodyError | None], None]
-"""Told once how custody of a report ended: None when it is on disk."""
+
+class Settle(Protocol):
+    """Told once how custody of a report ended: None when it is on disk. `command`: what the answer has to carry."""
+
+    def __call__(self, failure: CustodyError | None, command: WaitingCommand | None = None, /) -> None: ...
+
 
 Key = tuple[str, int, bytes]
 _log = structlog.get_logger()

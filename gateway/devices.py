@@ -12,11 +12,16 @@ from collections.abc import Iterable
 
 import structlog
 
+from gateway.keys import DeviceKeys
 from gateway.packed import PackedKeys
+from metering.credentials import Credential, CredentialKind
 from metering.registry import RegistryEntry
 
 MAX_CACHED_POLICIES = 4096
 """Rights kept ready to use. Beyond them one is read from its packed form, which takes microseconds."""
+
+MAX_MODELS = 10_000
+"""Further ones count as not known."""
 
 _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 _HOST = "/32"
@@ -93,6 +98,9 @@ class Devices:
         self._policies = PackedKeys()
         self._texts: dict[tuple[tuple[str, ...], bool], int] = {}
         self._cached: dict[int, Policy] = {}
+        self._keys = DeviceKeys()
+        self._models = PackedKeys()
+        self._model = array("H")  # by device: number of its model + 1; 0: not known
         self._count = 0
 
     def __len__(self) -> int:
@@ -100,8 +108,8 @@ class Devices:
 
     @property
     def waste(self) -> int:
-        """Names kept beyond two a device."""
-        return max(0, len(self._names) - 2 * self._count)
+        """Names kept beyond two a device, and keys that are nobody's."""
+        return max(0, len(self._names) - 2 * self._count) + self._keys.waste
 
     def find(self, name: str) -> tuple[str, Policy] | None:
         """The canonical name and rights of the device that calls itself so; None when there is none."""
@@ -116,6 +124,24 @@ class Devices:
         rights = self._rights[number]
         return (name, self._cached.get(rights) or self._policy(rights)) if rights else None
 
+    def by_key(self, kind: CredentialKind, key_id: bytes) -> tuple[str, Credential] | None:
+        """The canonical name of the device that has this key, and the key, sealed; None when nobody has."""
+        found = self._keys.find(kind, key_id)
+        if found is None or not self._rights[found[0]]:
+            return None
+        return self._names[found[0]].decode(), found[1]
+
+    def credentials(self, device: str) -> tuple[Credential, ...]:
+        """The sealed keys of a device, by its canonical name."""
+        number = self._names.find(device.encode())
+        return tuple(self._keys.of(number)) if number >= 0 and self._rights[number] else ()
+
+    def model(self, device: str) -> str:
+        """Maker and model of the device's meter, by its canonical name; empty when nobody said."""
+        number = self._names.find(device.encode())
+        known = self._model[number] if number >= 0 else 0
+        return self._models[known - 1].decode() if known else ""
+
     def replace(self, newer: Devices) -> None:
         """Take over everything that `newer` knows, which is then not to be used any more."""
         vars(self).update(vars(newer) | {"ready": self.ready, "complete": self.complete})
@@ -126,10 +152,12 @@ class Devices:
         if was_enabled := self._rights[device] > 0:
             self._forget_others(device)
         self._count += entry.enabled - was_enabled
+        self._keys.set(device, entry.credentials if entry.enabled else ())
         if not entry.enabled:
             self._rights[device] = 0
             return
         self._rights[device] = self._policy_number(entry) + 1
+        self._model[device] = self._model_number(entry.model)
         others = tuple(self._number(name) for name in entry.names if name != entry.device)
         for other in others:
             # Two devices claiming one name is for the database to prevent; here the one that spoke last has it.
@@ -141,9 +169,14 @@ class Devices:
     def _number(self, name: str) -> int:
         number = self._names.add(name.encode())
         if number == len(self._rights):
-            for column in (self._rights, self._device, self._other):
+            for column in (self._rights, self._device, self._other, self._model):
                 column.append(0)
         return number
+
+    def _model_number(self, model: str) -> int:
+        if not model or len(self._models) >= MAX_MODELS:
+            return 0
+        return self._models.add(model.encode()) + 1
 
     def _policy_number(self, entry: RegistryEntry) -> int:
         text = (entry.plain_sources, entry.has_key)

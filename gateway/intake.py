@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
+from gateway.commands import Commands, NoCommands
 from gateway.custody import Settle
 from gateway.devices import Devices
-from metering.errors import AdmissionError, RegistryNotLoadedError, UnauthorisedError
+from metering.commands import WaitingCommand
+from metering.errors import AdmissionError, CustodyError, RegistryNotLoadedError, UnauthorisedError
 from metering.model import Authentication, Door
 
 
@@ -34,8 +37,8 @@ class Intake:
     sender's address decides.
     """
 
-    def __init__(self, devices: Devices, custody: Custody) -> None:
-        self._devices, self._custody = devices, custody
+    def __init__(self, devices: Devices, custody: Custody, commands: Commands | None = None) -> None:
+        self._devices, self._custody, self._commands = devices, custody, commands or NoCommands()
 
     def take(
         self,
@@ -47,17 +50,31 @@ class Intake:
         payload: bytes,
         settle: Settle,
         vouched: Authentication | None = None,
+        carries_commands: bool = True,
     ) -> None:
         """Take one report of the device that calls itself `name`, sent from `address` (128 bits; IPv4 mapped).
 
-        Raises RegistryNotLoadedError, UnauthorisedError, CustodyBusyError; `settle` is not called then.
+        `carries_commands`: the door's answer has room for a command, which `settle` is then given. Raises
+        RegistryNotLoadedError, UnauthorisedError, CustodyBusyError; `settle` is not called then.
         """
         device, authentication = self._authenticate(name, address, vouched)
+        if carries_commands and (waiting := self._commands.waiting(device, authentication)):
+            settle = partial(self._answer_with, settle, device, waiting[0], door)
         self._custody.take(door, authentication, device, content_format, payload, source, settle)
 
     def admit(self, name: str, address: int, vouched: Authentication | None = None) -> str:
         """The canonical name of a sender that may speak, before its report is complete. Raises as `take` does."""
         return self._authenticate(name, address, vouched)[0]
+
+    def _answer_with(
+        self, settle: Settle, device: str, command: WaitingCommand, door: Door, failure: CustodyError | None
+    ) -> None:
+        """One command an answer: the oldest, so that each meter's order is kept."""
+        if failure is not None:
+            settle(failure)
+            return
+        settle(None, command)
+        self._commands.handed_over(device, command, door)
 
     def _authenticate(self, name: str, address: int, vouched: Authentication | None) -> tuple[str, Authentication]:
         """DESIGN section 5.3: plain senders are bound to their network, and a device with a key must use it."""

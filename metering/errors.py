@@ -14,6 +14,7 @@ NbwaterError                    base; `label` is the metric label, `coap` the Co
 │   ├── CustodyBusyError        too many reports wait already
 │   ├── StreamFullError         it refused: back pressure
 │   └── CustodyUnknownError     no answer in time: it may or may not be stored
+├── CredentialError             a device key that cannot be opened or read; never says what it was
 ├── UnavailableError            a server this program works with is away
 ├── FencedError                 another worker holds the lease now
 └── RequestError                a person's or program's request that cannot be done
@@ -103,6 +104,12 @@ class StreamFullError(CustodyError):
 
 class CustodyUnknownError(CustodyError):
     label = "custody_unknown"
+
+
+class CredentialError(NbwaterError):
+    label = "credential"
+    coap = "4.01"
+    http = 401
 
 
 class UnavailableError(NbwaterError):

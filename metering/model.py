@@ -32,11 +32,25 @@ class Authentication(StrEnum):
 
 
 class ContentFormat(IntEnum):
-    """CoAP Content-Formats a report may have (IANA CoRE parameters)."""
+    """What a report's payload is: CoAP Content-Formats (IANA CoRE parameters) of what devices post themselves, and
+    numbers of the range for experiments (65000 and above, RFC 7252 section 12.3) for what comes by other doors."""
 
     OCTET_STREAM = 42
     JSON = 50
     CBOR = 60
+    LWM2M = 65_100
+    """CBOR ``[[path, content format, payload], …]``: what an LwM2M client notified, sent or answered, one item a path;
+    payloads are the client's own bytes."""
+    CTWING = 65_110
+    """A CTWing AEP push as it was posted (JSON, UTF-8)."""
+    OCEANCONNECT = 65_111
+    """A Huawei OceanConnect push as it was posted."""
+    IOTDA = 65_112
+    """A Huawei IoTDA push as it was posted."""
+    WIRED_MBUS = 65_120
+    """An EN 13757-2 long frame."""
+    WIRELESS_MBUS = 65_121
+    """An EN 13757-4 telegram without CRCs."""
 
 
 class ReadingKind(IntEnum):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
+from metering.credentials import Credential, CredentialKind
 from metering.errors import EnvelopeError
 
 FEED_POSITION_HEADER = "Nbwater-Feed-Position"
@@ -26,12 +27,16 @@ HAS_KEY = 2
 
 class RegistryEntry(NamedTuple):
     """`names`: every name the device may call itself by (IMEI, serial). `plain_sources`: networks in CIDR notation
-    from which it may speak without a key; empty means never. A device that is not enabled is as good as unknown."""
+    from which it may speak without a key; empty means never. A device that is not enabled is as good as unknown.
+    `credentials`: its sealed keys; several of one kind while keys are exchanged. `model`: maker and model of its meter,
+    by which doors choose what differs between models; empty where nobody said."""
 
     device: str
     names: tuple[str, ...]
     plain_sources: tuple[str, ...]
     flags: int
+    credentials: tuple[Credential, ...] = ()
+    model: str = ""
 
     @property
     def enabled(self) -> bool:
@@ -60,7 +65,9 @@ def decode_entries(body: bytes) -> list[RegistryEntry]:
 def entry_of(row: Any) -> RegistryEntry:
     """One decoded element of the array. Raises EnvelopeError when it is no entry."""
     try:
-        device, names, plain_sources, flags = row
-        return RegistryEntry(str(device), tuple(names), tuple(plain_sources), int(flags))
+        device, names, plain_sources, flags, *more = row
+        keys, model = more or ((), "")  # a snapshot of an earlier release has neither
+        credentials = tuple(Credential(CredentialKind(kind), bytes(key), bytes(seal)) for kind, key, seal in keys)
+        return RegistryEntry(str(device), tuple(names), tuple(plain_sources), int(flags), credentials, str(model))
     except (TypeError, ValueError, OverflowError) as error:
         raise EnvelopeError(f"not a registry entry: {error}") from error

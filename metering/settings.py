@@ -88,6 +88,17 @@ class NatsSettings(Section):
     partitions: int = Field(1, ge=1, le=64, description="Partitions of the report stream; all programs must agree")
 
 
+class KeysSettings(Section):
+    """The master key that seals device keys."""
+
+    table = "keys"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_KEYS_", extra="forbid", frozen=True)
+    master_file: str = Field(
+        "", description="File of master keys, a line `number key` each (64 hexadecimal digits); the highest seals"
+    )
+    master: SecretStr = Field(SecretStr(""), description="One master key instead of the file, 64 hexadecimal digits")
+
+
 class GatewaySettings(Section):
     """The CoAP gateway."""
 
@@ -189,7 +200,7 @@ class ApiSettings(Section):
 
 
 SECTIONS: tuple[type[Section], ...] = (
-    UtilitySettings, DatabaseSettings, NatsSettings, GatewaySettings, IngestSettings,
+    UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, IngestSettings,
     SettlementSettings, LogSettings, ApiSettings,
 )  # fmt: skip
 

@@ -29,8 +29,9 @@ from gateway.coap.port import Hosts
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.intake import Intake
 from gateway.refusals import prefix_of
+from metering.commands import CommandKind, WaitingCommand
 from metering.errors import AdmissionError, CustodyError, NbwaterError
-from metering.model import Door
+from metering.model import ContentFormat, Door
 
 MAX_MESSAGES = 8192
 """Requests of the last 247 s that aiocoap remembers (at ~5 kB): 33 a second on average."""
@@ -210,11 +211,11 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
 
     async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[CustodyError | None] = loop.create_future()
+        done: asyncio.Future[tuple[CustodyError | None, WaitingCommand | None]] = loop.create_future()
 
-        def settle(failure: CustodyError | None) -> None:
+        def settle(failure: CustodyError | None, command: WaitingCommand | None = None) -> None:
             if not done.done():
-                done.set_result(failure)
+                done.set_result((failure, command))
 
         address, shown = self._hosts.read(request.remote.peer[0])
         try:
@@ -229,8 +230,13 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
             )
         except (AdmissionError, CustodyError) as error:
             return self._refusal(error)
-        failure = await done
-        return aiocoap.Message(code=aiocoap.CHANGED) if failure is None else self._refusal(failure)
+        failure, command = await done
+        if failure is not None:
+            return self._refusal(failure)
+        if command is None:
+            return aiocoap.Message(code=aiocoap.CHANGED)
+        content_format = ContentFormat.OCTET_STREAM if command.kind is CommandKind.RAW else ContentFormat.CBOR
+        return aiocoap.Message(code=aiocoap.CHANGED, payload=command.answer(), content_format=int(content_format))
 
     def _refusal(self, error: NbwaterError) -> aiocoap.Message:
         code = aiocoap.numbers.codes.Code(code_of(error.coap))

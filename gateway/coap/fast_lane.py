@@ -28,10 +28,11 @@ from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
 from metering.clock import now_us
+from metering.commands import CommandKind, WaitingCommand
 from metering.envelope import mint_report_id
 from metering.errors import AdmissionError, CustodyError
 from metering.following import Pace
-from metering.model import Door
+from metering.model import ContentFormat, Door
 
 DATAGRAMS_PER_TURN = 256
 """Read before the event loop may do something else."""
@@ -63,6 +64,12 @@ class Exchange(NamedTuple):
 
 _exchange: Callable[[tuple[int, bytes, Peer, int, int]], Exchange] = partial(tuple.__new__, Exchange)
 """Makes one in a third of the time that naming its fields takes."""
+
+
+def command_payload(command: WaitingCommand) -> bytes:
+    """What follows the token of an answer that carries a command: Content-Format (option 12, one byte), payload."""
+    content_format = ContentFormat.OCTET_STREAM if command.kind is CommandKind.RAW else ContentFormat.CBOR
+    return bytes((0xC1, content_format, 0xFF)) + command.answer()
 
 
 class SlowLane(Protocol):
@@ -260,7 +267,7 @@ class FastLane:
             name = device[:MAX_LOGGED_NAME].decode("utf-8", "replace")
             _log.warning("report_refused", report_id=report_id, reason=reason, device=name, source=shown)
 
-    def _settled(self, exchange: Exchange, failure: CustodyError | None) -> None:
+    def _settled(self, exchange: Exchange, failure: CustodyError | None, command: WaitingCommand | None = None) -> None:
         """Answer a sender that was authenticated; it is told of back pressure without a limit."""
         if failure is not None:
             self._counters.refused[failure.label] += 1
@@ -268,12 +275,13 @@ class FastLane:
             return
         self._counters.reports_answered += 1
         kind, echo, peer, _, _ = exchange
+        said = b"" if command is None else command_payload(command)
         if kind == coap.CON:
             # Section 5.2.1: the answer rides on the acknowledgement and repeats its message ID and token.
-            self.send(_CHANGED_ACKS[len(echo) - 2] + echo, peer)
+            self.send(_CHANGED_ACKS[len(echo) - 2] + echo + said, peer)
         else:
             head = bytes((_NON_BITS | len(echo) - 2, coap.CHANGED)) + self._next_message_id().to_bytes(2, "big")
-            self.send(head + echo[2:], peer)
+            self.send(head + echo[2:] + said, peer)
 
     def _give_to_slow_lane(
         self, request: Request, exchange: Exchange, datagram: bytes, now: float, passed: bool

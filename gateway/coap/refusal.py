@@ -13,7 +13,9 @@ REPORT_PATH = b"r"
 AMPLIFICATION = 3
 """Answers to unverified sources are at most this many times as large as the request (DESIGN section 5.3)."""
 
-FORMATS = frozenset(int(known) for known in ContentFormat)
+FORMATS = frozenset(map(int, (ContentFormat.OCTET_STREAM, ContentFormat.JSON, ContentFormat.CBOR)))
+"""Of a report that a device posts itself."""
+
 _RESERVED_SZX = 7
 
 

@@ -6,16 +6,23 @@ from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
+from metering.credentials import Credential, CredentialKind
 from metering.registry import ENABLED, HAS_KEY, RegistryEntry
 
 READ_ROWS = 10_000
 """Rows of a whole registry held in memory at a time."""
 
 _COLUMNS = """
-    d.device, d.imei, m.serial, d.plain_sources::text[] AS plain_sources, d.enabled, d.has_key
+    d.device, d.imei, m.serial, d.plain_sources::text[] AS plain_sources, d.enabled, d.has_key,
+    btrim(concat_ws(' ', m.maker, m.model)) AS model, keys.kinds, keys.ids, keys.seals
     FROM devices d
     LEFT JOIN installations i ON i.device_id = d.device_id AND i.valid_to IS NULL
     LEFT JOIN meters m ON m.meter_id = i.meter_id
+    LEFT JOIN LATERAL (
+        SELECT array_agg(kind ORDER BY credential_id) AS kinds, array_agg(key_id ORDER BY credential_id) AS ids,
+               array_agg(sealed ORDER BY credential_id) AS seals
+        FROM credentials WHERE credentials.device_id = d.device_id AND revoked_at IS NULL
+    ) AS keys ON true
 """
 
 
@@ -35,5 +42,9 @@ async def every_entry(connection: asyncpg.Connection) -> AsyncIterator[list[Regi
 
 def _entry(row: asyncpg.Record) -> RegistryEntry:
     names = dict.fromkeys(name for name in (row["device"], row["imei"], row["serial"]) if name)
-    flags = (ENABLED if row["enabled"] else 0) | (HAS_KEY if row["has_key"] else 0)
-    return RegistryEntry(row["device"], tuple(names), tuple(row["plain_sources"]), flags)
+    keys = zip(row["kinds"] or (), row["ids"] or (), row["seals"] or (), strict=True)
+    credentials = tuple(Credential(CredentialKind(kind), key_id, sealed) for kind, key_id, sealed in keys)
+    flags = (ENABLED if row["enabled"] else 0) | (HAS_KEY if row["has_key"] or credentials else 0)
+    return RegistryEntry(
+        row["device"], tuple(names), tuple(row["plain_sources"]), flags, credentials, row["model"] or ""
+    )

@@ -18,24 +18,30 @@ INTAKE = {
 OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
-ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER
+SEALED = {"credentials"}
+DOORS = {"strangers", "commands", "command_events"}
+ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS
+SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"INSERT", "UPDATE", "DELETE"})
 APPEND = frozenset({"INSERT"})
 REMOVE = frozenset({"DELETE"})
 
 EXPECTED: dict[str, dict[str, frozenset[str]]] = {
-    "nbwater_ingest": dict.fromkeys(ALL_TABLES - SECRET, READ)
+    "nbwater_ingest": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(INTAKE, READ | WRITE)
-    | {"alert_events": READ | APPEND, "touched_spans": READ | APPEND, "outbox": READ | REMOVE},
-    "nbwater_settlement": dict.fromkeys(ALL_TABLES - SECRET, READ)
+    | {"alert_events": READ | APPEND, "touched_spans": READ | APPEND, "outbox": READ | REMOVE}
+    | {"credentials": READ, "strangers": READ | WRITE, "command_events": READ | APPEND}
+    | {"commands": READ | frozenset({"UPDATE"})},
+    "nbwater_settlement": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(["settled_days", "alerts"], READ | frozenset({"INSERT", "UPDATE"}))
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
     | {"alert_events": READ | APPEND},
-    "nbwater_api": dict.fromkeys(ALL_TABLES - SECRET, READ)
+    "nbwater_api": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(SECRET, READ | WRITE)
-    | {"audit_log": READ | APPEND, "alert_events": READ | APPEND},
-    "nbwater_reader": dict.fromkeys(ALL_TABLES - SECRET, READ),
+    | {"audit_log": READ | APPEND, "alert_events": READ | APPEND, "command_events": READ | APPEND}
+    | {"commands": READ | frozenset({"INSERT", "UPDATE"})},
+    "nbwater_reader": dict.fromkeys(SHOWN, READ),
 }
 
 

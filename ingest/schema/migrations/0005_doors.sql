@@ -1,0 +1,75 @@
+-- Device keys, commands to meters, and devices that knock without being known.
+
+-- Sealed with the utility's master key before they come here (metering/credentials.py); the database never sees a key.
+CREATE TABLE credentials (
+    credential_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device_id     bigint NOT NULL REFERENCES devices ON DELETE CASCADE,
+    kind          smallint NOT NULL CHECK (kind IN (1, 2, 3)),    -- metering.credentials.CredentialKind
+    key_id        bytea NOT NULL CHECK (length(key_id) BETWEEN 0 AND 64),
+    sealed        bytea NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    created_by    text NOT NULL,
+    replaces_id   bigint,                          -- rotation: the key it takes over from, valid beside it until then
+    expires_at    timestamptz,                     -- the older key of a rotation ends here
+    revoked_at    timestamptz,
+    revoked_why   text
+);
+CREATE UNIQUE INDEX credentials_valid ON credentials (kind, key_id) WHERE revoked_at IS NULL;
+CREATE INDEX ON credentials (device_id);
+
+CREATE TRIGGER credentials_added AFTER INSERT ON credentials
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_added();
+CREATE TRIGGER credentials_changed AFTER UPDATE ON credentials
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox_installations_changed();
+CREATE TRIGGER credentials_removed AFTER DELETE ON credentials
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION outbox_installations_removed();
+
+-- Who knocked and is not known; bounded by whoever writes it.
+CREATE TABLE strangers (
+    name       text PRIMARY KEY,
+    door       text NOT NULL,
+    source     text NOT NULL,
+    reason     text NOT NULL,
+    knocks     bigint NOT NULL DEFAULT 1,
+    first_at   timestamptz NOT NULL DEFAULT now(),
+    last_at    timestamptz NOT NULL DEFAULT now(),
+    dismissed_at timestamptz,
+    dismissed_by text
+);
+
+CREATE TABLE commands (
+    command_id  bigint PRIMARY KEY,                -- 63 random bits: the 8 bytes that travel, big-endian
+    device_id   bigint NOT NULL REFERENCES devices,
+    meter_id    bigint REFERENCES meters,
+    position    bigint GENERATED ALWAYS AS IDENTITY,    -- per meter the order of handing over
+    kind        smallint NOT NULL,                 -- metering.commands.CommandKind
+    arguments   jsonb NOT NULL,                    -- by the small integers of PROTOCOLS G; bytes as {"hex": "…"}
+    state       text NOT NULL CHECK (state IN ('awaiting_approval', 'queued', 'handed_over', 'confirmed', 'failed',
+                                               'refused', 'expired', 'cancelled')),
+    reason      text NOT NULL DEFAULT '',          -- why a person wants it
+    filed_by    text NOT NULL,
+    filed_at    timestamptz NOT NULL DEFAULT now(),
+    approved_by text,
+    approved_at timestamptz,
+    expires_at  timestamptz NOT NULL,
+    handed_over_at timestamptz,                    -- first
+    handovers   integer NOT NULL DEFAULT 0,
+    ended_at    timestamptz,
+    campaign_id bigint
+);
+CREATE INDEX commands_open ON commands (device_id, position)
+    WHERE state IN ('awaiting_approval', 'queued', 'handed_over');
+CREATE INDEX ON commands (meter_id, filed_at DESC);
+CREATE INDEX ON commands (campaign_id) WHERE campaign_id IS NOT NULL;
+
+-- Every change of a command's state, with when, by whom and why.
+CREATE TABLE command_events (
+    event_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    command_id bigint NOT NULL REFERENCES commands,
+    at         timestamptz NOT NULL DEFAULT now(),
+    state      text NOT NULL,
+    actor      text NOT NULL,                      -- a login, or the door
+    detail     text NOT NULL DEFAULT ''
+);
+CREATE INDEX ON command_events (command_id, event_id);

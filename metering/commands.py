@@ -1,0 +1,84 @@
+"""Commands to meters: their kinds, their life, and how they travel (PROTOCOLS G, DESIGN section 4). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import cbor2
+
+from metering.model import Authentication
+
+COMMAND_ID_BYTES = 8
+DEFAULT_TTL_S = 48 * 3600
+
+
+class CommandKind(IntEnum):
+    """What the meter should do. The value travels in the answer; RAW is ours: a frame handed over as it is."""
+
+    REPORT_NOW = 1
+    VALVE = 2
+    REPORTING_PLAN = 3
+    SET_CLOCK = 4
+    READ_HISTORY = 5
+    FIRMWARE = 6
+    RAW = 100
+
+
+NEEDS_AUTHENTICATION = frozenset({CommandKind.VALVE, CommandKind.FIRMWARE, CommandKind.RAW})
+"""Never handed to a device that only its source network vouches for (DESIGN section 5.3)."""
+
+
+class CommandState(StrEnum):
+    """QUEUED → HANDED_OVER → one of the others, which are final."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    QUEUED = "queued"
+    HANDED_OVER = "handed_over"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+_S = CommandState
+TRANSITIONS: Mapping[CommandState, frozenset[CommandState]] = MappingProxyType(
+    {
+        _S.AWAITING_APPROVAL: frozenset({_S.QUEUED, _S.CANCELLED, _S.EXPIRED}),
+        _S.QUEUED: frozenset({_S.HANDED_OVER, _S.CONFIRMED, _S.FAILED, _S.REFUSED, _S.EXPIRED, _S.CANCELLED}),
+        # Handed over again at each report until the meter says how it ended: the id makes a second delivery harmless.
+        _S.HANDED_OVER: frozenset({_S.HANDED_OVER, _S.CONFIRMED, _S.FAILED, _S.REFUSED, _S.EXPIRED, _S.CANCELLED}),
+        _S.CONFIRMED: frozenset(),
+        _S.FAILED: frozenset(),
+        _S.REFUSED: frozenset(),
+        # A meter that was told in time may say so late: what it did is true, whatever the clock says.
+        _S.EXPIRED: frozenset({_S.CONFIRMED, _S.FAILED, _S.REFUSED}),
+        _S.CANCELLED: frozenset({_S.CONFIRMED, _S.FAILED, _S.REFUSED}),
+    }
+)
+
+RESULTS: Mapping[int, CommandState] = MappingProxyType({0: _S.CONFIRMED, 1: _S.FAILED, 2: _S.REFUSED, 3: _S.EXPIRED})
+"""What a meter reports of a command (PROTOCOLS G, key 13)."""
+
+
+class WaitingCommand(NamedTuple):
+    """A command on its way to a gateway. `expires_s`: Unix seconds. `arguments`: by the small integers of PROTOCOLS G;
+    of RAW ``{0: frame}``."""
+
+    command_id: bytes
+    kind: CommandKind
+    arguments: Mapping[int, Any]
+    expires_s: int
+
+    def may_go_to(self, authentication: Authentication) -> bool:
+        """Whether a device that is vouched for so may have it."""
+        return authentication is not Authentication.CLAIMED or self.kind not in NEEDS_AUTHENTICATION
+
+    def answer(self) -> bytes:
+        """The payload of the answer to a report, Content-Format 60; of RAW the frame alone, Content-Format 42."""
+        if self.kind is CommandKind.RAW:
+            return bytes(self.arguments[0])
+        return cbor2.dumps({0: self.command_id, 1: int(self.kind), 2: dict(self.arguments), 3: self.expires_s})
