@@ -15,6 +15,7 @@ import asyncpg
 
 from deploy.embedded.nats import USERS
 from deploy.instance import write_private
+from metering.credentials import MASTER_KEY_BYTES
 from metering.errors import StartError
 
 SCRAM_ITERATIONS = 4096
@@ -67,6 +68,15 @@ def load_or_create(data: Path) -> Accounts:
     path.parent.chmod(0o700)
     write_private(path, json.dumps(asdict(made), indent=2) + "\n")
     return made
+
+
+def master_key_file(data: Path) -> Path:
+    """The file of the master keys that seal device keys, made with one key when there is none yet."""
+    path = data / "secrets" / "master.keys"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, f"0 {secrets.token_hex(MASTER_KEY_BYTES)}\n")
+    return path
 
 
 def _passwords() -> dict[str, str]:

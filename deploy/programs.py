@@ -33,9 +33,12 @@ class Ports:
     settlement_metrics: int
 
 
-def gateway(nats_url: str, monitor_url: str, ports: Ports, workers: int, workers_directory: Path) -> Spec:
+def gateway(
+    nats_url: str, monitor_url: str, ports: Ports, workers: int, workers_directory: Path, master_keys: str
+) -> Spec:
     """The first worker. It is not given the database: it has no business there."""
     return _spec("gateway", {
+        "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
         "NBWATER_GATEWAY_PORT": str(ports.coap),
@@ -65,9 +68,10 @@ def settlement(database_url: str, ports: Ports) -> Spec:
     }, module="ingest.settlement")  # fmt: skip
 
 
-def api(nats_url: str, database_url: str, session_secret: str, host: str, ports: Ports) -> Spec:
+def api(nats_url: str, database_url: str, session_secret: str, host: str, ports: Ports, master_keys: str) -> Spec:
     """`session_secret` outlives the process, so that a restart logs nobody out."""
     return _spec("api", {
+        "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_DATABASE_URL": database_url,
         "NBWATER_API_HOST": host,

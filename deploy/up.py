@@ -17,7 +17,7 @@ from api.accounts import FIRST_LOGIN, ensure_first_administrator
 from api.database import open_write_pool
 from api.exposure import check_exposure
 from deploy import instance, programs, servers
-from deploy.accounts import Accounts, load_or_create
+from deploy.accounts import Accounts, load_or_create, master_key_file
 from deploy.embedded.nats import ADMIN
 from deploy.gateway_workers import more_workers
 from deploy.instance import Instance, Lock
@@ -27,7 +27,15 @@ from deploy.supervision.child import Child, Spec, Tell
 from deploy.supervision.leftovers import Children
 from deploy.supervision.log_file import LogFile
 from metering.errors import StartError
-from metering.settings import ApiSettings, DatabaseSettings, GatewaySettings, NatsSettings, load, unknown_variables
+from metering.settings import (
+    ApiSettings,
+    DatabaseSettings,
+    GatewaySettings,
+    KeysSettings,
+    NatsSettings,
+    load,
+    unknown_variables,
+)
 
 FOLDERS = ("run", "logs", "secrets")
 STOP_ORDER = ("town", "gateway", "ingest", "settlement", "api", "nats", "postgres")
@@ -123,7 +131,14 @@ class Platform:
                 for partition in range(settings.partitions)
             ),
             programs.settlement(database.urls["settlement"], wanted),
-            programs.api(stream.urls["api"], database.urls["api"], accounts.session_secret, host, wanted),
+            programs.api(
+                stream.urls["api"],
+                database.urls["api"],
+                accounts.session_secret,
+                host,
+                wanted,
+                master_keys(self._data),
+            ),
             move=listeners.move,
         )
         gateway = self._children["gateway"]
@@ -161,7 +176,9 @@ class Platform:
         directory = self._data / "run" / "gateway"
         directory.mkdir(mode=0o700, exist_ok=True)
         workers = load(GatewaySettings).workers
-        return programs.gateway(stream.urls["gateway"], stream.monitor_url, wanted, workers, directory)
+        return programs.gateway(
+            stream.urls["gateway"], stream.monitor_url, wanted, workers, directory, master_keys(self._data)
+        )
 
     async def _start_servers(
         self, accounts: Accounts, settings: NatsSettings
@@ -238,6 +255,11 @@ class Platform:
         for program in STOP_ORDER:
             children = [child for name, child in self._children.items() if programs.program_of(name) == program]
             await asyncio.gather(*(child.stop() for child in children))
+
+
+def master_keys(data: Path) -> str:
+    """The operator's file of master keys, else the one of this data directory."""
+    return load(KeysSettings).master_file or str(master_key_file(data))
 
 
 def make_folders(data: Path) -> None:

@@ -19,8 +19,10 @@ from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.port import backlog, bind
 from gateway.coap.siblings import Siblings
+from gateway.commands import NoCommands
 from gateway.custody import StreamCustody
 from gateway.devices import Devices
+from gateway.doors import Parts, open_doors
 from gateway.intake import Intake
 from gateway.link import StreamLink
 from gateway.metrics import Counters, GatewayCollector, Readings
@@ -29,10 +31,11 @@ from gateway.refusals import RefusalLimiter
 from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
 from gateway.stall import watch_stalls
+from metering.credentials import load_master_keys
 from metering.errors import SettingsError
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import GatewaySettings, LogSettings, NatsSettings, load
+from metering.settings import GatewaySettings, KeysSettings, LogSettings, NatsSettings, load
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
@@ -73,12 +76,19 @@ class Gateway:
             time.monotonic,
             load(LogSettings).follow_one_in,
         )
-        intake = Intake(self.devices, self.custody)
+        self.commands = NoCommands()
+        intake = Intake(self.devices, self.custody, self.commands)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
         self.fast = FastLane(
             self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings
         )  # fmt: skip
         self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
+        self.doors = open_doors(
+            Parts(
+                settings, stream, intake, self.devices, self.commands, load_master_keys(load(KeysSettings)),
+                self.limiter, self.counters, self.link,
+            )
+        )  # fmt: skip
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
         REGISTRY.register(GatewayCollector(self.counters, self._gauges(), self._totals()))
 
@@ -93,6 +103,8 @@ class Gateway:
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
         self.fast.start(self.slow)
+        for door in self.doors:
+            await door.start()
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(self._serve(metrics_port), name="gateway")
             await self._stop.wait()
@@ -111,10 +123,13 @@ class Gateway:
             group.create_task(self.custody.run(), name="custody")
             group.create_task(beat(self.link.tell, "gateway", REGISTRY), name="heartbeat")
             group.create_task(watch_stalls(self.counters.loop_stall_s.observe, time.monotonic), name="stall watch")
-            port = self._socket.getsockname()[1]
-            worker = self._settings.worker
-            say(ready="gateway", port=port, metrics_port=metrics_port, worker=worker)
-            _log.info("gateway serves", port=port, metrics_port=metrics_port, worker=worker)
+            for door in self.doors:
+                group.create_task(door.serve(), name=f"door {door.name}")
+            ports = {"port": self._socket.getsockname()[1], "metrics_port": metrics_port}
+            for door in self.doors:
+                ports |= door.ports()
+            say(ready="gateway", worker=self._settings.worker, **ports)
+            _log.info("gateway serves", worker=self._settings.worker, **ports)
 
     async def _verify(self) -> None:
         """Raises StreamContractError when the stream could forget; waits while nobody can say."""
@@ -131,16 +146,23 @@ class Gateway:
     async def _drain(self) -> None:
         """Read no more, answer what was read."""
         self.fast.stop_reading()
+        for door in self.doors:
+            door.stop_reading()
         try:
             async with asyncio.timeout(self._settings.publish_timeout_s + DRAIN_SPARE_S):
                 await self.custody.drained()
         except TimeoutError:
             _log.warning("stopping with reports that have no answer", reports=self.custody.pending)
+        for door in self.doors:
+            await door.stop()
         await self.slow.stop()
         await self.telemetry.stop()
 
     def _gauges(self) -> Readings:
-        return {
+        of_doors: dict[str, tuple[str, Callable[[], float]]] = {}
+        for door in self.doors:
+            of_doors |= door.gauges()
+        return of_doors | {
             "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
             "oldest_pending_seconds": ("Age of the report that waits longest", lambda: self.custody.oldest_s),
             "udp_waiting_bytes": ("Kernel memory of unread datagrams", lambda: backlog(self._socket).waiting_bytes),

@@ -5,9 +5,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.accounts import LOGINS, load_or_create, login_name, make_logins
+from deploy.accounts import LOGINS, load_or_create, login_name, make_logins, master_key_file
 from deploy.embedded.postgres import PostgresServer
+from metering.credentials import load_master_keys
 from metering.errors import StartError
+from metering.settings import KeysSettings
 
 
 def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
@@ -18,6 +20,14 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     assert load_or_create(tmp_path) == made
     flat = [made.database_owner, made.session_secret, *made.nats.values(), *made.database.values()]
     assert len(set(flat)) == len(flat)
+
+
+def test_the_master_key_is_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
+    file = master_key_file(tmp_path)
+    text = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert load_master_keys(KeysSettings(master_file=str(file))) is not None
+    assert master_key_file(tmp_path).read_text() == text
 
 
 def test_lost_secrets_are_said_before_anything_is_harmed(tmp_path: Path) -> None:
