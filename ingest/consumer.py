@@ -40,8 +40,11 @@ class StreamLife:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
+    """`waiting`: messages of the partition that the stream had not delivered yet."""
+
     message: Message
     handle: Msg
+    waiting: int = 0
 
 
 class UpConsumer:
@@ -107,7 +110,7 @@ class UpConsumer:
             raise DeliveryGapError(f"delivery {metadata.sequence.consumer} came instead of {self._delivered}")
         metrics.BACKLOG_MESSAGES.set(metadata.num_pending)
         stored_at_us = int(metadata.timestamp.timestamp() * 1_000_000)
-        return Delivery(Message(metadata.sequence.stream, stored_at_us, handle.data), handle)
+        return Delivery(Message(metadata.sequence.stream, stored_at_us, handle.data), handle, metadata.num_pending)
 
 
 async def acknowledge(deliveries: Iterable[Delivery]) -> None:

@@ -36,7 +36,7 @@ _RENEW = """
 _RELEASE = "UPDATE watermarks SET holder = NULL, lease_until = NULL WHERE partition = $1 AND fence = $2"
 _ADVANCE = """
     UPDATE watermarks
-    SET sequence = $4, stream_created = $5, lease_until = clock_timestamp() + make_interval(secs => $6)
+    SET sequence = $4, stream_created = $5, lease_until = clock_timestamp() + make_interval(secs => $6), behind_s = $7
     WHERE partition = $1 AND fence = $2 AND sequence = $3
 """
 
@@ -112,11 +112,13 @@ class Lease:
                 continue
             self._check(done)
 
-    async def advance(self, connection: Any, before: Watermark, after: Watermark) -> None:
-        """The last statement of a transaction. Raises FencedError when this worker may not commit it."""
+    async def advance(self, connection: Any, before: Watermark, after: Watermark, behind_s: float = 0.0) -> None:
+        """The last statement of a transaction. `behind_s`: how old what is taken was, 0 when nothing more waits. Raises
+        FencedError when this worker may not commit it."""
         done = await connection.execute(
-            _ADVANCE, self._partition, self._fence, before.sequence, after.sequence, after.stream_created, self._seconds
-        )
+            _ADVANCE, self._partition, self._fence, before.sequence, after.sequence, after.stream_created,
+            self._seconds, behind_s,
+        )  # fmt: skip
         self._check(done)
 
     async def release(self) -> None:

@@ -62,6 +62,11 @@ class Batch:
     def sequence(self) -> int:
         return self.deliveries[-1].message.sequence
 
+    def behind_s(self, now_us: int) -> float:
+        """How long its newest message has waited in the stream; 0 when no other waits behind it."""
+        newest = self.deliveries[-1]
+        return max(0.0, (now_us - newest.message.stored_at_us) / 1e6) if newest.waiting else 0.0
+
 
 class Worker:
     """Takes one partition. `pool` is an asyncpg pool; `use_copy` is off for servers without COPY."""
@@ -251,7 +256,7 @@ class Worker:
         """Fast; when something was there already, carefully; when the data cannot be written, without those reports."""
         after = Watermark(batch.sequence, self._watermark.stream_created)
         try:
-            return await self._transaction(lease, batch.prepared, after, careful=False), after
+            return await self._transaction(lease, batch, batch.prepared, after, careful=False), after
         except asyncpg.UniqueViolationError:
             metrics.FAILURES.labels("already_there").inc()
             self._pipeline.forget()
@@ -261,16 +266,19 @@ class Worker:
             log.warning("fast_write_failed", error=type(error).__name__, detail=str(error)[:500])
             metrics.FAILURES.labels("fast_write").inc()
         try:
-            return await self._transaction(lease, batch.prepared, after, careful=True), after
+            return await self._transaction(lease, batch, batch.prepared, after, careful=True), after
         except Exception as error:
             if _is_outage(error):
                 raise
             log.exception("reports_cannot_be_written", reports=batch.prepared.reports)
             metrics.FAILURES.labels("bad_data").inc()
         prepared = await isolate(batch.prepared, self._attempt)
-        return await self._transaction(lease, prepared, after, careful=True), after
+        return await self._transaction(lease, batch, prepared, after, careful=True), after
 
-    async def _transaction(self, lease: Lease, prepared: Prepared, after: Watermark, careful: bool) -> Taken:
+    async def _transaction(
+        self, lease: Lease, batch: Batch, prepared: Prepared, after: Watermark, careful: bool
+    ) -> Taken:
+        """`prepared`: what is taken of the batch."""
         async with self._pool.acquire() as connection:
             await self._follow_registry(connection)
             with metrics.TRANSACTION_SECONDS.time():
@@ -279,7 +287,7 @@ class Worker:
                     with metrics.STEP_SECONDS.labels("store").time():
                         taken = await self._pipeline.take(connection, prepared, careful)
                     committing = time.perf_counter()
-                    await lease.advance(connection, self._watermark, after)
+                    await lease.advance(connection, self._watermark, after, batch.behind_s(now_us()))
                 metrics.STEP_SECONDS.labels("commit").observe(time.perf_counter() - committing)
         return taken
 

@@ -27,14 +27,16 @@ _LONG_AGO_S = 0
 _AGES_S = np.array([2, 8, 32, 128, 512]) * DAY_S
 
 _LAST_KNOWN = """
-    SELECT meter_id, CASE WHEN devices > 0 THEN coalesce(floor(extract(epoch FROM last_ts))::bigint, $2) END AS since_s
+    SELECT asked.meter_id,
+           coalesce(floor(extract(epoch FROM max(last_ts) FILTER (WHERE latest.meter_id = asked.meter_id)))::bigint, $2)
+               AS since_s
     FROM unnest($1::bigint[]) AS asked (meter_id)
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS devices, max(last_ts) FILTER (WHERE latest.meter_id = asked.meter_id) AS last_ts
-        FROM installations JOIN device_latest AS latest USING (device_id)
-        WHERE installations.meter_id = asked.meter_id) heard
+    JOIN installations ON installations.meter_id = asked.meter_id
+    JOIN device_latest AS latest USING (device_id)
+    GROUP BY asked.meter_id
 """
-"""From when on to look for each meter's newest reading; NULL when none of its devices ever reported."""
+"""From when on to look for the newest reading of each meter of which a device ever reported. One join for all: asked
+meter by meter, a planner that knows nothing yet of a table that just filled reads all of it for each."""
 _NEWEST = """
     SELECT meter_id, (SELECT ceil(extract(epoch FROM ts))::bigint FROM readings
                       WHERE readings.meter_id = asked.meter_id AND ts >= to_timestamp($2)
@@ -131,7 +133,7 @@ async def newest_times(connection: Any, meter_id: Int64s) -> Int64s:
     """
     newest = np.full(len(meter_id), _NO_READING_S, np.int64)
     known = await connection.fetch(_LAST_KNOWN, meter_id.tolist(), _LONG_AGO_S)
-    since = {row["meter_id"]: row["since_s"] for row in known if row["since_s"] is not None}
+    since = {row["meter_id"]: row["since_s"] for row in known}
     heard = np.flatnonzero(np.isin(meter_id, list(since)))
     since_s = np.array([since[meter] for meter in meter_id[heard].tolist()], np.int64)
     classes = np.searchsorted(_AGES_S, since_s.max(initial=0) - since_s)

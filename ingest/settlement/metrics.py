@@ -13,6 +13,7 @@ _COUNTS = (1, 10, 100, 300, 1_000, 3_000, 10_000)
 BACKLOG = Gauge("nbwater_settlement_backlog_spans", "Touched spans that wait for settlement")
 OLDEST = Gauge("nbwater_settlement_oldest_seconds", "How long the oldest touched span has waited")
 LEADS = Gauge("nbwater_settlement_leads", "1: this process settles; 0: it stands by for another that does")
+HELD_BACK = Gauge("nbwater_settlement_held_back", "1: settlement waits while ingest catches up with the stream")
 BATCH_SECONDS = Histogram(
     "nbwater_settlement_batch_seconds", "Duration of a batch, from take to COMMIT", buckets=_SECONDS
 )

@@ -38,6 +38,12 @@ BACKLOG_EVERY_S = 10.0
 """Counting what waits costs the more the more it is."""
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a database or a connection that fails raises; the client's internal one when it is cut between two messages."""
+BEHIND_S = 30.0
+"""Ingest that is so far behind the stream catches up and needs the machine; live reports are taken within a second."""
+HOLD_S = 60.0
+"""It is left to ingest for so long at a time. Spans of a meter that gather meanwhile are settled as one, which
+costs less than one by one."""
+_BEHIND = "SELECT max(behind_s) FROM watermarks WHERE lease_until > clock_timestamp()"
 _CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
 """A plan for readings of any time would open every chunk."""
 
@@ -52,6 +58,7 @@ class SettlementStage:
         self._table = ReadingTable(connection)
         self._stop = asyncio.Event()
         self._measured_at = -BACKLOG_EVERY_S
+        self._held_since: float | None = None
         self._log = structlog.get_logger().bind(stage="settlement")
 
     async def run(self) -> None:
@@ -59,15 +66,30 @@ class SettlementStage:
         usual pause."""
         while not self._stop.is_set() and not self._connection.is_closed():
             try:
-                taken = await self.settle_batch()
+                taken = 0 if await self.holds_back() else await self.settle_batch()
                 await self._measure_backlog()
                 if taken >= MAX_SPANS:
                     continue
+                if taken:
+                    self._held_since = None
             except LOST as error:
                 metrics.FAILURES.inc()
                 self._log.warning("settlement batch failed", error=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._pause_s)
+
+    async def holds_back(self) -> bool:
+        """Whether ingest is catching up, and settlement has not yet waited long enough."""
+        behind_s = await self._connection.fetchval(_BEHIND)
+        if behind_s is None or behind_s < BEHIND_S:
+            self._held_since = None
+            metrics.HELD_BACK.set(0)
+            return False
+        if self._held_since is None:
+            self._held_since = time.monotonic()
+        held = time.monotonic() - self._held_since < HOLD_S
+        metrics.HELD_BACK.set(held)
+        return held
 
     def stop(self) -> None:
         """After the batch in hand."""

@@ -245,3 +245,20 @@ async def test_without_its_connection_it_ends(database_url):
     await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
     await asyncio.wait_for(task, 60)
     await other.close()
+
+
+async def test_it_waits_while_ingest_catches_up_but_not_for_ever(pool, monkeypatch):
+    await pool.execute(
+        "INSERT INTO watermarks (partition, behind_s, lease_until) "
+        "VALUES (0, 3600, now() + INTERVAL '1 h'), (1, 0, now() + INTERVAL '1 h')"
+    )
+    async with pool.acquire() as connection:
+        stage = SettlementStage(connection, SettlementSettings(), ZONE)
+        assert await stage.holds_back()
+        monkeypatch.setattr("ingest.settlement.stage.HOLD_S", 0.0)
+        assert not await stage.holds_back()
+        monkeypatch.undo()
+        await connection.execute("UPDATE watermarks SET lease_until = now() - INTERVAL '1 s'")  # it died behind
+        assert not await stage.holds_back()
+        await connection.execute("UPDATE watermarks SET behind_s = 1, lease_until = now() + INTERVAL '1 h'")
+        assert not await stage.holds_back()
