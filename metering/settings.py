@@ -130,7 +130,7 @@ class IngestSettings(Section):
     table = "ingest"
     model_config = SettingsConfigDict(env_prefix="NBWATER_INGEST_", extra="forbid", frozen=True)
     partition: int = Field(0, ge=0, description="Partition this worker takes")
-    fetch_batches: int = Field(32, ge=1, le=1000, description="Stream messages taken into one transaction at most")
+    fetch_batches: int = Field(128, ge=1, le=1000, description="Stream messages taken into one transaction at most")
     lease_s: float = Field(10.0, gt=1, description="A worker that is silent this long loses its partition")
     repeat_window_s: int = Field(
         600, ge=60, description="Same content without a counter of its own within this is a repeat"
