@@ -15,6 +15,7 @@ from metering.model import ContentFormat
 from . import cjt188, cjt188_vendor, lwm2m, modem_marker, native_cbor, native_json
 from .contract import Decoder, Read
 from .lwm2m.interval_data import ByteOrder
+from .push import ctwing, huawei
 
 Table = Mapping[int, tuple[Decoder, ...]]
 """Which decoders a Content-Format may mean; the first that recognises the payload reads it."""
@@ -61,6 +62,9 @@ class Decoders:
         inner = self.decode_inner
         return {
             ContentFormat.LWM2M: (lwm2m.decoder(inner, dialects.interval_byte_order, dialects.flow_unit_ml),),
+            ContentFormat.CTWING: (ctwing.decoder(inner),),
+            ContentFormat.OCEANCONNECT: (huawei.oceanconnect(inner),),
+            ContentFormat.IOTDA: (huawei.iotda(inner),),
         }
 
 

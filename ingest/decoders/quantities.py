@@ -1,7 +1,7 @@
 """Numbers as meters and platforms write them, turned into the platform's integers without losing what they said.
 
-A float stands for the shortest decimal that names it: 123.456 sent as 32 bits is 123.456, not 123.45600128. Products are
-computed in decimal, so that a litre is a litre.
+A float stands for the shortest decimal that names it: 123.456 sent as 32 bits is 123.456, not 123.45600128. Products
+are computed in decimal, so that a litre is a litre.
 """
 
 from __future__ import annotations

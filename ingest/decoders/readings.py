@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ def checked(pairs: Sequence[tuple[int, int]], received_at_s: int) -> tuple[list[
     if len(pairs) > MAX_READINGS:
         raise DecodeError("too_many_readings", f"more than {MAX_READINGS} readings in one report")
     times, indices = [ts for ts, _ in pairs], [index for _, index in pairs]
-    if pairs and not (EARLIEST_S <= min(times) and max(times) <= received_at_s + AHEAD_S):
+    if pairs and not (min(times) >= EARLIEST_S and max(times) <= received_at_s + AHEAD_S):
         raise DecodeError("time_range", "a reading is before 2010 or more than a day after it was received")
     if pairs and not (min(indices) >= 0 and max(indices) <= MAX_INDEX_ML):
         raise DecodeError("index_range", "an index is negative or beyond any register")
@@ -41,7 +42,7 @@ def kind_of(times: Sequence[int]) -> ReadingKind:
     if len(times) < 2:
         return ReadingKind.EVENT
     ordered = sorted(times)
-    closest = min(after - before for before, after in zip(ordered, ordered[1:], strict=False))
+    closest = min(after - before for before, after in itertools.pairwise(ordered))
     return ReadingKind.FREEZE if closest >= DAY_S else ReadingKind.HOURLY
 
 
@@ -82,7 +83,8 @@ def merged(parts: Iterable[DecodedReport], state: DeviceState, extra: Mapping[st
 def overlaid(below: DeviceState, above: DeviceState) -> DeviceState:
     """What `above` says, else what `below` does; the alarms of both."""
     chosen = [low if high is None else high for low, high in zip(below, above, strict=True)]
-    return DeviceState(*chosen)._replace(alarms=below.alarms | above.alarms)
+    both = DeviceState(*chosen)  # type: ignore[arg-type] # zip loses which field is which
+    return both._replace(alarms=below.alarms | above.alarms)
 
 
 def joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

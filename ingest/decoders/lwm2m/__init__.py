@@ -15,6 +15,7 @@ from metering.model import DecodedReport
 
 from .. import plain_cbor
 from ..contract import Decoder, Inner, anything
+from ..native_fields import plain
 from . import formats
 from .interval_data import ByteOrder
 from .report import Gathered, Reading
@@ -45,7 +46,7 @@ def _decode(payload: bytes, how: Reading) -> DecodedReport:
         try:
             resources += formats.read(raw, content_format, path_of(path), how.received_at_s)
         except DecodeError as error:
-            gathered.undecoded(str(path)[:64], raw, error)
+            gathered.undecoded(str(plain(path))[:64], raw, error)
     if len(resources) > MAX_RESOURCES:
         raise DecodeError("too_many_resources", f"more than {MAX_RESOURCES} resources in one report")
     gathered.add_all(resources)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from metering.alarms import Alarm
 from metering.errors import DecodeError
 from metering.model import DecodedReport, DeviceState
 
@@ -67,9 +66,9 @@ class Gathered:
     def report(self) -> DecodedReport:
         """Raises DecodeError: that of the first thing that could not be read, when nothing could; of the readings."""
         own = self._own_readings()
-        if self._failed and not (own.ts_s or own.untimed_index_ml is not None or self._parts or self._state):
-            if not set(self._extra) - {"undecoded"}:
-                raise self._failed[0]
+        has_read = own is not EMPTY or self._parts or self._state or self._alarms or set(self._extra) - {"undecoded"}
+        if self._failed and not has_read:
+            raise self._failed[0]
         parts = [*self._parts, own] if own is not EMPTY else self._parts
         ordered = {name: self._state.get(name) for name in DeviceState._fields}
         state = DeviceState(**{**ordered, "alarms": int(self._alarms)})  # type: ignore[arg-type] # no valve is among them
@@ -200,13 +199,13 @@ class Gathered:
             else:
                 pairs[ts_s] = index_ml
         ordered = sorted({**self._of_flows(pairs), **pairs}.items())
-        ts_s, index_ml, kind = checked(ordered, self._how.received_at_s)
+        times, indices, kind = checked(ordered, self._how.received_at_s)
         return EMPTY._replace(
-            ts_s=ts_s, index_ml=index_ml, kind=kind, untimed_index_ml=checked_index(untimed) if not ts_s else None
+            ts_s=times, index_ml=indices, kind=kind, untimed_index_ml=checked_index(untimed) if not times else None
         )
 
     def _of_flows(self, pairs: dict[int, int]) -> dict[int, int]:
-        """Readings at the ends of flow intervals that lead up to a reading; none while the unit of flow is not known."""
+        """Readings at the ends of flow intervals that lead up to a reading; none while the flows' unit is not known."""
         unit_ml = self._how.flow_unit_ml
         if unit_ml is None:
             return {}

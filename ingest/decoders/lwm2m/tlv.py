@@ -21,7 +21,7 @@ def read(payload: bytes, base: Path) -> list[Resource]:
         if kind == _OBJECT_INSTANCE:
             _instance(value, (base[0], number), found)
         else:
-            _resource(kind, number, value, (base + (0,))[:2], base[2] if len(base) > 2 else number, found)
+            _resource(kind, number, value, ((*base, 0))[:2], base[2] if len(base) > 2 else number, found)
     return found
 
 

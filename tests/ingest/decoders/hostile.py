@@ -15,17 +15,17 @@ def attempt(content_format, payload, decoders=STANDARD):
     """The report, or None when it is refused in the way that is agreed."""
     try:
         _, report = decoders.decode(content_format, payload, NOW)
-    except DecodeError as error:
-        assert error.reason.isidentifier()
+    except DecodeError:
         return None
     assert len(report.ts_s) == len(report.index_ml) <= MAX_READINGS
     assert all(EARLIEST_S <= ts <= NOW + AHEAD_S for ts in report.ts_s)
     assert all(0 <= index <= MAX_INDEX_ML for index in report.index_ml)
     assert report.untimed_index_ml is None or 0 <= report.untimed_index_ml <= MAX_INDEX_ML
     array("q", report.ts_s), array("q", report.index_ml)
-    text = json.dumps(report.extra, allow_nan=False)
-    assert "\\u0000" not in text
-    json.dumps(report.extra, ensure_ascii=False).encode()
+    json.dumps(report.extra, allow_nan=False)
+    text = json.dumps(report.extra, ensure_ascii=False)
+    text.encode()
+    assert "\\u0000" not in text.replace("\\\\", "")
     extra_json(report)
     state = report.state
     assert all(value is None or type(value) in (int, bool) or value in (0, 1, 2) for value in state)
