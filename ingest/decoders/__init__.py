@@ -12,7 +12,7 @@ from typing import NamedTuple
 from metering.errors import DecodeError
 from metering.model import ContentFormat
 
-from . import cjt188, cjt188_vendor, lwm2m, modem_marker, native_cbor, native_json
+from . import cjt188, cjt188_vendor, lwm2m, mbus, modem_marker, native_cbor, native_json
 from .contract import Decoder, Read
 from .lwm2m.interval_data import ByteOrder
 from .push import ctwing, huawei
@@ -28,6 +28,8 @@ class Dialects(NamedTuple):
     """Decoders described by files, by Content-Format; they come before all others."""
     interval_byte_order: ByteOrder = "big"
     flow_unit_ml: int | None = None
+    mbus_keys: Mapping[str, bytes] = MappingProxyType({})
+    """AES keys of wireless M-Bus meters: see `mbus.wireless`."""
 
 
 class Decoders:
@@ -35,7 +37,7 @@ class Decoders:
 
     def __init__(self, dialects: Dialects | None = None) -> None:
         dialects = dialects or Dialects()
-        own = plain_table()
+        own = plain_table(dialects)
         self._plain = _with_mappings(own, dialects)
         self._table = _with_mappings({**own, **self._carriers(dialects)}, dialects)
 
@@ -68,13 +70,18 @@ class Decoders:
         }
 
 
-def plain_table() -> Table:
+def plain_table(dialects: Dialects) -> Table:
     """The formats of meters themselves."""
+    telegram = mbus.wireless(dialects.mbus_keys)
     return {
         ContentFormat.CBOR: (native_cbor.DECODER,),
         ContentFormat.JSON: (native_json.DECODER,),
-        ContentFormat.OCTET_STREAM: (cjt188_vendor.DECODER, modem_marker.DECODER, cjt188.DECODER),
-    }
+        ContentFormat.OCTET_STREAM: (
+            cjt188_vendor.DECODER, mbus.WIRED, telegram, modem_marker.DECODER, cjt188.DECODER,
+        ),
+        ContentFormat.WIRED_MBUS: (mbus.WIRED,),
+        ContentFormat.WIRELESS_MBUS: (telegram,),
+    }  # fmt: skip
 
 
 def _with_mappings(table: Table, dialects: Dialects) -> Table:
