@@ -1,5 +1,5 @@
-"""M-Bus water meters (PROTOCOLS D): wired long frames (EN 13757-2, -3) and wireless telegrams without CRCs (EN 13757-4),
-clear or AES-encrypted, through the library pymbusparser.
+"""M-Bus water meters (PROTOCOLS D): wired long frames (EN 13757-2, -3) and wireless telegrams without CRCs
+(EN 13757-4), clear or AES-encrypted, through the library pymbusparser.
 
 The library is foreign: whatever it raises, a panic of its native code included, becomes a DecodeError here, and it
 never gets more than one frame. Clocks are taken for Beijing time. Reasons of refusal: [mbus] not such a frame,
@@ -45,13 +45,17 @@ def wired_at(payload: bytes) -> int | None:
     """Where a long frame begins whose lengths, stop byte and checksum are right; None without one."""
     at = payload.find(0x68)
     while 0 <= at <= len(payload) - 9:
-        size = payload[at + 1]
-        end = at + 4 + size
-        if payload[at + 2] == size and payload[at + 3] == 0x68 and len(payload) > end + 1 and payload[end + 1] == 0x16:
-            if sum(payload[at + 4 : end]) & 0xFF == payload[end]:
-                return at
+        if _is_long_frame(payload, at):
+            return at
         at = payload.find(0x68, at + 1)
     return None
+
+
+def _is_long_frame(payload: bytes, at: int) -> bool:
+    size = payload[at + 1]
+    end = at + 4 + size
+    shaped = payload[at + 2] == size and payload[at + 3] == 0x68 and payload[end + 1 : end + 2] == b"\x16"
+    return shaped and sum(payload[at + 4 : end]) & 0xFF == payload[end]
 
 
 def recognises_wired(payload: bytes) -> bool:

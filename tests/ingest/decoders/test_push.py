@@ -13,60 +13,22 @@ from metering.model import ContentFormat
 from tests.ingest.decoders.hostile import NOW, attempt
 
 FRAME = "681002390745404358811d1f90a702390745404350172309010220a6090000024836090015000000db16"
-NAMES = st.sampled_from(
-    [
-        "messageType",
-        "topic",
-        "timestamp",
-        "payload",
-        "APPdata",
-        "serviceId",
-        "serviceData",
-        "MeterData",
-        "items",
-        "amount",
-        "time",
-        "readTime",
-        "valveStatus",
-        "timeOfReading",
-        "intervalFlow",
-        "intervalFlowStartingTime",
-        "cumulativeFlow",
-        "flowIntervral",
-        "rsrp",
-        "sinr",
-        "ecl",
-        "batteryVoltage",
-        "notifyType",
-        "service",
-        "services",
-        "data",
-        "eventTime",
-        "resource",
-        "event",
-        "notify_data",
-        "header",
-        "body",
-        "properties",
-        "content",
-        "topic",
-        "alarmName",
-        "status",
-        "taskId",
-        "result",
-        "resultCode",
-        "eventContent",
-        "meterCode",
-        "voltage",
-    ]
-)
+WORDS = (
+    "messageType", "topic", "timestamp", "payload", "APPdata", "serviceId", "serviceData", "MeterData", "items",
+    "amount", "time", "readTime", "valveStatus", "timeOfReading", "intervalFlow", "intervalFlowStartingTime", "cumulativeFlow",
+    "flowIntervral", "rsrp", "sinr", "ecl", "batteryVoltage", "notifyType", "service", "services", "data", "eventTime",
+    "resource", "event", "notify_data", "header", "body", "properties", "content", "alarmName", "status", "taskId",
+    "result", "resultCode", "eventContent", "meterCode", "voltage",
+)  # fmt: skip
+TEXTS = (
+    "dataReport", "eventReport", "commandResponse", "deviceDatasChanged", "device.property", "device.message", FRAME,
+    base64.b64encode(bytes.fromhex(FRAME)).decode(), "20200206T050809Z", "2020-09-18 11:34:24", "1e999", "9" * 50, "{",
+    '{"v":1,"blocks":[[1767225600,3600,1,[1]]]}', "99999999", "20209999T999999Z", "0" * 14,
+)  # fmt: skip
+NAMES = st.sampled_from(WORDS)
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.integers(1_500_000_000, NOW), st.floats(allow_nan=False), st.text(max_size=9),
-    st.sampled_from(
-        ["dataReport", "eventReport", "commandResponse", "deviceDatasChanged", "device.property", "device.message", FRAME,
-         base64.b64encode(bytes.fromhex(FRAME)).decode(), "20200206T050809Z", "2020-09-18 11:34:24", "1e999", "9" * 50,
-         "{", '{"v":1,"blocks":[[1767225600,3600,1,[1]]]}', "99999999", "20209999T999999Z", "0" * 14]
-    ),
+    st.none(), st.booleans(), st.integers(), st.integers(1_500_000_000, NOW), st.floats(allow_nan=False),
+    st.text(max_size=9), st.sampled_from(TEXTS),
 )  # fmt: skip
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=14

@@ -37,12 +37,14 @@ def iotda(frame):
     return json.dumps({"resource": "device.message", "event": "report", "notify_data": notify}).encode()
 
 
+TLV = b"\xc8\x00" + bytes([len(CBOR)]) + CBOR
+PACK = cbor2.dumps([{0: "/19/0/0", 8: CBOR}])
 WAYS = {
     "cbor": (ContentFormat.CBOR, CBOR),
     "json": (ContentFormat.JSON, JSON),
     "lwm2m notification of object 19": (ContentFormat.LWM2M, cbor2.dumps([["/19/0/0", 42, CBOR]])),
-    "lwm2m object 19 as TLV": (ContentFormat.LWM2M, cbor2.dumps([["/19/0", 11542, b"\xc8\x00" + bytes([len(CBOR)]) + CBOR]])),
-    "lwm2m Send in SenML CBOR": (ContentFormat.LWM2M, cbor2.dumps([["/", 112, cbor2.dumps([{0: "/19/0/0", 8: CBOR}])]])),
+    "lwm2m object 19 as TLV": (ContentFormat.LWM2M, cbor2.dumps([["/19/0", 11542, TLV]])),
+    "lwm2m Send in SenML CBOR": (ContentFormat.LWM2M, cbor2.dumps([["/", 112, PACK]])),
     "lwm2m object 19 with JSON": (ContentFormat.LWM2M, cbor2.dumps([["/19/0/0", 42, JSON]])),
     "ctwing v1/up/ad": (ContentFormat.CTWING, ctwing(CBOR)),
     "ctwing v1/up/ad with JSON": (ContentFormat.CTWING, ctwing(JSON)),
