@@ -36,10 +36,18 @@ class Decoders:
     """The decoders in force. Pure and immutable."""
 
     def __init__(self, dialects: Dialects | None = None) -> None:
-        dialects = dialects or Dialects()
+        self._dialects = dialects = dialects or Dialects()
         own = plain_table(dialects)
         self._plain = _with_mappings(own, dialects)
         self._table = _with_mappings({**own, **self._carriers(dialects)}, dialects)
+
+    def preceded_by(self, mappings: Mapping[int, Sequence[Decoder]]) -> Decoders:
+        """The same with further mappings, which come first."""
+        known = self._dialects.mappings
+        both = {
+            number: (*mappings.get(number, ()), *known.get(number, ())) for number in known.keys() | mappings.keys()
+        }
+        return Decoders(self._dialects._replace(mappings=both))
 
     @property
     def table(self) -> Table:

@@ -79,8 +79,8 @@ def test_a_thing_model_of_ctwing():
     decoders = Decoders(Dialects(mappings={ContentFormat.CTWING: [decoder_of(Mapping.model_validate(spec))]}))
     hourly = [{"time": f"2026-01-01 0{hour}:00:00", "reading": 12 + hour / 8} for hour in range(3)]
     model = {
-        "meterReading": "12.345", "readTime": "2026-01-01 03:10:00", "meterNo": "00123", "battery_voltage": 3.58, "rsrp": -818,
-        "valveStatus": 1, "lowBattery": True, "hourly": hourly, "csq": 20,
+        "meterReading": "12.345", "readTime": "2026-01-01 03:10:00", "meterNo": "00123", "battery_voltage": 3.58,
+        "rsrp": -818, "valveStatus": 1, "lowBattery": True, "hourly": hourly, "csq": 20,
     }  # fmt: skip
     push = {"messageType": "dataReport", "topic": "v1/up/ad19", "productId": "42", "payload": model}
     name, report = decoders.decode(ContentFormat.CTWING, json.dumps(push).encode(), NOW)

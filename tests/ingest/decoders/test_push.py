@@ -15,7 +15,8 @@ from tests.ingest.decoders.hostile import NOW, attempt
 FRAME = "681002390745404358811d1f90a702390745404350172309010220a6090000024836090015000000db16"
 WORDS = (
     "messageType", "topic", "timestamp", "payload", "APPdata", "serviceId", "serviceData", "MeterData", "items",
-    "amount", "time", "readTime", "valveStatus", "timeOfReading", "intervalFlow", "intervalFlowStartingTime", "cumulativeFlow",
+    "amount", "time", "readTime", "valveStatus", "timeOfReading", "intervalFlow", "cumulativeFlow",
+    "intervalFlowStartingTime",
     "flowIntervral", "rsrp", "sinr", "ecl", "batteryVoltage", "notifyType", "service", "services", "data", "eventTime",
     "resource", "event", "notify_data", "header", "body", "properties", "content", "alarmName", "status", "taskId",
     "result", "resultCode", "eventContent", "meterCode", "voltage",
