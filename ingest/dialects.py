@@ -11,6 +11,7 @@ from metering.errors import SettingsError
 from metering.settings import IngestSettings
 
 from .decoders import Decoders, Dialects
+from .decoders.cjt188_status import PROFILES, Profile
 from .decoders.mapping import load_directory
 
 MAX_KEY_LINES: Final = 2_000_000
@@ -24,9 +25,17 @@ def decoders_of(settings: IngestSettings) -> Decoders:
             mappings=load_directory(Path(settings.mappings)) if settings.mappings else {},
             interval_byte_order="little" if settings.lwm2m_interval_byte_order == "little" else "big",
             flow_unit_ml=settings.lwm2m_flow_unit_ml or None,
+            cjt188_profiles=_profiles(settings.cjt188_profiles),
             mbus_keys=_keys(Path(settings.mbus_keys)) if settings.mbus_keys else {},
         )
     )
+
+
+def _profiles(text: str) -> Mapping[str, Profile]:
+    pairs = [[part.strip() for part in pair.split("=")] for pair in text.split(",") if pair.strip()]
+    if unknown := sorted({name for _, name in pairs} - set(PROFILES)):
+        raise SettingsError(f"ingest.cjt188_profiles: no profile {', '.join(unknown)}; there are {', '.join(PROFILES)}")
+    return {code: PROFILES[name] for code, name in pairs}
 
 
 def _keys(path: Path) -> Mapping[str, bytes]:

@@ -144,6 +144,12 @@ class IngestSettings(Section):
     mappings: str = Field(
         "", description="Directory of *.toml files that describe further payload formats; empty: none"
     )
+    cjt188_profiles: str = Field(
+        "",
+        pattern=r"^$|^ *\d{4} *= *\w+ *(, *\d{4} *= *\w+ *)*$",
+        description="How makers mean the status bytes of CJ/T 188, `7833=flags, 1234=high_bits`: the four highest digits "
+        "of the address = standard, flags or high_bits",
+    )
     mbus_keys: str = Field(
         "",
         description="File of AES keys of wireless M-Bus meters, a line `SEN33225544 key` each (32 hexadecimal digits)",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from metering.errors import DecodeError
 from metering.model import ContentFormat
 
-from . import cjt188, cjt188_vendor, lwm2m, mbus, modem_marker, native_cbor, native_json
+from . import cjt188, cjt188_status, cjt188_vendor, lwm2m, mbus, modem_marker, native_cbor, native_json
 from .contract import Decoder, Read
 from .lwm2m.interval_data import ByteOrder
 from .push import ctwing, huawei
@@ -28,6 +28,8 @@ class Dialects(NamedTuple):
     """Decoders described by files, by Content-Format; they come before all others."""
     interval_byte_order: ByteOrder = "big"
     flow_unit_ml: int | None = None
+    cjt188_profiles: Mapping[str, cjt188_status.Profile] = MappingProxyType({})
+    """How status bytes are read, by the maker's code; beside `cjt188_status.BY_MAKER`."""
     mbus_keys: Mapping[str, bytes] = MappingProxyType({})
     """AES keys of wireless M-Bus meters: see `mbus.wireless`."""
 
@@ -81,11 +83,12 @@ class Decoders:
 def plain_table(dialects: Dialects) -> Table:
     """The formats of meters themselves."""
     telegram = mbus.wireless(dialects.mbus_keys)
+    status = {**cjt188_status.BY_MAKER, **dialects.cjt188_profiles}
     return {
         ContentFormat.CBOR: (native_cbor.DECODER,),
         ContentFormat.JSON: (native_json.DECODER,),
         ContentFormat.OCTET_STREAM: (
-            cjt188_vendor.DECODER, mbus.WIRED, telegram, modem_marker.DECODER, cjt188.DECODER,
+            cjt188_vendor.DECODER, mbus.WIRED, telegram, modem_marker.DECODER, cjt188.decoder(status),
         ),
         ContentFormat.WIRED_MBUS: (mbus.WIRED,),
         ContentFormat.WIRELESS_MBUS: (telegram,),

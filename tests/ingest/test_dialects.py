@@ -28,6 +28,19 @@ def test_mapping_files_come_before_what_is_built_in(tmp_path):
     assert decoders.decode_inner(VENDOR, NOW)[0] == "vendor_daily"
 
 
+def test_makers_may_mean_their_status_bytes_otherwise():
+    closed = bytes.fromhex("6810010000050800008116901f00002301002c000000002c000000000000004000")
+    frame = closed + bytes([sum(closed) & 0xFF, 0x16])
+    read = decoders_of(IngestSettings()).decode(ContentFormat.OCTET_STREAM, frame, NOW)[1].state
+    assert (read.valve, read.alarms) == (0, 0)
+    for profile, valve, alarms in (("high_bits", 1, 0), ("flags", 1, 16), ("standard", 0, 0)):
+        decoders = decoders_of(IngestSettings(cjt188_profiles=f"0000={profile}, 7833=flags"))
+        read = decoders.decode(ContentFormat.OCTET_STREAM, frame, NOW)[1].state
+        assert (read.valve, read.alarms) == (valve, alarms)
+    with pytest.raises(SettingsError, match="no profile other"):
+        decoders_of(IngestSettings(cjt188_profiles="0000=other"))
+
+
 def test_keys_of_meters_are_read_from_a_file(tmp_path):
     path = tmp_path / "keys"
     path.write_text("# city\nSEN33225544 000102030405060708090A0B0C0D0E0F  # iPerl\n\n12345678 " + "00" * 16 + "\n")
