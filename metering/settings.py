@@ -147,7 +147,7 @@ class IngestSettings(Section):
     cjt188_profiles: str = Field(
         "",
         pattern=r"^$|^ *\d{4} *= *\w+ *(, *\d{4} *= *\w+ *)*$",
-        description="How makers mean the status bytes of CJ/T 188, `7833=flags, 1234=high_bits`: the four highest digits "
+        description="How makers mean the status bytes of CJ/T 188, `7833=flags, 1234=high_bits`: highest four digits "
         "of the address = standard, flags or high_bits",
     )
     mbus_keys: str = Field(

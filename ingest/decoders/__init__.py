@@ -1,10 +1,12 @@
 """One file per payload format, its test vectors beside it.
 
-A new format is one file, one line in `table` and at least three vectors: a normal one, an edge and a malformed one.
+A new format is one file, one line in `plain_table` or `_carriers`, and at least three vectors: a normal one, an edge
+and a malformed one.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,7 +15,7 @@ from metering.errors import DecodeError
 from metering.model import ContentFormat
 
 from . import cjt188, cjt188_status, cjt188_vendor, lwm2m, mbus, modem_marker, native_cbor, native_json
-from .contract import Decoder, Read
+from .contract import Decoder, Inner, Read
 from .lwm2m.interval_data import ByteOrder
 from .push import ctwing, huawei
 
@@ -34,14 +36,49 @@ class Dialects(NamedTuple):
     """AES keys of wireless M-Bus meters: see `mbus.wireless`."""
 
 
-class Decoders:
-    """The decoders in force. Pure and immutable."""
+class Formats:
+    """One table of decoders."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def decode(self, content_format: int, payload: bytes, received_at_s: int) -> Read:
+        """The name of the decoder that read the payload, and what it says.
+
+        Pure; `received_at_s` (Unix seconds) only judges whether a meter's clock can be right. Raises DecodeError, never
+        anything else, for whatever bytes.
+        """
+        for decoder in self.table.get(content_format, ()):
+            if decoder.recognises(payload):
+                return decoder.name, decoder.decode(payload, received_at_s)
+        if content_format in self.table:
+            raise DecodeError("unrecognised", f"no decoder of Content-Format {content_format} knows these bytes")
+        raise DecodeError("content_format", f"no decoder for Content-Format {content_format}")
+
+    def decode_frame(self, payload: bytes, received_at_s: int) -> Read:
+        """As `decode` for a frame that came inside another format, which does not say what it is."""
+        if payload[:1] and 0xA0 <= payload[0] <= 0xBF:  # a CBOR map; a module's header may begin so, too
+            try:
+                return self.decode(ContentFormat.CBOR, payload, received_at_s)
+            except DecodeError:
+                with contextlib.suppress(DecodeError):
+                    return self.decode(ContentFormat.OCTET_STREAM, payload, received_at_s)
+                raise
+        is_object = payload.lstrip()[:1] == b"{"
+        return self.decode(ContentFormat.JSON if is_object else ContentFormat.OCTET_STREAM, payload, received_at_s)
+
+
+class Decoders(Formats):
+    """The decoders in force: the formats of meters, and those that carry such frames. Immutable.
+
+    Formats that carry frames are not looked for within one another.
+    """
 
     def __init__(self, dialects: Dialects | None = None) -> None:
         self._dialects = dialects = dialects or Dialects()
         own = plain_table(dialects)
-        self._plain = _with_mappings(own, dialects)
-        self._table = _with_mappings({**own, **self._carriers(dialects)}, dialects)
+        self.decode_inner = Formats(_with_mappings(own, dialects)).decode_frame
+        super().__init__(_with_mappings({**own, **_carriers(dialects, self.decode_inner)}, dialects))
 
     def preceded_by(self, mappings: Mapping[int, Sequence[Decoder]]) -> Decoders:
         """The same with further mappings, which come first."""
@@ -51,33 +88,14 @@ class Decoders:
         }
         return Decoders(self._dialects._replace(mappings=both))
 
-    @property
-    def table(self) -> Table:
-        return self._table
 
-    def decode(self, content_format: int, payload: bytes, received_at_s: int) -> Read:
-        """The name of the decoder that read the payload, and what it says.
-
-        Pure; `received_at_s` (Unix seconds) only judges whether a meter's clock can be right. Raises DecodeError, never
-        anything else, for whatever bytes.
-        """
-        return _decode(self._table, content_format, payload, received_at_s)
-
-    def decode_inner(self, payload: bytes, received_at_s: int) -> Read:
-        """As `decode` for a meter's own frame that came inside another format, which does not say what it is.
-
-        Formats that carry frames are not looked for within one another.
-        """
-        return _decode(self._plain, _content_format_of(payload), payload, received_at_s)
-
-    def _carriers(self, dialects: Dialects) -> Table:
-        inner = self.decode_inner
-        return {
-            ContentFormat.LWM2M: (lwm2m.decoder(inner, dialects.interval_byte_order, dialects.flow_unit_ml),),
-            ContentFormat.CTWING: (ctwing.decoder(inner),),
-            ContentFormat.OCEANCONNECT: (huawei.oceanconnect(inner),),
-            ContentFormat.IOTDA: (huawei.iotda(inner),),
-        }
+def _carriers(dialects: Dialects, inner: Inner) -> Table:
+    return {
+        ContentFormat.LWM2M: (lwm2m.decoder(inner, dialects.interval_byte_order, dialects.flow_unit_ml),),
+        ContentFormat.CTWING: (ctwing.decoder(inner),),
+        ContentFormat.OCEANCONNECT: (huawei.oceanconnect(inner),),
+        ContentFormat.IOTDA: (huawei.iotda(inner),),
+    }
 
 
 def plain_table(dialects: Dialects) -> Table:
@@ -98,22 +116,6 @@ def plain_table(dialects: Dialects) -> Table:
 def _with_mappings(table: Table, dialects: Dialects) -> Table:
     formats = table.keys() | dialects.mappings.keys()
     return {number: (*dialects.mappings.get(number, ()), *table.get(number, ())) for number in formats}
-
-
-def _decode(table: Table, content_format: int, payload: bytes, received_at_s: int) -> Read:
-    for decoder in table.get(content_format, ()):
-        if decoder.recognises(payload):
-            return decoder.name, decoder.decode(payload, received_at_s)
-    if content_format in table:
-        raise DecodeError("unrecognised", f"no decoder of Content-Format {content_format} knows these bytes")
-    raise DecodeError("content_format", f"no decoder for Content-Format {content_format}")
-
-
-def _content_format_of(payload: bytes) -> int:
-    """What a frame looks like: a JSON object, a CBOR map (no frame of a meter begins so), else octets."""
-    if payload[:1] and 0xA0 <= payload[0] <= 0xBF:
-        return ContentFormat.CBOR
-    return ContentFormat.JSON if payload.lstrip()[:1] == b"{" else ContentFormat.OCTET_STREAM
 
 
 STANDARD = Decoders()
