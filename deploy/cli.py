@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "meters": "deploy.commands.meters:meters",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
+    "decode": "deploy.commands.decode:decode",
     "trace": "deploy.commands.trace:trace",
     "backup": "deploy.commands.backup:backup",
     "config": "deploy.commands.config:config",

@@ -25,6 +25,7 @@ from metering.stream_connection import connect
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
+from .dialects import decoders_of
 from .program import Stage, close_pool, open_pool, patiently, serve_until_stopped
 from .registry.publisher import RegistryPublisher
 from .stream_watch import StreamWatch
@@ -54,6 +55,7 @@ class Ingest:
                 raise SettingsError(
                     f"{section}.url is empty: set NBWATER_{section.upper()}_URL or start ingest with `nbwater up`"
                 )
+        decoders_of(self._settings)  # a file that cannot be used is said before anything is waited for
         if self._settings.partition >= self._nats.partitions:
             raise SettingsError(f"ingest.partition {self._settings.partition}: there are {self._nats.partitions}")
         self._stop = asyncio.Event()

@@ -19,7 +19,7 @@ from metering.envelope import Report
 from metering.errors import DecodeError, EnvelopeError
 from metering.model import Authentication, DecodedReport, Door
 
-from .decoders import decode
+from .decoders import STANDARD, Decoders
 from .installations import Device
 
 UNKNOWN_DOOR = cast(Door, "unknown")
@@ -99,17 +99,17 @@ class Prepared:
         return {d.report.device for d in self.decoded} | {r.report.device for r in self.refused}
 
 
-def prepare(messages: Iterable[Message]) -> Prepared:
+def prepare(messages: Iterable[Message], decoders: Decoders = STANDARD) -> Prepared:
     """Open the envelopes and decode the reports."""
     sequences: dict[bytes, int] = {}
     reports, refused, repeats = open_envelopes(messages, sequences)
-    prepared = prepare_reports(reports)
+    prepared = prepare_reports(reports, decoders)
     return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences)
 
 
-def prepare_reports(reports: Iterable[Report]) -> Prepared:
+def prepare_reports(reports: Iterable[Report], decoders: Decoders = STANDARD) -> Prepared:
     """Decode reports that are out of their envelopes."""
-    steps = [_read(report) for report in reports]
+    steps = [_read(report, decoders) for report in reports]
     refused = [step for step in steps if isinstance(step, Refused)]
     decoded = [step for step in steps if isinstance(step, Decoded)]
     timed = [step for step in decoded if step.content.ts_s]
@@ -201,15 +201,15 @@ def _text(value: str) -> str:
     return value.replace("\0", "\ufffd")[:MAX_NAME_CHARACTERS]
 
 
-def decode_report(report: Report) -> Decoded | Refused:
+def decode_report(report: Report, decoders: Decoders = STANDARD) -> Decoded | Refused:
     """What the report says, or why nobody can tell."""
-    prepared = prepare_reports([report])
+    prepared = prepare_reports([report], decoders)
     return prepared.decoded[0] if prepared.decoded else prepared.refused[0]
 
 
-def _read(report: Report) -> Decoded | Refused:
+def _read(report: Report, decoders: Decoders) -> Decoded | Refused:
     try:
-        decoder, content = decode(report.content_format, report.payload, report.received_at_us // 1_000_000)
+        decoder, content = decoders.decode(report.content_format, report.payload, report.received_at_us // 1_000_000)
     except DecodeError as error:
         return Refused(report, error.reason, str(error))
     except Exception as error:  # a decoder's defect must cost this report only, which can be replayed when it is mended

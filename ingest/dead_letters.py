@@ -121,7 +121,8 @@ async def _replay_letters(connection: Any, pipeline: Pipeline, zone: ZoneInfo, l
     opened = Replayed()
     for letter in whole:
         opened += await _replay_message(connection, pipeline, tally, letter)
-    prepared = prepare_reports(_report(letter) for letter in letters if letter["reason"] != ENVELOPE_REASON)
+    reports = [_report(letter) for letter in letters if letter["reason"] != ENVELOPE_REASON]
+    prepared = prepare_reports(reports, pipeline.decoders)
     taken = await pipeline.store(connection, prepared, copy=False)
     await _write(connection, tally, taken)
     await tally.add_to_accounts(connection)
@@ -152,7 +153,7 @@ async def _replay_message(connection: Any, pipeline: Pipeline, tally: Tally, let
     except EnvelopeError as error:
         await _again(connection, [(letter["report_id"], ENVELOPE_REASON, str(error))])
         return Replayed(dead_lettered=1)
-    prepared = prepare([Message(0, at_us, letter["payload"])])
+    prepared = prepare([Message(0, at_us, letter["payload"])], pipeline.decoders)
     taken = await pipeline.take(connection, prepared, careful=True)
     await connection.execute(_WITHDRAW, letter["received_at"], letter["report_id"])
     tally.withdraw(letter["door"], at_us, Outcome.DEAD_LETTERED)

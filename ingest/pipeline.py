@@ -22,6 +22,7 @@ from metering.settings import IngestSettings
 from . import metrics, writer
 from .accounting import Tally
 from .classify import Decoded, Prepared, Refused, Repeats
+from .dialects import decoders_of
 from .identity import RepeatMemory
 from .installations import Installations
 from .leaks.alarms import AlarmEvent, record_alarms
@@ -70,7 +71,10 @@ class Taken:
 
 
 class Pipeline:
-    """Turns prepared reports into rows. Remembers the registry, recent reports and high-water marks, all bounded."""
+    """Turns prepared reports into rows. Remembers the registry, recent reports and high-water marks, all bounded.
+
+    Raises SettingsError for files of decoders that cannot be used.
+    """
 
     def __init__(self, settings: IngestSettings, zone: ZoneInfo, use_copy: bool = True) -> None:
         self._settings, self._zone, self._use_copy = settings, zone, use_copy
@@ -81,6 +85,8 @@ class Pipeline:
         self._alarmed: set[int] | None = None
         """Meters that have an alarm alert which is not over; None: to be read. At most the meters of the city."""
         self.installations = Installations()
+        self.decoders = decoders_of(settings)
+        """What is to prepare the reports that come here."""
 
     def forget(self) -> None:
         """Others may have written: trust nothing but the database."""

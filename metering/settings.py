@@ -141,6 +141,27 @@ class IngestSettings(Section):
         pattern="^(dead_letter|store)$",
         description="A frame that names another meter than the one installed",
     )
+    mappings: str = Field(
+        "", description="Directory of *.toml files that describe further payload formats; empty: none"
+    )
+    cjt188_profiles: str = Field(
+        "",
+        pattern=r"^$|^ *\d{4} *= *\w+ *(, *\d{4} *= *\w+ *)*$",
+        description="How makers mean the status bytes of CJ/T 188, `7833=flags, 1234=high_bits`: highest four digits "
+        "of the address = standard, flags or high_bits",
+    )
+    mbus_keys: str = Field(
+        "",
+        description="File of AES keys of wireless M-Bus meters, a line `SEN33225544 key` each (32 hexadecimal digits)",
+    )
+    lwm2m_interval_byte_order: str = Field(
+        "big",
+        pattern="^(big|little)$",
+        description="Byte order tried first in payloads of LwM2M objects 10266-10285, which do not say theirs",
+    )
+    lwm2m_flow_unit_ml: int = Field(
+        0, ge=0, le=10**9, description="Millilitres of one count of object 10266; 0: not known, flows are only kept"
+    )
     keep_stream_h: float = Field(
         48.0, ge=0, description="Oldest restorable backup: the trimmer keeps the stream this far back"
     )

@@ -6,6 +6,7 @@ refused what it was asked, [length], [bcd], [unit].
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metering.errors import DecodeError
@@ -13,6 +14,7 @@ from metering.model import DecodedReport, DeviceState, ReadingKind
 
 from . import cjt188_frame, cjt188_status
 from .cjt188_frame import CONTROL_ERROR, CONTROL_MORE, Frame
+from .cjt188_status import BY_MAKER, Profile
 from .contract import Decoder, anything
 
 DI_READING = 0x901F
@@ -23,7 +25,16 @@ HUNDREDTH_ML = {0x29: 10, 0x2A: 100, 0x2B: 1_000, 0x2C: 10_000, 0x2D: 100_000, 0
 """Millilitres of the last of two decimals: 29 litre, 2A ×10 L, 2B ×100 L, 2C m³, 2D ×10 m³, 2E ×100 m³."""
 
 
-def decode(payload: bytes, received_at_s: int) -> DecodedReport:
+def decoder(status_by_maker: Mapping[str, Profile] = BY_MAKER) -> Decoder:
+    """A decoder that reads the status bytes as their makers mean them."""
+
+    def decode(payload: bytes, received_at_s: int) -> DecodedReport:
+        return _decode(payload, received_at_s, status_by_maker)
+
+    return Decoder("cjt188", anything, decode)
+
+
+def _decode(payload: bytes, received_at_s: int, by_maker: Mapping[str, Profile]) -> DecodedReport:
     """What the meter's reply says; a reply without a volume is a report without readings. Raises DecodeError.
 
     Where the clock is absent or cannot be right, the index is returned as `untimed_index_ml`.
@@ -32,9 +43,10 @@ def decode(payload: bytes, received_at_s: int) -> DecodedReport:
     refuse_other_than_reply(frame)
     extra = described(frame)
     if frame.di == DI_READING:
-        return _reading(frame, received_at_s, extra)
+        return _reading(frame, received_at_s, extra, by_maker)
     if frame.di == DI_VALVE and len(frame.data) >= 2:
-        return DecodedReport(_state(frame, frame.data[0], frame.data[1], extra), [], [], **_identity(frame, extra))
+        state = _state(frame, frame.data[0:2], extra, by_maker)
+        return DecodedReport(state, [], [], **_identity(frame, extra))
     extra["data"] = frame.data.hex()
     return DecodedReport(DeviceState(), [], [], **_identity(frame, extra))
 
@@ -67,7 +79,7 @@ def _identity(frame: Frame, extra: dict[str, Any]) -> dict[str, Any]:
     return {"kind": ReadingKind.EVENT, "meter_address": frame.meter_address, "extra": extra}
 
 
-def _reading(frame: Frame, received_at_s: int, extra: dict[str, Any]) -> DecodedReport:
+def _reading(frame: Frame, received_at_s: int, extra: dict[str, Any], by_maker: Mapping[str, Profile]) -> DecodedReport:
     data = frame.data
     if len(data) < READING_BYTES:
         raise DecodeError("length", f"a reading has {READING_BYTES} bytes after SER, this one {len(data)}")
@@ -75,7 +87,7 @@ def _reading(frame: Frame, received_at_s: int, extra: dict[str, Any]) -> Decoded
     extra["unit"] = f"{data[4]:02X}"
     extra.update(_settlement_day(data))
     clock_s = _clock_s(data[10:17], received_at_s)
-    state = _state(frame, data[17], data[18], extra, clock_s)
+    state = _state(frame, data[17:19], extra, by_maker, clock_s)
     if clock_s is None:
         if any(data[10:17]):
             extra["implausible"] = {"clock": data[10:17].hex()}
@@ -107,10 +119,9 @@ def _clock_s(bcd: bytes, received_at_s: int) -> int | None:
     return min(plausible, key=lambda unix_s: abs(received_at_s - unix_s)) if plausible else None
 
 
-def _state(frame: Frame, st0: int, st1: int, extra: dict[str, Any], clock_s: int | None = None) -> DeviceState:
-    extra["st"] = f"{st0:02X}{st1:02X}"
-    valve, alarms = cjt188_status.of(frame.meter_address, st0, st1)
+def _state(
+    frame: Frame, st: bytes, extra: dict[str, Any], by_maker: Mapping[str, Profile], clock_s: int | None = None
+) -> DeviceState:
+    extra["st"] = st.hex().upper()
+    valve, alarms = cjt188_status.of(by_maker, frame.meter_address, st[0], st[1])
     return DeviceState(valve=valve, alarms=alarms, device_time_s=clock_s)
-
-
-DECODER = Decoder("cjt188", anything, decode)

@@ -2,19 +2,20 @@
 
     [FE × 0..4]  68  T  A0…A6  C  L  DI DI  SER  data …  CS  16        L counts DI, SER and data
 
-Reasons of refusal: [empty], [too_long], [marker] a modem's own text (connect, disconnect, heartbeat) in place of a
+Reasons of refusal: [empty], [too_long], [marker] a text in place of a
 frame, [no_frame], [truncated], [checksum].
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import NamedTuple
 
 from metering.errors import DecodeError
 
 from .contract import AHEAD_S, EARLIEST_S
+from .instants import CHINA
 
 START, END = 0x68, 0x16
 OVERHEAD = 13
@@ -24,9 +25,6 @@ METER_TYPES = (*range(0x10, 0x50), 0xAA)
 """T: water 10–19, heat 20–29, gas 30–39, electricity and custom 40–49; AA is the wildcard."""
 
 CONTROL_REPLY, CONTROL_ERROR, CONTROL_MORE = 0x80, 0x40, 0x20
-
-CHINA = timezone(timedelta(hours=8))
-"""Clocks of Chinese meters show Beijing time, which has had no summer time since 1991."""
 
 _DI_HIGH = frozenset((0x81, 0x90, 0xA0, 0xA1, 0xD1, 0xD2, 0xD3))
 _BCD = {(tens << 4) | ones: tens * 10 + ones for tens in range(10) for ones in range(10)}
@@ -107,7 +105,7 @@ def _from_hex_text(payload: bytes) -> bytes:
 
 def _refusal(payload: bytes) -> DecodeError:
     if payload.isascii() and all(byte >= 0x20 or byte in b"\r\n\t" for byte in payload) and payload[0] != START:
-        return DecodeError("marker", f"a modem's text, not a meter's frame: {payload[:40].decode('ascii')!r}")
+        return DecodeError("marker", f"a text, not a meter's frame: {payload[:40].decode('ascii')!r}")
     starts = [at for at, byte in enumerate(payload) if byte == START and payload[at + 1 : at + 2] != b""]
     starts = [at for at in starts if payload[at + 1] in METER_TYPES]
     if any(_end_at(payload, at) is not None for at in starts):

@@ -1,8 +1,12 @@
-"""What the status bytes ST0 ST1 mean: the standard's meaning, and those of vendors who differ (PROTOCOLS A)."""
+"""What the status bytes ST0 ST1 mean: the standard's meaning, and those of vendors who differ (PROTOCOLS A).
+
+Which vendor follows which is a table that the settings add to (`ingest.cjt188_profiles`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from metering.alarms import Alarm
 from metering.model import Valve
@@ -21,19 +25,29 @@ def standard(st0: int, st1: int) -> Status:  # noqa: ARG001 - ST1 is the vendor'
 
 
 def flags(st0: int, st1: int) -> Status:  # noqa: ARG001 - no known flag lies in ST1
-    """Flags of a word sent low byte first: 0001 open, 0002 valve fault, 0004 battery low, 0080 magnetic alarm."""
+    """Flags of a word sent low byte first: 0001 open, 0002 valve fault, 0004 battery low, 0040 line cut, 0080 magnetic
+    alarm."""
     valve = Valve.FAULT if st0 & 0x02 else Valve.OPEN if st0 & 0x01 else Valve.CLOSED
     alarms = Alarm.VALVE_FAULT if st0 & 0x02 else 0
     alarms |= Alarm.BATTERY_LOW if st0 & 0x04 else 0
+    alarms |= Alarm.DISMANTLED if st0 & 0x40 else 0
     return valve, int(alarms | (Alarm.MAGNETIC_TAMPER if st0 & 0x80 else 0))
 
 
-PROFILES: dict[str, Callable[[int, int], Status]] = {
-    "5843": flags,
-}
+def high_bits(st0: int, st1: int) -> Status:  # noqa: ARG001 - no known flag lies in ST1
+    """ST0: D6–D7 valve (00 open, 01 closed, 11 abnormal), D2 battery low."""
+    return standard(st0 >> 6 | st0 & 0x04, 0)
+
+
+Profile = Callable[[int, int], Status]
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({"standard": standard, "flags": flags, "high_bits": high_bits})
+"""By the name that the settings call them."""
+
+BY_MAKER: Mapping[str, Profile] = MappingProxyType({"5843": flags})
 """By the manufacturer's code, the four highest digits of the address; who is not here follows the standard."""
 
 
-def of(meter_address: str | None, st0: int, st1: int) -> Status:
+def of(by_maker: Mapping[str, Profile], meter_address: str | None, st0: int, st1: int) -> Status:
     """The status by the profile of the meter's manufacturer."""
-    return PROFILES.get((meter_address or "")[:4], standard)(st0, st1)
+    return by_maker.get((meter_address or "")[:4], standard)(st0, st1)

@@ -20,6 +20,16 @@ MAX_INDEX_ML = 10**16
 """10 million m³: beyond every register, far inside int64 so that differences cannot overflow."""
 
 
+MAX_EXTRA_HEX = 1_024
+"""Bytes of a payload that is kept raw in ``extra``."""
+
+Read = tuple[str, DecodedReport]
+"""The decoder that read a payload, and what it says."""
+
+Inner = Callable[[bytes, int], Read]
+"""Reads a meter's own frame that another format carries; raises DecodeError only."""
+
+
 class Decoder(NamedTuple):
     """`recognises` is cheap and never raises; `decode` raises DecodeError only."""
 

@@ -30,6 +30,8 @@ MAX_SCALE = 9
 MAX_INTERVAL_S = 366 * 86_400
 DAY_S = 86_400
 MAX_RESULTS = 64
+MAX_RESULT = 255
+COMMAND_ID_DIGITS = 16
 MAX_EXTRA_KEYS = 64
 MAX_EXTRA_ITEMS = 256
 MAX_EXTRA_TEXT = 1_024
@@ -50,6 +52,7 @@ PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
 
 _KEYS = range(len(NAMES))
 _KNOWN_KEYS = frozenset(_KEYS)
+_HEX = frozenset("0123456789abcdefABCDEF")
 _VALVES = (Valve.OPEN, Valve.CLOSED, Valve.FAULT)
 
 
@@ -60,8 +63,8 @@ def report(fields: dict[Any, Any], received_at_s: int) -> DecodedReport:
     ts_s, index_ml, kind = _readings(fields.get(2, []), fields.get(3, DEFAULT_SCALE), received_at_s)
     extra: dict[str, Any] = {}
     known = _state_fields(fields, received_at_s, extra)
-    if (results := fields.get(13)) is not None:
-        extra["results"] = plain(results[:MAX_RESULTS] if isinstance(results, list) else results)
+    if 13 in fields:
+        _keep_results(fields[13], extra)
     if not _KNOWN_KEYS.issuperset(fields):
         _keep_unknown(fields, extra)
     valve = known[9]
@@ -135,6 +138,26 @@ def _append(block: Any, unit_ml: int, latest_s: int, ts_s: array[int], index_ml:
 def _instants(t0: int, interval_s: int, steps: int) -> array[int]:
     """To be copied from, never changed. Meters of a maker read their registers at the same times."""
     return array("q", range(t0, t0 + interval_s * steps + 1, interval_s or 1))
+
+
+def _keep_results(results: Any, extra: dict[str, Any]) -> None:
+    """``extra["results"]`` = [[command id as 16 hexadecimal digits, result], …], whatever the door; what is no such
+    pair is kept as implausible."""
+    pairs = results[:MAX_RESULTS] if isinstance(results, list) else [results]
+    read = [_result(pair) for pair in pairs]
+    if good := [pair for pair in read if pair is not None]:
+        extra["results"] = good
+    if bad := [plain(pair) for pair, result in zip(pairs, read, strict=True) if result is None]:
+        extra.setdefault("implausible", {})["results"] = bad
+
+
+def _result(pair: Any) -> list[Any] | None:
+    if type(pair) is not list or len(pair) != 2 or type(pair[1]) is not int or not 0 <= pair[1] <= MAX_RESULT:
+        return None
+    command = pair[0].hex() if isinstance(pair[0], bytes) else pair[0]
+    if not isinstance(command, str) or len(command) != COMMAND_ID_DIGITS or not _HEX.issuperset(command):
+        return None
+    return [command.lower(), pair[1]]
 
 
 def _keep_unknown(fields: dict[Any, Any], extra: dict[str, Any]) -> None:

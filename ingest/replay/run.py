@@ -23,6 +23,8 @@ from metering.settings import IngestSettings
 
 from ..accounting import Tally
 from ..classify import Decoded, Refused, decode_report
+from ..decoders import Decoders
+from ..dialects import decoders_of
 from ..gate import close_gate
 from ..installations import Installations
 from ..placing import Placed, place_report
@@ -129,7 +131,7 @@ class Replay:
 
     def __init__(self, connection: Any, settings: IngestSettings, zone: ZoneInfo, actor: str) -> None:
         self._connection, self._settings, self._zone, self._actor = connection, settings, zone, actor
-        self._known = Installations()
+        self._known, self._decoders = Installations(), decoders_of(settings)
 
     async def run(self, choice: Choice, dry: bool) -> AsyncIterator[Progress]:
         """Raises NotFoundError for unknown meters, ConflictError while another replay runs."""
@@ -215,7 +217,7 @@ class Replay:
     async def _slice(self, batch: _Batch, differences: dict[int, Difference], begun: Any) -> None:
         connection = self._connection
         await self._known.load(connection, {stored.column("device") for stored in batch.reports})
-        batch.read(self._known, self._settings.meter_mismatch == "dead_letter")
+        batch.read(self._decoders, self._known, self._settings.meter_mismatch == "dead_letter")
         made = await _planned(connection, batch)
         batch.describe(made, differences)
         if begun:
@@ -254,11 +256,11 @@ class _Batch:
     def ids(self) -> list[UUID]:
         return [stored.column("report_id") for stored in self.sources]
 
-    def read(self, known: Installations, mismatch_refuses: bool) -> None:
+    def read(self, decoders: Decoders, known: Installations, mismatch_refuses: bool) -> None:
         for stored in self.reports:
             if stored.report is None:
                 continue
-            step: Decoded | Placed | Refused = decode_report(stored.report)
+            step: Decoded | Placed | Refused = decode_report(stored.report, decoders)
             if isinstance(step, Decoded):
                 step = place_report(step, known.get(stored.report.device), mismatch_refuses)
             if isinstance(step, Placed):

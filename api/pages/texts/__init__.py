@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.pages.texts.alerts import ALERTS
 from api.pages.texts.dead_letters import DEAD_LETTERS
+from api.pages.texts.fields import FIELDS
 from api.pages.texts.frame import FRAME
 from api.pages.texts.meter import METER
 from api.pages.texts.meters import METERS
@@ -23,6 +24,7 @@ TEXTS: dict[str, Text] = {
     **DEAD_LETTERS,
     **REASONS,
     **VALUES,
+    **FIELDS,
 }
 
 __all__ = ["TEXTS", "Text"]

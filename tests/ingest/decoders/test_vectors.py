@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import ingest.decoders as decoders
-from ingest.decoders import DECODERS, decode
+from ingest.decoders import STANDARD, decode
 from metering.errors import DecodeError
 
 FOLDER = Path(decoders.__file__).parent
@@ -33,7 +33,7 @@ def test_vector(name, vector):
         assert seen[key] == value, key
 
 
-@pytest.mark.parametrize("name", [decoder.name for group in DECODERS.values() for decoder in group])
+@pytest.mark.parametrize("name", [decoder.name for group in STANDARD.table.values() for decoder in group])
 def test_every_decoder_has_a_normal_an_edge_and_a_malformed_vector(name):
     kinds = {vector["kind"] for stem, vector in VECTORS if stem == name}
     assert kinds == {"normal", "edge", "malformed"}

@@ -1,0 +1,1 @@
+"""What operator platforms push: China Telecom CTWing, Huawei OceanConnect and IoTDA (PROTOCOLS C)."""
