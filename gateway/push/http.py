@@ -28,6 +28,9 @@ ARRIVAL_S = 10.0
 IDLE_S = 75.0
 """Of a connection kept alive; longer than the usual minute of clients, so that they close first."""
 
+LINGER_S = 2.0
+"""How long a refused sender may go on sending before the connection is closed."""
+
 SWEEP_S = 2.0
 DEFECT_LOG_PAUSE_S = 10.0
 OK, SERVICE_UNAVAILABLE = 200, 503
@@ -119,16 +122,19 @@ class Connection(asyncio.Protocol):
         self._host: Host = ipaddress.IPv4Address(0)
         self._body = bytearray()
         self._product: Product | None = None
-        self._waits = self._ends = self._begun = False
+        self._waits = self._ends = self._begun = self._lingers = False
         self.since = connections.clock()
         """When the connection was made, its request began, or its last answer went out."""
 
     @property
     def is_idle(self) -> bool:
-        return not self._waits and not self._begun
+        """Whether nobody loses anything when it is closed."""
+        return self._lingers or not (self._waits or self._begun)
 
     def is_overdue(self, now: float) -> bool:
         """While it waits for us it is not."""
+        if self._lingers:
+            return now - self.since > LINGER_S
         return not self._waits and now - self.since > (ARRIVAL_S if self._begun else IDLE_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -145,6 +151,8 @@ class Connection(asyncio.Protocol):
         self._all.forget(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers:
+            return
         if not self._begun:
             self._begun, self.since = True, self._all.clock()
         self._http.receive_data(data)
@@ -152,6 +160,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A sender that closes its half still gets its answer."""
+        if self._lingers:
+            return False
         self._http.receive_data(b"")
         self._pump()
         return self._waits
@@ -173,7 +183,7 @@ class Connection(asyncio.Protocol):
     def _pump(self) -> None:
         """Take what has arrived, up to the end of one request."""
         try:
-            while self._transport is not None and not self._waits:
+            while self._transport is not None and not (self._waits or self._lingers):
                 event = self._http.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     if self._http.they_are_waiting_for_100_continue:
@@ -244,12 +254,16 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _refuse(self, status: int) -> None:
-        """And hear no more of this connection: what follows could be anything."""
-        if self._transport is None:
+        """And take no more of this connection: what follows could be anything. It is read for a moment and dropped, for
+        a socket closed over unread bytes is reset, and the sender loses the answer."""
+        if self._transport is None or self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.close()
             return
-        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._respond(status, close=True)
-        self.close()
+        self._respond(status, close=True)
+        self._lingers, self.since = True, self._all.clock()
+        self._body.clear()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _respond(self, status: int, close: bool) -> None:
         headers = [(b"content-length", b"0")]

@@ -57,10 +57,9 @@ async def push_many(push: PushGateway, numbers: range) -> list[int]:
 
 def frozen(server: NatsServer) -> int:
     """The process of a server that is stopped in its tracks."""
-    pid = server.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    return pid
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGSTOP)
+    return server.process.pid
 
 
 async def test_a_stream_that_says_nothing_costs_nothing(own_nats: NatsServer, start_push: StartPush) -> None:
