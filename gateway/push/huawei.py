@@ -31,7 +31,7 @@ def _oceanconnect(message: dict[str, Any], text: bytes) -> Message:
         result = object_of(message.get("result"))
         news = news_of(message.get("commandId"), result.get("resultCode"), result.get("resultDetail"))
         return Message(Kind.COMMAND, names, platform_id, "", text, news)
-    known = notify_type is None or notify_type in OCEANCONNECT_DATA
+    known = notify_type is None or str(notify_type) in OCEANCONNECT_DATA
     return Message(Kind.DATA if known else Kind.PRESENCE, names, platform_id, "", text)
 
 
@@ -45,4 +45,4 @@ def _iotda(message: dict[str, Any], text: bytes) -> Message:
     if resource == _COMMAND_STATUS:
         news = news_of(body.get("command_id"), body.get("status"), body.get("result"))
         return Message(Kind.COMMAND, names, platform_id, product, text, news)
-    return Message(Kind.PRESENCE if resource in _PRESENCE else Kind.DATA, names, platform_id, product, text)
+    return Message(Kind.PRESENCE if str(resource) in _PRESENCE else Kind.DATA, names, platform_id, product, text)
