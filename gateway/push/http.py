@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has no such base class
         peer = transport.get_extra_info("peername")
         if not peer or not self._all.admit(self):
-            transport.abort()
+            self._transport.abort()
             return
         host = ipaddress.ip_address(str(peer[0]).partition("%")[0])
         self._host = getattr(host, "ipv4_mapped", None) or host

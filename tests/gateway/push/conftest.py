@@ -18,10 +18,10 @@ from deploy.embedded.ports import free_tcp_port
 from tests.gateway.conftest import ENTRIES, IMEI, GatewayProcess, StartGateway, write_snapshot
 
 PUSH = {
-    "upPacketSN": -1, "upDataSN": -1, "topic": "v1/up/ad", "timestamp": 1606093200000, "tenantId": "1", "serviceId": "",
-    "protocol": "lwm2m", "productId": "10053421", "payload": {"APPdata": "aBBEMyIRADN4gQ=="}, "messageType": "dataReport",
-    "deviceType": "", "deviceId": "44d0b9e48d404094bbbcf889e4e64ece", "assocAssetId": "", "IMSI": "undefined",
-    "IMEI": IMEI,
+    "upPacketSN": -1, "upDataSN": -1, "topic": "v1/up/ad", "timestamp": 1606093200000, "tenantId": "1",
+    "serviceId": "", "protocol": "lwm2m", "productId": "10053421", "payload": {"APPdata": "aBBEMyIRADN4gQ=="},
+    "messageType": "dataReport", "deviceType": "", "deviceId": "44d0b9e48d404094bbbcf889e4e64ece", "assocAssetId": "",
+    "IMSI": "undefined", "IMEI": IMEI,
 }  # fmt: skip
 """As PROTOCOLS C has it, of a device the gateway knows."""
 
@@ -74,7 +74,7 @@ StartPush = Callable[..., Awaitable[PushGateway]]
 async def start_push(
     js: JetStreamContext, start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> StartPush:
-    """`products`: text of the file, else one CTWing product. `settings`: of the table `push`. The registry is ENTRIES."""
+    """`products`: text of the file, else one CTWing product. `settings`: of the table `push`."""
     await write_snapshot(js, ENTRIES)
     secret, port, directory = secrets.token_urlsafe(24), free_tcp_port(), tmp_path / "push"
 
