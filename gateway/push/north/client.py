@@ -15,15 +15,15 @@ TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 1 << 20
 
 
-async def send(call: Call, api: CommandApi, ca: str = "") -> bytes:
+async def send(call: Call, api: CommandApi | None, ca: str = "") -> bytes:
     """The body of a successful answer. Raises UnavailableError for any other, which never repeats a secret.
 
-    `ca`: PEM file of who signed the platform's certificate; empty: the system's.
+    `api`: whose client certificate is shown. `ca`: PEM file of who signed the platform's certificate; empty: the system's.
     """
     return await asyncio.to_thread(_send, call, api, ca)
 
 
-def _send(call: Call, api: CommandApi, ca: str) -> bytes:
+def _send(call: Call, api: CommandApi | None, ca: str) -> bytes:
     parts = urlsplit(call.url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     try:
@@ -43,10 +43,12 @@ def _send(call: Call, api: CommandApi, ca: str) -> bytes:
     return body
 
 
-def _connection(scheme: str, host: str, port: int | None, api: CommandApi, ca: str) -> http.client.HTTPConnection:
+def _connection(
+    scheme: str, host: str, port: int | None, api: CommandApi | None, ca: str
+) -> http.client.HTTPConnection:
     if scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     context = ssl.create_default_context(cafile=ca or None)
-    if api.tls_certificate:
+    if api is not None and api.tls_certificate:
         context.load_cert_chain(api.tls_certificate, api.tls_key or None)
     return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
