@@ -127,11 +127,14 @@ class Desk:
         return Kept(*mint(), reading.door, names, reading.content_format, message.text, source)
 
     def _device(self, message: Message) -> str | None:
-        """The canonical name of whom the message is of."""
+        """The canonical name of whom the message is of. What the platform calls a device counts only where the message
+        says nothing else: one with an IMEI nobody knows is of nobody, whatever was in its place before."""
         for name in message.names:
             if (found := self._devices.find(name)) is not None:
                 return found[0]
-        known = self._aliases.device(message.platform_id) if message.platform_id else None
+        if message.names != (message.platform_id,):
+            return None
+        known = self._aliases.device(message.platform_id)
         return known if known is not None and self._devices.find(known) is not None else None
 
     def _answer(self, product: str, answer: Callable[[int], None], status: int) -> None:

@@ -18,7 +18,7 @@ MAX_ANSWER_BYTES = 1 << 20
 async def send(call: Call, api: CommandApi | None, ca: str = "") -> bytes:
     """The body of a successful answer. Raises UnavailableError for any other, which never repeats a secret.
 
-    `api`: whose client certificate is shown. `ca`: PEM file of who signed the platform's certificate; empty: the system's.
+    `api`: whose client certificate is shown. `ca`: PEM file of who signed the server's; empty: the system's.
     """
     return await asyncio.to_thread(_send, call, api, ca)
 

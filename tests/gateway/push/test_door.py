@@ -77,7 +77,10 @@ async def test_unknown_devices_and_bad_payloads_get_200_and_are_kept(
     ]
     for bomb in bombs:
         assert await push.post(bomb) == 200
-    reports = await stored(js)
+    assert await push.post(body_of(3)) == 200
+    assert await push.post(body_of(4, IMEI="869999999999999")) == 200  # at the platform where another one was
+    *reports, _, stranger = await stored(js)
+    assert stranger.device == "869999999999999"
     assert [report.payload for report in reports] == bombs
     assert reports[0].device == "869999999999999"
     assert {report.authentication for report in reports} == {Authentication.PUSHER}
