@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,14 +12,13 @@ from api.database import open_read_pool
 from api.queries.push_gaps import MissedMeter, PushGap, list_missed_meters, list_push_gaps
 from deploy import instance
 from deploy.commands.options import data_option
-from deploy.instance import write_private
 from deploy.programs import PRODUCTS_FILE
 from deploy.push_backfill import Door, Filled, backfill, product_of
-from gateway.push.products import Platform, Product, load_products, parse_products
+from deploy.push_products import add
+from gateway.push.products import Platform, Product, load_products
 from metering.errors import RequestError
 from metering.settings import PushSettings, load
 
-SECRET_BYTES = 32
 TIMES = ["%Y-%m-%dT%H:%M:%SZ"]
 
 
@@ -42,22 +39,11 @@ def add_product(name: str, platform: str, networks: tuple[str, ...], token_heade
     A gateway whose door is open takes it within seconds; one that had no product yet opens it at its next start.
     """
     file = products_file(data)
-    before = file.read_text("utf-8") if file.exists() else ""
-    secret, token = secrets.token_urlsafe(SECRET_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    lines = {"name": name, "platform": platform, "secret_path": secret}
+    is_first = not load_products(file)
+    added = add(file, name, Platform(platform), networks, token_header)
+    click.echo(f"path at the platform: {added.path}")
     if token_header:
-        lines |= {"token_header": token_header, "token": token}
-    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
-    if networks:
-        table += f"networks = {json.dumps(networks)}\n"
-    text = f"{before.rstrip()}\n\n[[products]]\n{table}".lstrip()
-    is_first = not parse_products(before, str(file))
-    parse_products(text, str(file))
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(file, text)
-    click.echo(f"path at the platform: /push/{secret}")
-    if token_header:
-        click.echo(f"header at the platform: {token_header}: {token}")
+        click.echo(f"header at the platform: {token_header}: {added.token}")
     if is_first and instance.find(data) is not None:
         click.echo("the door is closed still: start nbwater again to open it", err=True)
 

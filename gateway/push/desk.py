@@ -68,6 +68,10 @@ class Desk:
         self._watch, self._limiter, self._counts, self._courier = watch, limiter, counts, courier
         self._clock = clock
 
+    def may_come(self, host: Host) -> bool:
+        """Whether any product pushes from there."""
+        return self._pushers.may_come(host)
+
     def use(self, pushers: Pushers) -> None:
         """From the next request on."""
         self._pushers = pushers

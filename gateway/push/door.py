@@ -24,16 +24,16 @@ from gateway.push.counts import Counts, PushCollector
 from gateway.push.desk import Desk
 from gateway.push.http import SWEEP_S, Connections
 from gateway.push.north.courier import Courier
+from gateway.push.port import Port
 from gateway.push.products import Product, Pushers, load_products
 from gateway.push.spool import Spool
 from gateway.push.taking import Taking
 from gateway.push.tls import changed_at, load_certificate, server_context
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter
-from metering.errors import SettingsError, StartError
+from metering.errors import SettingsError
 from metering.settings import PushSettings
 
-HANDSHAKE_S = 10.0
 SAVE_S = 60.0
 FLUSH_S = 10.0
 _log = structlog.get_logger()
@@ -69,27 +69,22 @@ class PushDoor:
             time.monotonic,
         )  # fmt: skip
         self.connections = Connections(self.desk, settings.max_connections, time.monotonic)
-        self._server: asyncio.Server | None = None
+        self.port = Port(self.connections, self._tls, self.desk.may_come)
+        self._accepting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._seen = self._files()
         self._load_aliases(products)
 
     def ports(self) -> Mapping[str, int]:
-        return {"push_port": self._server.sockets[0].getsockname()[1]} if self._server and self._server.sockets else {}
+        return {"push_port": self.port.number}
 
     async def start(self) -> None:
         """Takes pushes at once, into the spool while the stream is not there. Raises StartError."""
-        settings, loop = self._settings, asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                self.connections.make, settings.host, settings.port, ssl=self._tls, backlog=256,
-                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
-            )  # fmt: skip
-        except OSError as error:
-            raise StartError(f"push.port {settings.host}:{settings.port} cannot be opened: {error}") from error
+        self.port.open(self._settings.host, self._settings.port)
         REGISTRY.register(PushCollector(self.counts, self.watch.silent, self.watch.last))
         for work in (self.spool.run(), self._keep_watch()):
             self._tasks.append(asyncio.create_task(work))
+        self._accepting = asyncio.create_task(self.port.accept())
 
     async def serve(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -97,8 +92,8 @@ class PushDoor:
             group.create_task(self.courier.run(), name="push commands")
 
     def stop_reading(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
         self.taking.stop()
         self.connections.close()
 
@@ -113,14 +108,19 @@ class PushDoor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.port.close()
         self.watch.save()
         self.spool.close()
 
     def gauges(self) -> Readings:
-        spool, taking, connections = self.spool, self.taking, self.connections
+        spool, taking, connections, port = self.spool, self.taking, self.connections, self.port
         return {
             "push_connections": ("Connections of the push port", lambda: len(connections)),
-            "push_turned_away": ("Connections closed because there were too many", lambda: connections.turned_away),
+            "push_turned_away": (
+                "Connections closed because there were too many, or from where nobody pushes",
+                lambda: connections.turned_away + port.turned_away,
+            ),
+            "push_failed_handshakes": ("TLS handshakes that failed", lambda: port.failed_handshakes),
             "push_overdue_connections": ("Connections closed for being slow", lambda: connections.overdue),
             "push_direct_reports": ("Reports of pushes taken by the stream itself", lambda: taking.direct),
             "push_spooled_reports": ("Reports of pushes that went to the spool", lambda: taking.spooled),

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, cast
 import h11
 import structlog
 
-from gateway.push.products import Host, Product
+from gateway.push.products import Host, Product, host_of
 from metering.envelope import MAX_PAYLOAD_BYTES
 from metering.following import Pace
 
@@ -143,8 +143,7 @@ class Connection(asyncio.Protocol):
         if not peer or not self._all.admit(self):
             self._transport.abort()
             return
-        host = ipaddress.ip_address(str(peer[0]).partition("%")[0])
-        self._host = getattr(host, "ipv4_mapped", None) or host
+        self._host = host_of(str(peer[0]))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base class passes it
         self._transport = None

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from metering.errors import SettingsError
 
 Host = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_PRODUCTS = 64
 SECRET_MIN_CHARACTERS = 16
 
@@ -132,6 +133,12 @@ def parse_products(text: str, where: str) -> tuple[Product, ...]:
     return products
 
 
+def host_of(text: str) -> Host:
+    """The address of a peer, IPv4 as such."""
+    host = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(host, "ipv4_mapped", None) or host
+
+
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
@@ -144,6 +151,10 @@ class Refused(StrEnum):
     NETWORK = "network"
 
 
+def _within(host: Host, networks: Sequence[Network]) -> bool:
+    return any(host.version == network.version and host in network for network in networks)
+
+
 class Pushers:
     """Recognises pushers, in the same time whoever they are not."""
 
@@ -153,6 +164,10 @@ class Pushers:
         self._tokens = [_digest(product.token.get_secret_value()) for product in products]
         self._headers = [product.token_header.lower().encode() for product in products]
         self._networks = [[ipaddress.ip_network(network) for network in p.networks] for p in products]
+
+    def may_come(self, host: Host) -> bool:
+        """Whether one of them pushes from there."""
+        return any(not networks or _within(host, networks) for networks in self._networks)
 
     def recognise(
         self,
@@ -168,7 +183,7 @@ class Pushers:
         if found < 0:
             return Refused.PATH
         networks = self._networks[found]
-        if networks and not any(host.version == network.version and host in network for network in networks):
+        if networks and not _within(host, networks):
             return Refused.NETWORK
         if header := self._headers[found]:
             token = next((value for name, value in headers if name == header), b"")

@@ -12,8 +12,10 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -29,6 +31,7 @@ GROUP_BYTES = 2 << 20
 _log = structlog.get_logger()
 
 Done = Callable[[bool], None]
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Spool:
         self.filled = asyncio.Event()
         """Set while there is something to read."""
         self._lock: int | None = None
+        self._disk = ThreadPoolExecutor(2, "spool")
         self.fsyncs = self.records = self.torn = self.failures = 0
 
     @property
@@ -111,7 +115,7 @@ class Spool:
         while self._segments:
             segment = self._segments[0]
             if segment.read < segment.size:
-                data = await asyncio.to_thread(_read, segment.path, segment.read, segment.size)
+                data = await self._on_disk(_read, segment.path, segment.read, segment.size)
                 found, self._peeked, broken = records(data)
                 if found:
                     return found
@@ -129,9 +133,14 @@ class Spool:
         self._segments[0].read += self._peeked
 
     def close(self) -> None:
+        self._disk.shutdown(wait=False)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _on_disk(self, work: Callable[..., Result], *arguments: object) -> asyncio.Future[Result]:
+        """In threads of the spool's own: nobody else's slow work holds up an fsync."""
+        return asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def _remove(self, segment: Segment) -> None:
         segment.path.unlink(missing_ok=True)
@@ -151,7 +160,7 @@ class Spool:
         data = b"".join(data for data, _ in group)
         written = True
         try:
-            await asyncio.shield(asyncio.to_thread(_append, segment.path, segment.size, data))
+            await asyncio.shield(self._on_disk(_append, segment.path, segment.size, data))
         except OSError as error:
             written, segment.closed = False, True
             self.failures += 1

@@ -29,6 +29,8 @@ def test_a_pusher_is_known_by_all_that_is_asked_of_it() -> None:
     assert pushers.recognise(SECRET, [(b"x-token", b"\xff")], HOST) is Refused.TOKEN
     assert pushers.recognise(SECRET, token, ipaddress.ip_address("10.2.0.1")) is Refused.NETWORK
     assert pushers.recognise(SECRET, token, ipaddress.ip_address("::1")) is Refused.NETWORK
+    assert pushers.may_come(ipaddress.ip_address("::1"))
+    assert not Pushers(pushers.products[:1]).may_come(ipaddress.ip_address("10.2.0.1"))
     assert pushers.recognise("\udce4\udcff", token, HOST) is Refused.PATH
 
 
