@@ -62,7 +62,8 @@ class Intake:
         device, authentication = self._authenticate(name, address, vouched)
         if carries_commands and (waiting := self._commands.waiting(device, authentication)):
             settle = partial(self._answer_with, settle, device, waiting[0], door)
-        self._custody.take(door, authentication, device, content_format, payload, source, settle, minted)
+        known = () if minted is None else (minted,)  # a custody that mints itself needs no such argument
+        self._custody.take(door, authentication, device, content_format, payload, source, settle, *known)
 
     def take_unplaced(
         self,
