@@ -9,7 +9,10 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from metering.distribution import Distribution
+
 PREFIX = "nbwater_gateway_push"
+_SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
 
 
 class Counts:
@@ -22,6 +25,8 @@ class Counts:
         """Messages by product and kind."""
         self.unplaced: Counter[tuple[str, str]] = Counter()
         """Messages whose device is not known, by product and what became of them."""
+        self.answered_s = Distribution(_SECONDS_BUCKETS)
+        """From a push's last byte to its answer."""
         self.refused: Counter[str] = Counter()
         """Of senders that are no pushers, by reason."""
         self.gaps: Counter[str] = Counter()
@@ -47,6 +52,7 @@ class PushCollector(Collector):
         yield _by("gaps", "Times a platform stopped pushing", ("product",), _one(counts.gaps))
         yield _by("missing", "Pushes that were expected in such times", ("product",), _one(counts.missing))
         yield _by("commands", "Calls of a platform's command API", ("product", "outcome"), counts.commands)
+        yield counts.answered_s.family(f"{PREFIX}_answer_seconds", "From a push's last byte to its answer")
         yield _gauge("silent", "1 while expected pushes are missing", self._silent())
         yield _gauge("last_seconds", "When the last push came, Unix seconds", self._last())
 

@@ -90,7 +90,7 @@ class Desk:
         """A push of several messages is answered when all of them are on a disk."""
         reading = _READINGS[product.platform]
         source = f"{product.name} {host}"
-        answer = partial(self._answer, product.name, answer)
+        answer = partial(self._answer, product.name, self._clock(), answer)
         messages = reading.read(body)
         kept = [report for m in messages if (report := self._kept(m, product, reading, source)) is not None]
         self._watch.pushed(product.name)
@@ -141,8 +141,9 @@ class Desk:
         known = self._aliases.device(message.platform_id)
         return known if known is not None and self._devices.find(known) is not None else None
 
-    def _answer(self, product: str, answer: Callable[[int], None], status: int) -> None:
+    def _answer(self, product: str, came_at: float, answer: Callable[[int], None], status: int) -> None:
         self._counts.answers[product, str(status)] += 1
+        self._counts.answered_s.observe(self._clock() - came_at)
         answer(status)
 
 
