@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "migrate": "deploy.commands.migrate:migrate",
     "simulate": "deploy.commands.simulate:simulate",
     "cluster": "deploy.commands.cluster:cluster",
+    "push": "deploy.commands.push:push",
     "meters": "deploy.commands.meters:meters",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deploy import ports, programs
 from deploy.supervision.child import Child, Spec, Tell
 from metering.errors import StartError
-from metering.settings import ApiSettings, GatewaySettings, IngestSettings, SettlementSettings, load
+from metering.settings import ApiSettings, GatewaySettings, IngestSettings, PushSettings, SettlementSettings, load
 
 COAPS = 5684
 """UDP port of CoAP over DTLS (RFC 7252, section 6.2): not for plain CoAP."""
@@ -42,6 +42,7 @@ class Listeners:
             "gateway": (
                 self._coap,
                 Listener("gateway metrics", tcp, gateway.metrics_host, "NBWATER_GATEWAY_METRICS_PORT", True),
+                Listener("push", tcp, load(PushSettings).host, "NBWATER_PUSH_PORT", may_move),
             ),
             "ingest": (Listener("ingest metrics", tcp, ingest.metrics_host, "NBWATER_INGEST_METRICS_PORT", True),),
             "settlement": (
@@ -70,7 +71,7 @@ class Listeners:
         so that its failure stands."""
         moved = False
         for listener in self._of.get(spec.name, ()):
-            if listener.may_move:
+            if listener.may_move and listener.variable in spec.environment:
                 port = int(spec.environment[listener.variable])
                 free = self._free(listener, port)
                 spec.environment[listener.variable] = str(free)

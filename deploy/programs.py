@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.supervision.child import Spec
+from metering.settings import PushSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -16,6 +18,9 @@ DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 NICENESS = 5
 """Of whatever can wait: database, ingest, settlement and api yield to gateway and stream, for which meters wait. One
 number for all of them, for they wait for one another too."""
+
+PRODUCTS_FILE = Path("secrets", "push.toml")
+"""Of a data directory: the products of the push door."""
 
 SECRET_VARIABLES = (
     "NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_API_SESSION_SECRET", "NBWATER_API_FIRST_PASSWORD",
@@ -34,10 +39,16 @@ class Ports:
 
 
 def gateway(
-    nats_url: str, monitor_url: str, ports: Ports, workers: int, workers_directory: Path, master_keys: str
+    nats_url: str,
+    monitor_url: str,
+    ports: Ports,
+    workers: int,
+    workers_directory: Path,
+    master_keys: str,
+    push: Mapping[str, str] = MappingProxyType({}),
 ) -> Spec:
-    """The first worker. It is not given the database: it has no business there."""
-    return _spec("gateway", {
+    """The first worker. It is not given the database: it has no business there. `push`: see `push_door`."""
+    return _spec("gateway", dict(push) | {
         "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
@@ -47,6 +58,17 @@ def gateway(
         "NBWATER_GATEWAY_WORKER": "0",
         "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
     })  # fmt: skip
+
+
+def push_door(data: Path) -> dict[str, str]:
+    """Where the push door finds its products and keeps its spool, unless the settings say otherwise. Without products
+    it stays closed."""
+    settings = load(PushSettings)
+    return {
+        "NBWATER_PUSH_PRODUCTS_FILE": settings.products_file or str(data / PRODUCTS_FILE),
+        "NBWATER_PUSH_DIRECTORY": settings.directory or str(data / "push"),
+        "NBWATER_PUSH_PORT": str(settings.port),
+    }
 
 
 def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports, partition: int) -> Spec:
@@ -88,7 +110,11 @@ def program_of(name: str) -> str:
 def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
     """Hold on to the ports of the first life: clients know them."""
     variables = {
-        "gateway": {"port": "NBWATER_GATEWAY_PORT", "metrics_port": "NBWATER_GATEWAY_METRICS_PORT"},
+        "gateway": {
+            "port": "NBWATER_GATEWAY_PORT",
+            "metrics_port": "NBWATER_GATEWAY_METRICS_PORT",
+            "push_port": "NBWATER_PUSH_PORT",
+        },
         "ingest": {"metrics_port": "NBWATER_INGEST_METRICS_PORT"},
         "settlement": {"metrics_port": "NBWATER_SETTLEMENT_METRICS_PORT"},
         "api": {"port": "NBWATER_API_PORT"},

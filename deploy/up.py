@@ -177,7 +177,13 @@ class Platform:
         directory.mkdir(mode=0o700, exist_ok=True)
         workers = load(GatewaySettings).workers
         return programs.gateway(
-            stream.urls["gateway"], stream.monitor_url, wanted, workers, directory, master_keys(self._data)
+            stream.urls["gateway"],
+            stream.monitor_url,
+            wanted,
+            workers,
+            directory,
+            master_keys(self._data),
+            programs.push_door(self._data),
         )
 
     async def _start_servers(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import structlog
@@ -33,6 +33,19 @@ class Settle(Protocol):
     """Told once how custody of a report ended: None when it is on disk. `command`: what the answer has to carry."""
 
     def __call__(self, failure: CustodyError | None, command: WaitingCommand | None = None, /) -> None: ...
+
+
+class Minted(NamedTuple):
+    """Identity of a report that arrived before it could be given to custody: a door kept it in the meantime."""
+
+    report_id: bytes
+    received_at_us: int
+
+
+def mint() -> Minted:
+    """Of a report that arrives now."""
+    received_at_us = now_us()
+    return Minted(mint_report_id(received_at_us), received_at_us)
 
 
 Key = tuple[str, int, bytes]
@@ -100,6 +113,7 @@ class StreamCustody:
         payload: bytes,
         source: str,
         settle: Settle,
+        minted: Minted | None = None,
     ) -> None:
         """See `gateway.intake.Custody`."""
         key = (device, content_format, payload)
@@ -110,8 +124,7 @@ class StreamCustody:
             return
         if len(self._pending) >= self._max_pending:
             raise CustodyBusyError("too many reports wait for custody")
-        received_at_us = now_us()
-        report_id = mint_report_id(received_at_us)
+        report_id, received_at_us = minted or mint()
         report = Report(
             report_id, received_at_us, door, authentication, device, content_format, payload, source
         )  # fmt: skip

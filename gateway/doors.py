@@ -14,9 +14,11 @@ from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.link import StreamLink
 from gateway.metrics import Counters, Readings
+from gateway.push.door import PushDoor
+from gateway.push.products import load_products
 from gateway.refusals import RefusalLimiter
 from metering.credentials import MasterKeys
-from metering.settings import GatewaySettings, NatsSettings
+from metering.settings import GatewaySettings, NatsSettings, PushSettings, load
 
 
 class OpenDoor(Protocol):
@@ -65,6 +67,12 @@ class Parts:
     link: StreamLink
 
 
-def open_doors(parts: Parts) -> list[OpenDoor]:  # noqa: ARG001 - until the first door is here
+def open_doors(parts: Parts) -> list[OpenDoor]:
     """Those that the settings open, in the order in which they start."""
-    return []
+    doors: list[OpenDoor] = []
+    push = load(PushSettings)
+    if parts.settings.worker == 0 and push.products_file and (products := load_products(push.products_file)):
+        doors.append(
+            PushDoor(push, products, parts.intake, parts.devices, parts.commands, parts.link, parts.limiter)
+        )  # fmt: skip
+    return doors

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from gateway.commands import Commands, NoCommands
-from gateway.custody import Settle
+from gateway.custody import Minted, Settle
 from gateway.devices import Devices
 from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyError, RegistryNotLoadedError, UnauthorisedError
@@ -25,8 +25,9 @@ class Custody(Protocol):
         payload: bytes,
         source: str,
         settle: Settle,
+        minted: Minted | None = None,
     ) -> None:
-        """Raises CustodyBusyError, and then never calls `settle`."""
+        """`minted`: its identity when it has one already. Raises CustodyBusyError, and then never calls `settle`."""
         ...
 
 
@@ -51,6 +52,7 @@ class Intake:
         settle: Settle,
         vouched: Authentication | None = None,
         carries_commands: bool = True,
+        minted: Minted | None = None,
     ) -> None:
         """Take one report of the device that calls itself `name`, sent from `address` (128 bits; IPv4 mapped).
 
@@ -60,7 +62,28 @@ class Intake:
         device, authentication = self._authenticate(name, address, vouched)
         if carries_commands and (waiting := self._commands.waiting(device, authentication)):
             settle = partial(self._answer_with, settle, device, waiting[0], door)
-        self._custody.take(door, authentication, device, content_format, payload, source, settle)
+        known = () if minted is None else (minted,)  # a custody that mints itself needs no such argument
+        self._custody.take(door, authentication, device, content_format, payload, source, settle, *known)
+
+    def take_unplaced(
+        self,
+        door: Door,
+        name: str,
+        source: str,
+        content_format: int,
+        payload: bytes,
+        settle: Settle,
+        vouched: Authentication,
+        minted: Minted | None = None,
+    ) -> None:
+        """Take what an authenticated platform says of a device nobody knows: ingest shows it as a dead letter.
+
+        Such platforms punish a refusal by dropping what follows. Raises RegistryNotLoadedError while the device may
+        still be known, and CustodyBusyError.
+        """
+        if not (self._devices.ready and self._devices.complete):
+            raise self._not_found()
+        self._custody.take(door, vouched, name, content_format, payload, source, settle, minted)
 
     def admit(self, name: str, address: int, vouched: Authentication | None = None) -> str:
         """The canonical name of a sender that may speak, before its report is complete. Raises as `take` does."""

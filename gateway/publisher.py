@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 import nats.errors
 import nats.js.errors
@@ -35,7 +36,7 @@ class Publisher:
     async def publish(self, partition: int, reports: Sequence[Report], repeats: Mapping[str, int]) -> None:
         """Returns when the batch is on disk. Raises StreamFullError (certainly not stored) or CustodyUnknownError."""
         subject, body = up_subject(partition), encode(reports, repeats)
-        headers = {"Nats-Msg-Id": reports[0].report_id.hex(), REPORTS_HEADER: str(len(reports))}
+        headers = {"Nats-Msg-Id": message_id(reports), REPORTS_HEADER: str(len(reports))}
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_s
         while (left_s := deadline - clock()) > 0:
@@ -50,6 +51,12 @@ class Publisher:
                 _log.warning("a batch had no PubAck yet", subject=subject, reports=len(reports), error=repr(error))
                 await asyncio.sleep(RETRY_PAUSE_S)
         raise CustodyUnknownError(f"no PubAck within {self._timeout_s} s")
+
+
+def message_id(reports: Sequence[Report]) -> str:
+    """The same for the same reports only. A report may come again among others (out of a spool): under the name of its
+    first batch, which may be stored, the server would take the second for a repeat and store none of it."""
+    return blake2b(b"".join([report.report_id for report in reports]), digest_size=16).hexdigest()
 
 
 def _refusal(error: nats.js.errors.APIError) -> CustodyError:

@@ -13,6 +13,7 @@ NbwaterError                    base; `label` is the metric label, `coap` the Co
 ├── CustodyError                the stream did not take a report
 │   ├── CustodyBusyError        too many reports wait already
 │   ├── StreamFullError         it refused: back pressure
+│   ├── SpoolFullError          neither the stream nor the local spool can take it
 │   └── CustodyUnknownError     no answer in time: it may or may not be stored
 ├── CredentialError             a device key that cannot be opened or read; never says what it was
 ├── UnavailableError            a server this program works with is away
@@ -100,6 +101,10 @@ class CustodyBusyError(CustodyError):
 
 class StreamFullError(CustodyError):
     label = "stream_full"
+
+
+class SpoolFullError(CustodyError):
+    label = "spool_full"
 
 
 class CustodyUnknownError(CustodyError):

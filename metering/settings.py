@@ -124,6 +124,24 @@ class GatewaySettings(Section):
     metrics_port: int = Field(9101, ge=0, le=65535, description="TCP port of /metrics; 0 takes a free one")
 
 
+class PushSettings(Section):
+    """The HTTPS door for the pushes of operator platforms; closed while no products are configured."""
+
+    table = "push"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_PUSH_", extra="forbid", frozen=True)
+    products_file: str = Field("", description="TOML file of the products that push (`nbwater push add-product`)")
+    host: str = Field("127.0.0.1", description="Address of the push port; one that is not loopback needs TLS")
+    port: int = Field(8443, ge=0, le=65535, description="TCP port of the pushes; 0 takes a free one")
+    tls_certificate: str = Field("", description="PEM file; with tls_key serves HTTPS; read again when it changes")
+    tls_key: str = Field("", description="PEM file of the private key")
+    client_ca: str = Field("", description="PEM file of who signs the platforms' certificates: mutual TLS")
+    directory: str = Field("", description="Private directory of what the door keeps on disk: spool, open commands")
+    spool_max_bytes: int = Field(1 << 30, ge=1 << 16, description="Bound of the spool; at it platforms get 503")
+    deadline_s: float = Field(8.0, gt=0, le=14, description="Without PubAck so long a push is answered from the spool")
+    max_connections: int = Field(512, ge=1, le=10_000, description="Connections at once; more are closed unread")
+    ca: str = Field("", description="PEM file of who signed the platforms' command APIs; empty: the system's")
+
+
 class IngestSettings(Section):
     """The ingest worker."""
 
@@ -221,8 +239,8 @@ class ApiSettings(Section):
 
 
 SECTIONS: tuple[type[Section], ...] = (
-    UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, IngestSettings,
-    SettlementSettings, LogSettings, ApiSettings,
+    UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings,
+    IngestSettings, SettlementSettings, LogSettings, ApiSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")

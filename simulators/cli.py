@@ -1,4 +1,4 @@
-"""`nbwater simulate …`: `town`, `replay`, `load`. `ctx.obj` is the Target, built by whoever assembles the programs."""
+"""`nbwater simulate …`: `town`, `replay`, `load`, `push`. `ctx.obj` is the Target, built by the assembler."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from simulators.admission import TargetError, reach
 from simulators.chaos.cli import chaos
 from simulators.exchange import NB_IOT, Timers
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
+from simulators.platform_rules import PAUSE_S
+from simulators.push import PushedTown, Receiver, run_pushed_town
 from simulators.recording import Recorded
 from simulators.replay import ReplayOptions, run_replay
 from simulators.target import Target
@@ -162,6 +164,27 @@ async def _live_town(target: Target, options: TownOptions, show: Show) -> TownCo
     stop = asyncio.Event()
     on_stop_signal(stop.set)
     return await Town(target, options, stop, show).run()
+
+
+@simulate.command()
+@click.option("--url", required=True, envvar="NBWATER_SIMULATE_PUSH_URL",
+              help="Of the product at the push door; has its secret: better NBWATER_SIMULATE_PUSH_URL.")  # fmt: skip
+@click.option("--ca", default="", help="PEM file of who signed the door's certificate.")
+@click.option("--meters", type=click.IntRange(2, 100_000), default=100, show_default=True)
+@click.option("--pushes-per-second", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
+@click.option("--duration", "duration_s", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="s")
+@click.option("--pause", "pause_s", type=click.FloatRange(0), default=PAUSE_S, show_default=True,
+              help="s of cool-down when pushes fail.")  # fmt: skip
+@click.pass_obj
+def push(
+    target: Target, url: str, ca: str, meters: int, pushes_per_second: float, duration_s: float, pause_s: float
+) -> None:
+    """CTWing with a town of its own: registers meters and pushes for them, with its retries and its cool-down.
+
+    Prints one JSON object of counts and latencies on stdout.
+    """
+    options = PushedTown(meters, pushes_per_second, duration_s, pause_s=pause_s)
+    click.echo(json.dumps(run(target, run_pushed_town(target, Receiver(url, ca=ca), options)), indent=2))
 
 
 @simulate.command()

@@ -1,0 +1,41 @@
+"""The file of the products that may push, written by us."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from deploy.instance import write_private
+from gateway.push.products import Platform, parse_products
+
+SECRET_BYTES = 32
+
+
+class Added(NamedTuple):
+    """What the platform is told: the path of its pushes, and the value of the header when one is asked for."""
+
+    path: str
+    token: str
+
+
+def add(
+    file: Path, name: str, platform: Platform, networks: Sequence[str] = (), token_header: str = ""
+) -> Added:  # fmt: skip
+    """One more product, with secrets made up. Raises SettingsError when the file or the product cannot be used."""
+    before = file.read_text("utf-8") if file.exists() else ""
+    secret, token = secrets.token_urlsafe(SECRET_BYTES), ""
+    lines: dict[str, object] = {"name": name, "platform": str(platform), "secret_path": secret}
+    if token_header:
+        token = secrets.token_urlsafe(SECRET_BYTES)
+        lines |= {"token_header": token_header, "token": token}
+    if networks:
+        lines["networks"] = list(networks)
+    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
+    text = f"{before.rstrip()}\n\n[[products]]\n{table}".lstrip()
+    parse_products(text, str(file))
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(file, text)
+    return Added(f"/push/{secret}", token)

@@ -1,0 +1,84 @@
+"""What platforms call our devices: learned from pushes that name both, or given in a file. Pure.
+
+Some messages (online, the answer to a command) name a device only as its platform does. 50 to 100 bytes a device.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from gateway.packed import PackedKeys
+
+MAX_ALIASES = 1_000_000
+"""Further ones are not learned: their messages that carry no other name cannot be placed."""
+
+MAX_PRODUCT_NAMES = 4_096
+"""Of our products and the platforms' together."""
+
+NOBODY = 0
+
+
+class Way(NamedTuple):
+    """How a device is reached: by which product of ours, and what platform and product are called there."""
+
+    product: str
+    platform_id: str
+    platform_product: str
+
+
+class Aliases:
+    """Platform id ↔ canonical device name, and the product that pushed it last."""
+
+    def __init__(self, maximum: int = MAX_ALIASES) -> None:
+        self._maximum = maximum
+        self._ids, self._devices, self._products = PackedKeys(), PackedKeys(), PackedKeys()
+        self._device_of_id = array("I")  # number of the device + 1
+        self._id_of_device = array("I")  # number of the platform id + 1
+        self._product_of_device = array("H")
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def learn(self, platform_id: str, device: str, product: str, platform_product: str = "") -> None:
+        """What a push said. Nothing new is learned when there is no room."""
+        both = f"{product}\0{platform_product}".encode()
+        if len(self._products) >= MAX_PRODUCT_NAMES and self._products.find(both) < 0:
+            return
+        if min(len(self._ids), len(self._devices)) >= self._maximum and self._ids.find(platform_id.encode()) < 0:
+            return
+        number, owner = self._ids.add(platform_id.encode()), self._devices.add(device.encode())
+        if number == len(self._device_of_id):
+            self._device_of_id.append(NOBODY)
+        if owner == len(self._id_of_device):
+            self._id_of_device.append(NOBODY)
+            self._product_of_device.append(0)
+        self._device_of_id[number] = owner + 1
+        self._id_of_device[owner] = number + 1
+        self._product_of_device[owner] = self._products.add(both)
+
+    def device(self, platform_id: str) -> str | None:
+        """The canonical name of who the platform calls so."""
+        number = self._ids.find(platform_id.encode())
+        if number < 0 or not (owner := self._device_of_id[number]):
+            return None
+        return self._devices[owner - 1].decode()
+
+    def way_to(self, device: str) -> Way | None:
+        """None when no push has said."""
+        owner = self._devices.find(device.encode())
+        if owner < 0 or not (number := self._id_of_device[owner]):
+            return None
+        product, _, platform_product = self._products[self._product_of_device[owner]].decode().partition("\0")
+        return Way(product, self._ids[number - 1].decode(), platform_product)
+
+    def load(self, lines: Iterable[str], product: str) -> int:
+        """From lines ``platform id,device``; how many there were. Others are left out."""
+        taken = 0
+        for line in lines:
+            platform_id, comma, device = line.strip().partition(",")
+            if comma and platform_id.strip() and device.strip():
+                self.learn(platform_id.strip(), device.strip(), product)
+                taken += 1
+        return taken

@@ -1,0 +1,151 @@
+"""What the door does with a push: whose it is, what is in it, and when it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from gateway.custody import mint
+from gateway.devices import Devices
+from gateway.push import ctwing, huawei
+from gateway.push.aliases import Aliases
+from gateway.push.counts import Counts
+from gateway.push.http import OK, SERVICE_UNAVAILABLE, Headers, Judged
+from gateway.push.messages import Kind, Message
+from gateway.push.products import Host, Platform, Product, Pushers, Refused
+from gateway.push.spool_file import Kept
+from gateway.push.taking import Taking
+from gateway.push.watch import GapWatch
+from gateway.refusals import RefusalLimiter
+from metering.model import ContentFormat, Door
+
+PATH = b"/push/"
+ADDRESS_BITS_IPV4_MAPPED = 0xFFFF << 32
+_STATUS = {Refused.PATH: 404, Refused.TOKEN: 401, Refused.NETWORK: 404}
+
+
+class _Reading(NamedTuple):
+    read: Callable[[bytes], list[Message]]
+    door: Door
+    content_format: ContentFormat
+
+
+_READINGS: Mapping[Platform, _Reading] = MappingProxyType(
+    {
+        Platform.CTWING: _Reading(ctwing.read, Door.CTWING, ContentFormat.CTWING),
+        Platform.OCEANCONNECT: _Reading(huawei.read_oceanconnect, Door.IOTDA, ContentFormat.OCEANCONNECT),
+        Platform.IOTDA: _Reading(huawei.read_iotda, Door.IOTDA, ContentFormat.IOTDA),
+    }
+)
+
+
+class Courier(Protocol):
+    """Brings commands to platforms."""
+
+    def heard(self, product: Product, device: str, message: Message) -> None:
+        """The device has just spoken, or its platform has of a command."""
+        ...
+
+
+class Desk:
+    """`gateway.push.http.PushHandler`."""
+
+    def __init__(
+        self,
+        pushers: Pushers,
+        devices: Devices,
+        aliases: Aliases,
+        taking: Taking,
+        watch: GapWatch,
+        limiter: RefusalLimiter,
+        counts: Counts,
+        courier: Courier,
+        clock: Callable[[], float],
+    ) -> None:
+        self._pushers, self._devices, self._aliases, self._taking = pushers, devices, aliases, taking
+        self._watch, self._limiter, self._counts, self._courier = watch, limiter, counts, courier
+        self._clock = clock
+
+    def may_come(self, host: Host) -> bool:
+        """Whether any product pushes from there."""
+        return self._pushers.may_come(host)
+
+    def use(self, pushers: Pushers) -> None:
+        """From the next request on."""
+        self._pushers = pushers
+
+    def judge(self, method: bytes, target: bytes, headers: Headers, host: Host) -> Judged:
+        """A stranger gets 404 or 401 within the share of its prefix, and beyond it nothing."""
+        secret_path = target[len(PATH) :].decode("latin-1") if target.startswith(PATH) else ""
+        found = self._pushers.recognise(secret_path, headers, host)
+        if isinstance(found, Refused):
+            self._counts.refused[found] += 1
+            allowed = self._limiter.allow(_bits(host), self._clock())
+            return Judged(_STATUS[found] if allowed else None)
+        return Judged(0 if method == b"POST" else 405, found)
+
+    def take(self, product: Product, host: Host, body: bytes, answer: Callable[[int], None]) -> None:
+        """A push of several messages is answered when all of them are on a disk."""
+        reading = _READINGS[product.platform]
+        source = f"{product.name} {host}"
+        answer = partial(self._answer, product.name, self._clock(), answer)
+        messages = reading.read(body)
+        kept = [report for m in messages if (report := self._kept(m, product, reading, source)) is not None]
+        self._watch.pushed(product.name)
+        if not kept:
+            answer(OK)
+        elif len(kept) == 1:
+            self._taking.take(kept[0], lambda taken: answer(OK if taken else SERVICE_UNAVAILABLE))
+        else:
+            self._take_all(kept, answer)
+
+    def _take_all(self, kept: Sequence[Kept], answer: Callable[[int], None]) -> None:
+        outcomes: list[bool] = []
+
+        def done(taken: bool) -> None:
+            outcomes.append(taken)
+            if len(outcomes) == len(kept):
+                answer(OK if all(outcomes) else SERVICE_UNAVAILABLE)
+
+        for report in kept:
+            self._taking.take(report, done)
+
+    def _kept(self, message: Message, product: Product, reading: _Reading, source: str) -> Kept | None:
+        """The report of a message; None for a platform's remark about a device that cannot be placed."""
+        counts, name = self._counts, product.name
+        counts.messages[name, message.kind] += 1
+        device = self._device(message)
+        names = message.names
+        if device is not None:
+            names = (device,)
+            if message.platform_id:
+                self._aliases.learn(message.platform_id, device, name, message.platform_product)
+            self._courier.heard(product, device, message)
+        elif self._devices.complete:
+            if message.kind is not Kind.DATA:
+                counts.unplaced[name, "counted"] += 1
+                return None
+            counts.unplaced[name, "dead_letter"] += 1
+        return Kept(*mint(), reading.door, names, reading.content_format, message.text, source)
+
+    def _device(self, message: Message) -> str | None:
+        """The canonical name of whom the message is of. What the platform calls a device counts only where the message
+        says nothing else: one with an IMEI nobody knows is of nobody, whatever was in its place before."""
+        for name in message.names:
+            if (found := self._devices.find(name)) is not None:
+                return found[0]
+        if message.names != (message.platform_id,):
+            return None
+        known = self._aliases.device(message.platform_id)
+        return known if known is not None and self._devices.find(known) is not None else None
+
+    def _answer(self, product: str, came_at: float, answer: Callable[[int], None], status: int) -> None:
+        self._counts.answers[product, str(status)] += 1
+        self._counts.answered_s.observe(self._clock() - came_at)
+        answer(status)
+
+
+def _bits(host: Host) -> int:
+    return int(host) | ADDRESS_BITS_IPV4_MAPPED if host.version == 4 else int(host)

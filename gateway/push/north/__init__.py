@@ -1,0 +1,1 @@
+"""North of the platforms: their APIs for commands and history."""

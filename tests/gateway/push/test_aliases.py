@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from gateway.push.aliases import Aliases, Way
+
+
+def test_both_ways_and_the_newest_wins() -> None:
+    aliases = Aliases()
+    aliases.learn("p1", "imei1", "east", "100")
+    aliases.learn("p2", "imei2", "west")
+    assert aliases.device("p1") == "imei1"
+    assert aliases.way_to("imei1") == Way("east", "p1", "100")
+    assert aliases.way_to("imei2") == Way("west", "p2", "")
+    aliases.learn("p3", "imei1", "west", "7")
+    assert aliases.way_to("imei1") == Way("west", "p3", "7")
+    assert aliases.device("p1") == "imei1"
+    assert aliases.device("p4") is None
+    assert aliases.way_to("nobody") is None
+
+
+def test_it_is_bounded() -> None:
+    aliases = Aliases(maximum=2)
+    for number in range(5):
+        aliases.learn(f"p{number}", f"d{number}", "east")
+    assert len(aliases) == 2
+    aliases.learn("p1", "d1", "west")
+    assert aliases.way_to("d1") == Way("west", "p1", "")
+
+
+def test_a_file_of_them() -> None:
+    aliases = Aliases()
+    assert aliases.load(["id,device\n", " 8ae9ce12 , 861234567890123 \n", "\n", "broken\n", ",x\n"], "east") == 2
+    assert aliases.device("8ae9ce12") == "861234567890123"
