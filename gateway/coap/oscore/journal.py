@@ -80,6 +80,10 @@ class Journal:
                 self._write_anew(closed=True)
             except OSError as error:
                 self._give_up(error)
+        self.release()
+
+    def release(self) -> None:
+        """Write no more, and leave the file as it is."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -116,7 +116,9 @@ def test_answers() -> None:
     """C.7 under the request's nonce, C.8 under Partial IV 0 of the server."""
     context = context_of(C1)
     call = Call("", context, b"\x14", bytes.fromhex(REQUESTS["C.4"][2]), Exchange(0, b"", (), 0, 0), "")
-    assert ANSWER[:1] + b"\x44" + ANSWER[2:8] + b"\x90\xff" + context.seal(b"\x14", b"\x45" + ANSWER[8:]) == PROTECTED_C7
+    assert (
+        ANSWER[:1] + b"\x44" + ANSWER[2:8] + b"\x90\xff" + context.seal(b"\x14", b"\x45" + ANSWER[8:]) == PROTECTED_C7
+    )
     numbers = SenderNumbers()
     numbers.add(0)
     assert Sealer(numbers).message(call, ANSWER) == PROTECTED_C8
