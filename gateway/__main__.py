@@ -118,7 +118,6 @@ class Gateway:
             Contexts(ring, windows, self.numbers, journal, oscore.first_contact == "echo"),
             self.devices,
             intake,
-            self.limiter,
             self.counters,
             settings.max_payload_bytes,
             settings.retry_after_s,

@@ -103,9 +103,10 @@ class ProtectedMeter:
 
 
 def with_echo(tail: bytes, echo: bytes) -> bytes:
-    """Options and payload with the Echo option put in; none of the options is higher than it."""
+    """Options and payload with this Echo option; none of the other options is higher than it."""
     inner = message.decode(b"\x40\x02\0\0" + tail)
-    options = message.encode_options([*inner.options, (ECHO, echo)])
+    kept = [option for option in inner.options if option[0] != ECHO]
+    options = message.encode_options([*kept, (ECHO, echo)])
     return options + (b"\xff" + inner.payload if inner.payload else b"")
 
 

@@ -209,7 +209,9 @@ class FastLane:
         self, message: Message, exchange: Exchange, shown: str, datagram: bytes, now: float, passed: bool
     ) -> None:
         request = coap.read_request(message.options)
-        if self._protected is not None and request.bad_option == OSCORE and len(datagram) < self._buffer_bytes:
+        # Outside the protection only the host is of interest; blocks there are refused like the option itself.
+        is_protected = request.bad_option == OSCORE and request.block1 is None and len(datagram) < self._buffer_bytes
+        if self._protected is not None and is_protected:
             option = next(value for number, value in message.options if number == OSCORE)
             self._protected.receive(option, message.payload, datagram, exchange, shown, passed)
             return

@@ -40,7 +40,6 @@ from gateway.coap.siblings import Passed, Siblings
 from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.metrics import Counters, Readings
-from gateway.refusals import RefusalLimiter
 from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyError
 from metering.model import Authentication, Door
@@ -65,7 +64,6 @@ class ProtectedLane:
         contexts: Contexts,
         devices: Devices,
         intake: Intake,
-        limiter: RefusalLimiter,
         counters: Counters,
         max_payload_bytes: int,
         retry_after_s: int,
@@ -73,7 +71,7 @@ class ProtectedLane:
         siblings: Siblings | None = None,
     ) -> None:
         self._ring, self._windows, self._numbers, self._journal, self._ask_by_echo = contexts
-        self._devices, self._intake, self._limiter, self._counters = devices, intake, limiter, counters
+        self._devices, self._intake, self._counters = devices, intake, counters
         self._max_payload_bytes, self._clock, self._siblings = max_payload_bytes, clock, siblings
         self._max_age = (coap.MAX_AGE, coap.uint(retry_after_s))
         self._echo, self._answers, self._sealer = EchoValues(), AnswerMemory(), Sealer(contexts.numbers)
@@ -296,8 +294,8 @@ class ProtectedLane:
     # answers
 
     def _refuse(self, call: Call, refusal: Refusal, now: float, once: bool = True) -> None:
-        """Protected, within the share of the source's prefix. `once`: for good, so that a retransmission gets the same
-        and the Partial IV is not taken again."""
+        """Protected, and without a limit: whoever asked has the key. `once`: for good, so that a retransmission gets
+        the same and the Partial IV is not taken again."""
         if self._numbers.spare == 0:
             self._want_numbers()
             if once:
@@ -305,9 +303,6 @@ class ProtectedLane:
             self._port.refuse(call.exchange, self._unavailable("oscore_numbers"), now)
             return
         self._counters.refused[refusal.reason] += 1
-        if not self._limiter.allow(call.exchange.address, now):
-            self._counters.silenced += 1
-            return
         sealed = self._sealer.refusal(call, refusal)
         self._want_numbers()
         if sealed is None:

@@ -110,7 +110,7 @@ class Desk:
         self.fast = FastLane(self.socket, intake, self.limiter, self.counters, Limits(256, 30), clock)
         self.slow = AiocoapLane(intake, 30, self.fast.send, 100)
         contexts = Contexts(KeyRing(self.devices, MASTER_KEYS), self.windows, self.numbers, self.journal, ask_by_echo)
-        self.protected = ProtectedLane(contexts, self.devices, intake, self.limiter, self.counters, 256, 30, clock)
+        self.protected = ProtectedLane(contexts, self.devices, intake, self.counters, 256, 30, clock)
 
     async def start(self) -> None:
         await self.slow.start()
