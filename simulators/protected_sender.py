@@ -60,7 +60,7 @@ class ProtectedSender:
         return self._sender.submit(protected, partial(self._ended, call), lane=lane)
 
     def _ended(self, call: _Call, exchange: Exchange) -> None:
-        """A protected answer is always 2.04 outside. What is not protected anybody may have said: it ends as UNKNOWN."""
+        """A protected answer is 2.04 outside. What is not protected anybody may have said: it ends as UNKNOWN."""
         if exchange.fate is Fate.REFUSED:
             exchange.fate = Fate.UNKNOWN
         elif exchange.fate is Fate.ANSWERED:

@@ -1,7 +1,8 @@
-"""Simulated meters with keys against the gateway's CoAP port: Echo answered, commands and refusals opened, load played."""
+"""Simulated meters with keys against the gateway's CoAP port: Echo answered, answers opened, load played."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import numpy as np
@@ -75,8 +76,6 @@ async def test_a_sender_answers_the_question_and_opens_answers() -> None:
 
 
 async def test_the_load_generator_plays_protected_reports() -> None:
-    import asyncio
-
     desk = Desk(ask_by_echo=False)
     enrolled(desk)
     await desk.start()
