@@ -71,7 +71,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     ],
     "ingest": [
         subject("ingest"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM),
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
         *_consume(UP_STREAM),
