@@ -136,8 +136,9 @@ class ProtectedLane:
             known = self._devices.ready and self._devices.complete
             self._port.refuse(exchange, NO_CONTEXT if known else self._unavailable("registry_not_loaded"), now)
             return
-        call = Call(holder.device, holder.context, said.number, datagram, exchange, shown)
-        seen = self._windows.look(call.context.fingerprint, call.sequence)
+        window = self._windows.find(holder.context.fingerprint)
+        call = Call(holder.device, holder.context, window, said.number, datagram, exchange, shown)
+        seen = self._windows.look(window, call.sequence)
         if seen is Seen.YES:
             self._seen_before(call, ciphertext, now)
             return
@@ -146,8 +147,10 @@ class ProtectedLane:
             self._port.refuse(exchange, NOT_DECRYPTED, now)
             return
         inner = inner_datagram(call, plaintext)
-        if seen is Seen.NO or self._begins(call, inner, now):
-            self._windows.mark(call.context.fingerprint, call.sequence)
+        if seen is Seen.UNKNOWN:
+            call = call._replace(window=self._begin(call, inner, now))
+        if call.window >= 0:
+            self._windows.mark(call.window, call.sequence)
             self._serve(call, inner, now)
 
     def _passed_on(self, kid: bytes, exchange: Exchange, datagram: bytes, now: float) -> bool:
@@ -176,22 +179,22 @@ class ProtectedLane:
             return
         self._send(call.exchange, self._sealer.usual(call) if answer is Usual.PLAIN else bytes(answer))
 
-    def _begins(self, call: Call, inner: bytes, now: float) -> bool:
-        """Whether a context without a window gets one. Otherwise the request is answered by a question, 4.01 with
-        Echo (appendix B.1.2), and has to come again."""
+    def _begin(self, call: Call, inner: bytes, now: float) -> int:
+        """The window of a context that has none yet. Negative: the request was answered by a question, 4.01 with Echo
+        (appendix B.1.2), and has to come again."""
         message = coap.parse(inner)
         options = message.options if isinstance(message, Message) else []
         fingerprint = call.context.fingerprint
         proven = any(n == ECHO and self._echo.proves(value, fingerprint, now) for n, value in options)
         if proven or not self._ask_by_echo:
-            if self._windows.open(fingerprint, call.sequence):
-                return True
-            self._port.refuse(call.exchange, self._unavailable("oscore_windows_full"), now)
-            return False
+            window = self._windows.open(fingerprint, call.sequence)
+            if window < 0:
+                self._port.refuse(call.exchange, self._unavailable("oscore_windows_full"), now)
+            return window
         self._counts["echo_challenges"] += 1
         question = Refusal(coap.UNAUTHORIZED, "oscore_echo", (ECHO, self._echo.make(fingerprint, now)))
         self._refuse(call, question, now, once=False)
-        return False
+        return -1
 
     def _serve(self, call: Call, inner: bytes, now: float) -> None:
         short = read_short_report(inner)
@@ -256,7 +259,7 @@ class ProtectedLane:
     def _not_taken(self, call: Call, refusal: Refusal, now: float) -> None:
         """It may come again, byte for byte."""
         exchange = self._pending.pop(call.datagram, call.exchange)
-        self._windows.clear(call.context.fingerprint, call.sequence)
+        self._windows.clear(call.window, call.sequence)
         self._refuse(call._replace(exchange=exchange), refusal, now, once=False)
 
     # longer exchanges
@@ -270,7 +273,7 @@ class ProtectedLane:
         else:
             self._answers.remember(call.datagram, Usual.SLOW, now)
             if self._journal is not None:
-                self._journal.note(call.context.fingerprint)
+                self._journal.note(call.window)
             self._to_slow_lane(call, inner, now)
 
     def _to_slow_lane(self, call: Call, inner: bytes, now: float) -> None:
@@ -299,7 +302,7 @@ class ProtectedLane:
         if self._numbers.spare == 0:
             self._want_numbers()
             if once:
-                self._windows.clear(call.context.fingerprint, call.sequence)
+                self._windows.clear(call.window, call.sequence)
             self._port.refuse(call.exchange, self._unavailable("oscore_numbers"), now)
             return
         self._counters.refused[refusal.reason] += 1
@@ -317,7 +320,7 @@ class ProtectedLane:
     def _answer_noted(self, call: Call, exchange: Exchange, said: bytes) -> None:
         """Answer at the end of this turn: one write to the journal serves all of it."""
         if self._journal is not None:
-            self._journal.note(call.context.fingerprint)
+            self._journal.note(call.window)
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outgoing.append((exchange, said))

@@ -94,12 +94,13 @@ def _bytes(value: bytes) -> bytes:
 class Context:
     """Opens a device's requests and seals our answers to them."""
 
-    __slots__ = ("_common_iv", "_keys", "_kid", "_server_id", "fingerprint")
+    __slots__ = ("_additional", "_common_iv", "_keys", "_kid", "_server_id", "fingerprint")
 
     def __init__(self, keys: Keys, kid: bytes, server_id: bytes) -> None:
         self._keys, self._kid, self._server_id = keys, kid, server_id
         self._common_iv = int.from_bytes(keys.common_iv, "big")
         self.fingerprint = keys.fingerprint
+        self._additional = (b"", b"")
 
     def open(self, number: bytes, ciphertext: bytes) -> bytes | None:
         """The plaintext of a request under this Partial IV; None when it was not sealed with our keys."""
@@ -122,9 +123,14 @@ class Context:
 
     def additional_data(self, request_number: bytes) -> bytes:
         """Section 5.4: of the request and of each answer to it; there are no class I options."""
+        number, made = self._additional
+        if number == request_number:  # that of an answer is that of its request
+            return made
         kid, size = self._kid, len(request_number)
         array = _ARRAY_HEAD + bytes((0x40 | len(kid),)) + kid + bytes((0x40 | size,)) + request_number + b"\x40"
-        return _AAD_HEAD + bytes((0x40 | len(array),)) + array
+        made = _AAD_HEAD + bytes((0x40 | len(array),)) + array
+        self._additional = (request_number, made)
+        return made
 
     def _nonce(self, identity: bytes, number: bytes) -> bytes:
         """Section 5.2: length of the id, id and number, both padded to the left, over the Common IV."""

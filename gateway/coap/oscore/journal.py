@@ -52,9 +52,9 @@ class Journal:
         except OSError as error:
             raise StartError(f"replay windows in {directory}: {error.strerror or error}") from error
 
-    def note(self, fingerprint: bytes) -> None:
-        """This window changed; to be flushed before anybody is told."""
-        self._records.append(self._windows.record(fingerprint))
+    def note(self, at: int) -> None:
+        """The window there changed; to be flushed before anybody is told."""
+        self._records.append(self._windows.record(at))
 
     def flush(self) -> None:
         """What was noted is in the file, or there is none any more."""

@@ -24,10 +24,12 @@ _HEAD_BYTES = 4
 
 
 class Call(NamedTuple):
-    """A request whose sender's context is known. `number`: its Partial IV. `shown`: where it came from, for people."""
+    """A request whose sender's context is known. `number`: its Partial IV. `window`: where its
+    context's replay window is. `shown`: where it came from, for people."""
 
     device: str
     context: Context
+    window: int
     number: bytes
     datagram: bytes
     exchange: Exchange

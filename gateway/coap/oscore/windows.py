@@ -43,8 +43,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self._tops)
 
-    def look(self, fingerprint: bytes, number: int) -> Seen:
-        at = self._prints.find(fingerprint)
+    def find(self, fingerprint: bytes) -> int:
+        """Where the window of these keys is, for the other methods; negative when there is none."""
+        return self._prints.find(fingerprint)
+
+    def look(self, at: int, number: int) -> Seen:
         if at < 0:
             return Seen.UNKNOWN
         behind = self._tops[at] - number
@@ -52,16 +55,16 @@ class Windows:
             return Seen.NO
         return Seen.YES if behind >= WINDOW or self._bits[at] >> behind & 1 else Seen.NO
 
-    def open(self, fingerprint: bytes, number: int) -> bool:
-        """Begin a window in which nothing up to and including `number` is taken any more; whether there was room."""
-        if self._prints.find(fingerprint) < 0 and len(self) >= MAX_WINDOWS:
-            return False
-        self.restore(fingerprint, number, _BITS)
-        return True
-
-    def mark(self, fingerprint: bytes, number: int) -> None:
-        """The number was seen. The context has a window."""
+    def open(self, fingerprint: bytes, number: int) -> int:
+        """Begin a window in which nothing up to and including `number` is taken any more; negative: there was no
+        room."""
         at = self._prints.find(fingerprint)
+        if at < 0 and len(self) >= MAX_WINDOWS:
+            return -1
+        return self.restore(fingerprint, number, _BITS)
+
+    def mark(self, at: int, number: int) -> None:
+        """The number was seen."""
         ahead = number - self._tops[at]
         if ahead > 0:
             self._tops[at] = number
@@ -69,26 +72,25 @@ class Windows:
         elif -ahead < WINDOW:
             self._bits[at] |= 1 << -ahead
 
-    def clear(self, fingerprint: bytes, number: int) -> None:
+    def clear(self, at: int, number: int) -> None:
         """The number may come again: what it brought was not taken."""
-        at = self._prints.find(fingerprint)
         behind = self._tops[at] - number
         if 0 <= behind < WINDOW:
             self._bits[at] &= ~(1 << behind) & _BITS
 
-    def record(self, fingerprint: bytes) -> bytes:
+    def record(self, at: int) -> bytes:
         """A window as it is now."""
-        at = self._prints.find(fingerprint)
-        return RECORD.pack(fingerprint, self._tops[at], self._bits[at])
+        return RECORD.pack(self._prints[at], self._tops[at], self._bits[at])
 
-    def restore(self, fingerprint: bytes, top: int, bits: int) -> None:
-        """From a record; the last one of a window is true."""
+    def restore(self, fingerprint: bytes, top: int, bits: int) -> int:
+        """From a record; the last one of a window is true. Where the window is."""
         at = self._prints.add(fingerprint)
         if at == len(self._tops):
             self._tops.append(top)
             self._bits.append(bits)
         else:
             self._tops[at], self._bits[at] = top, bits
+        return at
 
     def snapshot(self) -> bytes:
         """All windows at once, in a tenth of the time that single records take."""

@@ -106,7 +106,7 @@ def test_requests(name: str) -> None:
     assert context.additional_data(option.number).hex() == additional
     plaintext = context.open(option.number, parsed.payload)
     assert plaintext == b"\x01\xb3tv1"  # GET /tv1; Uri-Host stays outside
-    call = Call("", context, option.number, bytes.fromhex(protected), Exchange(0, b"", (), 0, 0), "")
+    call = Call("", context, 0, option.number, bytes.fromhex(protected), Exchange(0, b"", (), 0, 0), "")
     assert inner_datagram(call, plaintext) == bytes.fromhex(plain[:16]) + b"\xb3tv1"
     sent = message.decode(b"\x40\x02\0\0" + meter_of(vector).protect_as(20, 1, b"\xb3tv1"))
     assert sent.payload == parsed.payload
@@ -115,7 +115,7 @@ def test_requests(name: str) -> None:
 def test_answers() -> None:
     """C.7 under the request's nonce, C.8 under Partial IV 0 of the server."""
     context = context_of(C1)
-    call = Call("", context, b"\x14", bytes.fromhex(REQUESTS["C.4"][2]), Exchange(0, b"", (), 0, 0), "")
+    call = Call("", context, 0, b"\x14", bytes.fromhex(REQUESTS["C.4"][2]), Exchange(0, b"", (), 0, 0), "")
     assert (
         ANSWER[:1] + b"\x44" + ANSWER[2:8] + b"\x90\xff" + context.seal(b"\x14", b"\x45" + ANSWER[8:]) == PROTECTED_C7
     )

@@ -22,8 +22,7 @@ def opened(directory: Path, boot: bytes = BOOT, worker: int = 0, workers: int = 
 def written(directory: Path, cleanly: bool, workers: int = 1) -> None:
     """A meter's number 5 was taken, then the process ended."""
     journal, windows = opened(directory, workers=workers)
-    windows.open(METER, 5)
-    journal.note(METER)
+    journal.note(windows.open(METER, 5))
     journal.flush()
     if cleanly:
         journal.close()
@@ -46,7 +45,7 @@ def test_a_file_is_believed_unless_the_machine_went_down(
 ) -> None:
     written(tmp_path, cleanly)
     journal, windows = opened(tmp_path, boot)
-    assert (windows.look(METER, 5), journal.believed) == (expected, expected is Seen.YES)
+    assert (windows.look(windows.find(METER), 5), journal.believed) == (expected, expected is Seen.YES)
     journal.release()
 
 
@@ -71,7 +70,7 @@ def test_a_record_that_is_cut_was_never_answered(tmp_path: Path) -> None:
     path = tmp_path / "oscore-windows-0"
     path.write_bytes(path.read_bytes() + b"cut")
     journal, windows = opened(tmp_path)
-    assert windows.look(METER, 5) is Seen.YES
+    assert windows.look(windows.find(METER), 5) is Seen.YES
     journal.release()
 
 
@@ -99,8 +98,8 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_leaves_no_old_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path, cleanly=True)
     journal, windows = opened(tmp_path)
-    windows.mark(METER, 6)
-    journal.note(METER)
+    windows.mark(0, 6)
+    journal.note(0)
 
     def full(file: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -110,11 +109,11 @@ def test_a_disk_that_takes_nothing_leaves_no_old_windows(tmp_path: Path, monkeyp
         journal.flush()
     assert journal.failures == 1
     assert not (tmp_path / "oscore-windows-0").exists()
-    journal.note(METER)
+    journal.note(0)
     journal.flush()
     journal.close()
     again, windows = opened(tmp_path)
-    assert windows.look(METER, 6) is Seen.UNKNOWN
+    assert windows.look(windows.find(METER), 6) is Seen.UNKNOWN
     again.release()
 
 
@@ -123,13 +122,13 @@ def test_a_long_file_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyP
     journal, windows = opened(tmp_path)
     windows.open(METER, 0)
     for number in range(1, 500):
-        windows.mark(METER, number)
-        journal.note(METER)
+        windows.mark(0, number)
+        journal.note(0)
         journal.flush()
     assert journal.bytes <= 1020
     journal.release()
     again, windows = opened(tmp_path)
-    assert windows.look(METER, 499) is Seen.YES
+    assert windows.look(windows.find(METER), 499) is Seen.YES
     again.release()
 
 

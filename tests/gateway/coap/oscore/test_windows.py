@@ -14,44 +14,45 @@ METER = b"12345678"
 
 def test_windows_agree_with_a_memory_without_bound() -> None:
     rng, windows, seen, top = random.Random(1), Windows(), set(), 0
-    assert windows.look(METER, 0) is Seen.UNKNOWN
-    windows.open(METER, 0)
+    assert windows.look(windows.find(METER), 0) is Seen.UNKNOWN
+    meter = windows.open(METER, 0)
+    assert windows.find(METER) == meter
     seen.add(0)
     for _ in range(5000):
         number = max(0, top + rng.randrange(-2 * WINDOW, 6))
         expected = Seen.YES if number in seen or number <= top - WINDOW else Seen.NO
-        assert windows.look(METER, number) is expected
+        assert windows.look(meter, number) is expected
         if expected is Seen.NO:
-            windows.mark(METER, number)
+            windows.mark(meter, number)
             if rng.random() < 0.1:
-                windows.clear(METER, number)
-                assert windows.look(METER, number) is Seen.NO
+                windows.clear(meter, number)
+                assert windows.look(meter, number) is Seen.NO
                 top = max(top, number)
             else:
                 seen.add(number)
                 top = max(top, number)
-    windows.mark(METER, 2**40 - 1)
-    assert windows.look(METER, 2**40 - 1) is Seen.YES
+    windows.mark(meter, 2**40 - 1)
+    assert windows.look(meter, 2**40 - 1) is Seen.YES
 
 
 def test_a_window_opens_above_the_number_that_proved_itself() -> None:
     windows = Windows()
-    windows.open(METER, 100)
-    assert [windows.look(METER, n) for n in (0, 99, 100, 101)] == [Seen.YES, Seen.YES, Seen.YES, Seen.NO]
+    meter = windows.open(METER, 100)
+    assert [windows.look(meter, n) for n in (0, 99, 100, 101)] == [Seen.YES, Seen.YES, Seen.YES, Seen.NO]
 
 
 def test_windows_come_back_from_snapshots_and_records() -> None:
     windows = Windows()
     for n in range(100):
-        windows.open(b"%08d" % n, n)
-        windows.mark(b"%08d" % n, n + 5)
+        assert windows.open(b"%08d" % n, n) == n
+        windows.mark(n, n + 5)
     later = Windows()
     stored = windows.snapshot() + b"more"
     assert later.load(stored) == len(stored) - 4
     assert later.snapshot() == windows.snapshot()
-    windows.mark(b"%08d" % 7, 1000)
-    later.restore(*RECORD.unpack(windows.record(b"%08d" % 7)))
-    assert later.look(b"%08d" % 7, 1000) is Seen.YES
+    windows.mark(7, 1000)
+    later.restore(*RECORD.unpack(windows.record(7)))
+    assert later.look(later.find(b"%08d" % 7), 1000) is Seen.YES
     assert later.snapshot() == windows.snapshot()
     for cut in (b"", stored[:7], stored[:500]):
         with pytest.raises(ValueError, match="cut"):
@@ -61,6 +62,6 @@ def test_windows_come_back_from_snapshots_and_records() -> None:
 def test_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WINDOWS", 2)
     windows = Windows()
-    assert [windows.open(b"%08d" % n, 0) for n in range(3)] == [True, True, False]
-    assert windows.open(b"%08d" % 1, 5)
+    assert [windows.open(b"%08d" % n, 0) for n in range(3)] == [0, 1, -1]
+    assert windows.open(b"%08d" % 1, 5) == 1
     assert len(windows) == 2
