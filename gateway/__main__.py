@@ -85,9 +85,7 @@ class Gateway:
         self.commands = NoCommands()
         intake = Intake(self.devices, self.custody, self.commands)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
-        self.fast = FastLane(
-            self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings
-        )  # fmt: skip
+        self.fast = FastLane(self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings)
         self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
         master_keys = load_master_keys(load(KeysSettings))
         self.numbers = SenderNumbers()

@@ -30,6 +30,7 @@ from simulators.town import MAX_HISTORY_DAYS, Show, Town, TownCounts, TownOption
 NOT_RECONCILED = 2
 HISTORY_IS_IN = "the history is in:"
 """Begins the line on stderr that says so; `nbwater demo` looks for it."""
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
 T = TypeVar("T")
 console = Console(stderr=True)
 
@@ -98,8 +99,7 @@ def load(
         reports_per_second, meters, duration_s, readings, ContentFormat[format_name.upper()], verify,
         NB_IOT if nb_iot else Timers(), max_wait_s, oscore,
     )  # fmt: skip
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("load", total=max(1, round(reports_per_second * duration_s)), state="")
 
         def progress(run: LoadRun) -> None:
