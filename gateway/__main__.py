@@ -17,7 +17,13 @@ from prometheus_client import REGISTRY
 from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
+from gateway.coap.leases import keep_numbers
+from gateway.coap.oscore.journal import Journal, read_boot_id
+from gateway.coap.oscore.key_ring import KeyRing
+from gateway.coap.oscore.numbers import SenderNumbers
+from gateway.coap.oscore.windows import Windows
 from gateway.coap.port import backlog, bind
+from gateway.coap.protected_lane import Contexts, ProtectedLane
 from gateway.coap.siblings import Siblings
 from gateway.commands import NoCommands
 from gateway.custody import StreamCustody
@@ -31,11 +37,11 @@ from gateway.refusals import RefusalLimiter
 from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
 from gateway.stall import watch_stalls
-from metering.credentials import load_master_keys
+from metering.credentials import MasterKeys, load_master_keys
 from metering.errors import SettingsError
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import GatewaySettings, KeysSettings, LogSettings, NatsSettings, load
+from metering.settings import GatewaySettings, KeysSettings, LogSettings, NatsSettings, OscoreSettings, load
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
@@ -79,13 +85,14 @@ class Gateway:
         self.commands = NoCommands()
         intake = Intake(self.devices, self.custody, self.commands)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
-        self.fast = FastLane(
-            self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings
-        )  # fmt: skip
+        self.fast = FastLane(self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings)
         self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
+        master_keys = load_master_keys(load(KeysSettings))
+        self.numbers = SenderNumbers()
+        self.protected = self._protected_lane(intake, master_keys)
         self.doors = open_doors(
             Parts(
-                settings, stream, intake, self.devices, self.commands, load_master_keys(load(KeysSettings)),
+                settings, stream, intake, self.devices, self.commands, master_keys,
                 self.limiter, self.counters, self.link,
             )
         )  # fmt: skip
@@ -96,13 +103,35 @@ class Gateway:
         """Whether a known meter's report would be taken into custody now."""
         return self._verified and self.devices.ready and self.link.connected.is_set()
 
+    def _protected_lane(self, intake: Intake, master_keys: MasterKeys | None) -> ProtectedLane | None:
+        if master_keys is None:
+            return None
+        settings, oscore, windows = self._settings, load(OscoreSettings), Windows()
+        directory = oscore.directory or settings.workers_directory
+        journal = None
+        if directory:
+            journal = Journal(Path(directory), settings.worker, settings.workers, windows, read_boot_id())
+        ring = KeyRing(self.devices, master_keys)
+        return ProtectedLane(
+            Contexts(ring, windows, self.numbers, journal, oscore.first_contact == "echo"),
+            self.devices,
+            intake,
+            self.counters,
+            settings.max_payload_bytes,
+            settings.retry_after_s,
+            time.monotonic,
+            self.siblings,
+        )
+
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises StartError when it cannot."""
         on_stop_signal(self._stop.set)
         metrics_port = await self.telemetry.start()
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
-        self.fast.start(self.slow)
+        if self.protected is not None:
+            self.protected.start(self.fast, self.slow)
+        self.fast.start(self.slow, self.protected)
         for door in self.doors:
             await door.start()
         async with asyncio.TaskGroup() as group:
@@ -123,6 +152,9 @@ class Gateway:
             group.create_task(self.custody.run(), name="custody")
             group.create_task(beat(self.link.tell, "gateway", REGISTRY), name="heartbeat")
             group.create_task(watch_stalls(self.counters.loop_stall_s.observe, time.monotonic), name="stall watch")
+            if self.protected is not None:
+                keeping = keep_numbers(self.numbers, self.protected.numbers_wanted, self.link)
+                group.create_task(keeping, name="OSCORE numbers")
             for door in self.doors:
                 group.create_task(door.serve(), name=f"door {door.name}")
             ports = {"port": self._socket.getsockname()[1], "metrics_port": metrics_port}
@@ -156,12 +188,16 @@ class Gateway:
         for door in self.doors:
             await door.stop()
         await self.slow.stop()
+        if self.protected is not None:
+            self.protected.stop()
         await self.telemetry.stop()
 
     def _gauges(self) -> Readings:
         of_doors: dict[str, tuple[str, Callable[[], float]]] = {}
         for door in self.doors:
             of_doors |= door.gauges()
+        if self.protected is not None:
+            of_doors |= self.protected.gauges()
         return of_doors | {
             "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
             "oldest_pending_seconds": ("Age of the report that waits longest", lambda: self.custody.oldest_s),
@@ -184,6 +220,8 @@ class Gateway:
         totals: dict[str, tuple[str, Callable[[], float]]] = {
             "udp_dropped": ("Datagrams the kernel dropped unread", lambda: backlog(self._socket).dropped),
         }
+        if self.protected is not None:
+            totals |= self.protected.totals()
         if (siblings := self.siblings) is not None:
             totals |= {
                 "passed_on_datagrams": ("Datagrams given to the worker that owns them", lambda: siblings.passed_on),

@@ -56,6 +56,10 @@ class PackedKeys:
     def __getitem__(self, number: int) -> bytes:
         return bytes(self._text[self._ends[number] : self._ends[number + 1]])
 
+    def text(self) -> bytes:
+        """All strings one after the other, in the order of their numbers."""
+        return bytes(self._text)
+
     def _double(self) -> None:
         slots = self._slots = _empty_slots(2 * len(self._slots))
         mask = self._mask = len(slots) - 1

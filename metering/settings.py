@@ -142,6 +142,24 @@ class PushSettings(Section):
     ca: str = Field("", description="PEM file of who signed the platforms' command APIs; empty: the system's")
 
 
+class OscoreSettings(Section):
+    """OSCORE (RFC 8613) on the CoAP port; it is open where there is a master key."""
+
+    table = "oscore"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_OSCORE_", extra="forbid", frozen=True)
+    directory: str = Field(
+        "",
+        description="Directory of this host (0700) where replay windows survive a restart; empty: "
+        "gateway.workers_directory, else nowhere",
+    )
+    first_contact: str = Field(
+        "echo",
+        pattern="^(echo|accept)$",
+        description="A meter without a replay window: echo asks it to repeat its request, accept takes its word "
+        "(for firmware without RFC 9175)",
+    )
+
+
 class IngestSettings(Section):
     """The ingest worker."""
 
@@ -239,8 +257,8 @@ class ApiSettings(Section):
 
 
 SECTIONS: tuple[type[Section], ...] = (
-    UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings,
-    IngestSettings, SettlementSettings, LogSettings, ApiSettings,
+    UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
+    SettlementSettings, LogSettings, ApiSettings, OscoreSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")

@@ -6,6 +6,7 @@ name                subjects                   holds
 stream UP           up.{partition}             batches of raw reports, until ingest has committed them
 stream REGISTRY     registry.change            changes of the device registry, in order
 bucket registry     (object store)             the newest registry snapshots
+stream OSCORE       oscore.lease               nothing: its sequence numbers are leases of Partial IVs, none given twice
 ==================  =========================  ====================================================
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +41,11 @@ REGISTRY_SUBJECT = "registry.change"
 SNAPSHOT_BUCKET = "registry"
 OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
 """The stream that the object store keeps its bucket in."""
+OSCORE_STREAM = "OSCORE"
+OSCORE_SUBJECT = "oscore.lease"
+OSCORE_EPOCH_S = 1_767_225_600
+"""2026-01-01 UTC. A stream OSCORE that is made anew begins at its second, far ahead of one that was lost: gateways need
+less than a lease a second."""
 DUPLICATE_WINDOW_S = 120
 MONITOR_TIMEOUT_S = 5
 
@@ -106,10 +113,28 @@ def _registry_config(sizes: StreamSizes) -> StreamConfig:
     )
 
 
+def _oscore_config(sizes: StreamSizes) -> StreamConfig:
+    """It may forget its messages, never its sequence."""
+    return StreamConfig(
+        name=OSCORE_STREAM,
+        subjects=[OSCORE_SUBJECT],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_msgs=1,
+        max_bytes=1 << 20,
+        max_age=0,
+        num_replicas=sizes.replicas,
+        deny_delete=True,
+        deny_purge=True,
+        first_seq=max(1, int(time.time()) - OSCORE_EPOCH_S),
+    )
+
+
 async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
     """Create what is missing; bring `max_bytes` and the replicas of what exists to what is asked for. Needs the rights
     of the administrator."""
-    for config in (_up_config(sizes), _registry_config(sizes)):
+    for config in (_up_config(sizes), _registry_config(sizes), _oscore_config(sizes)):
         try:
             existing = (await js.stream_info(str(config.name))).config
         except NotFoundError:
@@ -156,7 +181,7 @@ async def verify(js: JetStreamContext, monitor_url: str | None, replicas: int = 
     `sync_interval`; None leaves that one check to the operator, as where the servers' monitoring is not reachable.
     """
     deviations = _deviations(await _config(js, UP_STREAM))
-    for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM):
+    for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM):
         if (is_ := (await _config(js, stream)).num_replicas or 1) != replicas:
             deviations.append(f"{stream} has {is_} replica(s), nats.replicas says {replicas}: run `nbwater migrate`")
     if monitor_url is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from simulators import message
 from simulators.coap import Sender
@@ -36,9 +37,14 @@ async def admit(sender: Sender, device: str, tail: bytes, lane: int = 0, patienc
     """Send a device's first report again and again until the gateway takes it: the registry reaches the gateway some
     moments after the database. Repeats are harmless: the report has an identity. Raises TargetError after
     `patience_s`."""
+    return await admit_by(lambda: sender.post_tail(tail, lane=lane), device, patience_s)
+
+
+async def admit_by(post: Callable[[], Awaitable[Answer]], device: str, patience_s: float = 60.0) -> Answer:
+    """As `admit`, for whatever way of sending."""
     deadline = time.monotonic() + patience_s
     while True:
-        answer = await sender.post_tail(tail, lane=lane)
+        answer = await post()
         if answer.fate is not Fate.UNKNOWN and answer.code != UNAUTHORISED:
             return answer
         if time.monotonic() >= deadline:

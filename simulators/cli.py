@@ -32,6 +32,7 @@ from simulators.town import MAX_HISTORY_DAYS, Show, Town, TownCounts, TownOption
 NOT_RECONCILED = 2
 HISTORY_IS_IN = "the history is in:"
 """Begins the line on stderr that says so; `nbwater demo` looks for it."""
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
 T = TypeVar("T")
 console = Console(stderr=True)
 
@@ -70,6 +71,7 @@ simulate.add_command(chaos)
 @click.option("--readings", type=click.IntRange(2), default=24, show_default=True, help="Readings per report.")
 @click.option("--format", "format_name", type=click.Choice(["cbor", "json"]), default="cbor", show_default=True)
 @click.option("--verify/--no-verify", default=True, help="Look for every report in the database afterwards.")
+@click.option("--oscore", is_flag=True, help="Meters have keys and protect their reports (RFC 8613).")
 @click.option("--nb-iot", is_flag=True, help="Retransmit after 10 s, as NB-IoT firmware does, not after 2 s.")
 @click.option(
     "--max-wait", "max_wait_s", type=float, default=300.0, show_default=True, help="s to let ingest catch up."
@@ -84,6 +86,7 @@ def load(
     readings: int,
     format_name: str,
     verify: bool,
+    oscore: bool,
     nb_iot: bool,
     max_wait_s: float,
     json_path: Path | None,
@@ -96,10 +99,9 @@ def load(
         raise click.UsageError("no database to reconcile with: give NBWATER_DATABASE_URL, or --no-verify")
     options = LoadOptions(
         reports_per_second, meters, duration_s, readings, ContentFormat[format_name.upper()], verify,
-        NB_IOT if nb_iot else Timers(), max_wait_s,
+        NB_IOT if nb_iot else Timers(), max_wait_s, oscore,
     )  # fmt: skip
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("load", total=max(1, round(reports_per_second * duration_s)), state="")
 
         def progress(run: LoadRun) -> None:
@@ -129,6 +131,7 @@ def load(
 @click.option("--speed", type=click.FloatRange(0), default=0.0, show_default=True,
               help="Play history this much faster than it happened; 0: as fast as it is taken.")  # fmt: skip
 @click.option("--duration", "duration_s", type=click.FloatRange(0), help="s to live on; default: until Ctrl-C.")
+@click.option("--oscore", is_flag=True, help="Meters have keys and protect their reports (RFC 8613).")
 @click.pass_obj
 def town(
     target: Target,
@@ -138,12 +141,13 @@ def town(
     report_every_s: float,
     speed: float,
     duration_s: float | None,
+    oscore: bool,
 ) -> None:
     """A simulated Huludao: registers its meters, plays their history in, then goes on in real time.
 
     Prints one JSON object of counts on stdout at the end.
     """
-    options = TownOptions(meters, days, seed, report_every_s, speed, duration_s)
+    options = TownOptions(meters, days, seed, report_every_s, speed, duration_s, oscore)
     with console.status("town") as status:
         phase = ""
 

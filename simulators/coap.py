@@ -237,7 +237,7 @@ class Sender:
             exchange.timeout_s = self.timers.separate_wait_s
 
     def _judge(self, exchange: Exchange, answer: Message) -> None:
-        exchange.payload = answer.payload
+        exchange.options, exchange.payload = answer.options, answer.payload
         family = answer.code >> 5
         if family == 2:
             self._end(exchange, Fate.ANSWERED, answer.code)

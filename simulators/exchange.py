@@ -48,11 +48,12 @@ class Answer(NamedTuple):
 
 
 class Exchange:
-    """One request on its way. `tag` is the caller's; `fate`, `code` and `payload` are set when `on_end` is called."""
+    """One request on its way. `tag` is the caller's; `fate`, `code`, `options` and `payload` are set when `on_end` is
+    called."""
 
     __slots__ = (
         "attempt", "code", "confirmable", "due_tick", "fate", "head", "intended", "lane", "message_id", "on_end",
-        "payload", "port", "tag", "tail", "timeout_s", "token", "tries", "waiting",
+        "options", "payload", "port", "tag", "tail", "timeout_s", "token", "tries", "waiting",
     )  # fmt: skip
 
     port: Port
@@ -70,6 +71,7 @@ class Exchange:
         self.fate: Fate | None = None
         self.code = message.EMPTY
         self.payload = b""
+        self.options: list[tuple[int, bytes]] = []
         self.tries = 0
         self.waiting = False
 

@@ -64,6 +64,11 @@ class ExchangeTable:
     def tokens(self, numbers: Int64s) -> Int64s:
         return numbers + self._token_base & 0xFFFFFFFF
 
+    def number_of(self, token: int) -> int:
+        """The request with this token; -1 when there is none."""
+        number = token - self._token_base & 0xFFFFFFFF
+        return number if number < len(self) else -1
+
     def message_ids(self, numbers: Int64s) -> Int64s:
         return self._message_ids[numbers].astype(np.int64)
 
@@ -125,8 +130,8 @@ class ExchangeTable:
     def message_id_of(self, token: int) -> int:
         """Of the request with this token; -1 when there is none. For an answer in a message of its own (section
         5.2.2), whose message id says nothing."""
-        number = token - self._token_base & 0xFFFFFFFF
-        return int(self._message_ids[number]) if number < len(self) else -1
+        number = self.number_of(token)
+        return -1 if number < 0 else int(self._message_ids[number])
 
     def refused(self, token: int, message_id: int, port: int) -> bool:
         """4.xx: the server will not have it."""

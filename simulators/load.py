@@ -15,11 +15,14 @@ from typing import Any, overload
 import numpy as np
 
 from metering.model import ContentFormat
-from simulators.admission import admit
+from simulators.admission import TargetError, admit, admit_by
 from simulators.coap import Sender
 from simulators.exchange import Timers
 from simulators.exchange_table import ANSWERED, NOT_SENT, REFUSED, UNKNOWN, ExchangeTable
+from simulators.keys import NUMBERS_A_SECOND, first_number, key_row
 from simulators.latency import summary_ms
+from simulators.protected_rows import ProtectedRows
+from simulators.protected_sender import ProtectedSender
 from simulators.reconcile import Grid, Ledger, Reconciliation, reconcile
 from simulators.report_rows import ReportRows
 from simulators.synthetic import Plan, index_l, plan, serial
@@ -27,6 +30,8 @@ from simulators.target import Target
 from simulators.volley import Volley, ports_for
 
 START_PAUSE_S = 0.05
+GREETINGS = 256
+"""Meters that greet at once."""
 
 Progress = Callable[["LoadRun"], None]
 
@@ -41,6 +46,8 @@ class LoadOptions:
     verify: bool = True
     timers: Timers = field(default_factory=Timers)
     max_wait_s: float = 300.0
+    oscore: bool = False
+    """Meters have keys and use them."""
 
 
 class LoadRun:
@@ -52,6 +59,7 @@ class LoadRun:
         due_s = np.arange(planned.reports) / options.reports_per_second
         self.table = ExchangeTable(due_s, ports_for(options.reports_per_second), options.timers)
         self.rows = ReportRows(planned, options.content_format)
+        self.first_number = first_number(time.time())
         self.sender: dict[str, int] = {}
         self.codes: dict[str, int] = {}
         self.is_enough = False
@@ -77,7 +85,13 @@ class LoadRun:
         """Send every report at its instant, then wait until each has ended. Blocks."""
         table = self.table
         ports = ports_for(self.options.reports_per_second)
-        with Volley(host, port, table, self.rows.fill, self.rows.row_bytes, ports) as volley:
+        rows: ReportRows | ProtectedRows = self.rows
+        opened = None
+        if self.options.oscore:
+            numbers = self.first_number + NUMBERS_A_SECOND  # those before have gone into the greetings
+            rows = protected = ProtectedRows(self.rows, self.plan, numbers, 0, self.plan.reports)
+            opened = protected.open
+        with Volley(host, port, table, rows.fill, rows.row_bytes, ports, opened) as volley:
             self.started = time.monotonic() + START_PAUSE_S
             table.due_s += self.started
             self.ended = float(table.due_s[-1])
@@ -175,7 +189,10 @@ async def run_load(
         announce(f"registering {planned.meters} meters")
         await target.register([import_row(meter) for meter in range(planned.meters)])
     run = LoadRun(planned, options)
-    await _open_door(target, run)
+    if options.oscore:
+        await _greet(target, run, announce)
+    else:
+        await _open_door(target, run)
     announce(f"playing {planned.reports} reports")
     await asyncio.to_thread(run.play, target.coap_host, target.coap_port, progress)
     result = None
@@ -193,6 +210,24 @@ async def _open_door(target: Target, run: LoadRun) -> None:
     async with Sender(target.coap_host, target.coap_port, ports=1, timers=run.options.timers) as sender:
         for number in {min(run.plan.meters, run.plan.reports) - 1, 0}:
             await admit(sender, serial(number), run.rows.tail(number))
+
+
+async def _greet(target: Target, run: LoadRun, announce: Callable[[str], None]) -> None:
+    """Give the meters keys, and have each send its first report until it is taken: a gateway that has not heard of a
+    meter yet asks it by Echo. Raises TargetError."""
+    meters = min(run.plan.meters, run.plan.reports)
+    if target.enrol is None:
+        raise TargetError("this target takes no keys")
+    await target.enrol([key_row(serial(meter)) for meter in range(meters)])
+    announce(f"greeting by {meters} meters")
+    async with Sender(target.coap_host, target.coap_port, timers=run.options.timers) as sender:
+        protected = ProtectedSender(sender, run.first_number)
+
+        async def greet(meter: int) -> None:
+            await admit_by(lambda: protected.post(serial(meter), run.rows.tail(meter), lane=meter), serial(meter))
+
+        for first in range(0, meters, GREETINGS):
+            await asyncio.gather(*map(greet, range(first, min(meters, first + GREETINGS))))
 
 
 def _grid(planned: Plan) -> Grid:

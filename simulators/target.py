@@ -16,3 +16,6 @@ class Target:
     database_url: str
     """PostgreSQL; empty when there is none to reconcile with."""
     register: Register
+    enrol: Register | None = None
+    """Takes rows of a key file for meters that are registered, those that have the key already included; None: this
+    target takes no keys."""

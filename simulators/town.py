@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 
 from simulators import message
-from simulators.admission import admit
+from simulators.admission import TargetError, admit_by
 from simulators.coap import Sender
-from simulators.exchange import Timers, count_end
+from simulators.exchange import Answer, OnEnd, Timers, count_end
 from simulators.households import EPOCH_S
+from simulators.keys import first_number, key_row
 from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.meter import Meter, Transmission
+from simulators.protected_sender import ProtectedSender
 from simulators.target import Target
 from simulators.town_plan import make_meters
 
@@ -40,6 +42,8 @@ class TownOptions:
     """History plays this much faster than it happened; 0: as fast as it is taken."""
     duration_s: float | None = None
     """How long it lives on after the history; None: until stopped."""
+    oscore: bool = False
+    """Its meters have keys and protect their reports."""
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class Town:
         self.counts = TownCounts()
         self._meters = make_meters(options.seed, options.meters)
         self._last_due: dict[int, int] = {}
+        self._protected: ProtectedSender | None = None
 
     async def run(self) -> TownCounts:
         """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
@@ -96,10 +101,31 @@ class Town:
             now_s = int(time.time())
             last = self._meters[-1]
             first = last.since(now_s - 3_600, now_s)
-            await admit(sender, last.name, self._tail(last, first), last.number)
+            await self._enrol(sender)
+            await admit_by(partial(self._post, sender, last, self._tail(last, first)), last.name)
             await self._play_history(sender, now_s)
             await self._live(sender)
         return self.counts
+
+    async def _enrol(self, sender: Sender) -> None:
+        """Raises TargetError when the meters are to have keys and the target takes none."""
+        if not self._options.oscore:
+            return
+        if self._target.enrol is None:
+            raise TargetError("this target takes no keys")
+        await self._target.enrol([key_row(meter.label.serial) for meter in self._meters])
+        self._protected = ProtectedSender(sender, first_number(time.time()))
+
+    async def _post(self, sender: Sender, meter: Meter, tail: bytes) -> Answer:
+        if self._protected is None:
+            return await sender.post_tail(tail, lane=meter.number)
+        return await self._protected.post(meter.label.serial, tail, lane=meter.number)
+
+    def _submit(self, sender: Sender, meter: Meter, tail: bytes, on_end: OnEnd) -> None:
+        if self._protected is None:
+            sender.submit(tail, on_end, lane=meter.number)
+        else:
+            self._protected.submit(meter.label.serial, tail, on_end, lane=meter.number)
 
     async def _play_history(self, sender: Sender, now_s: int) -> None:
         """As fast as it is taken (a bounded number of open exchanges), or `speed` times real time."""
@@ -177,15 +203,15 @@ class Town:
         tail = self._tail(meter, transmission)
         self.counts.sent += 1
         self.counts.garbled += transmission.garbled
-        sender.submit(tail, partial(count_end, self.counts), lane=meter.number)
+        self._submit(sender, meter, tail, partial(count_end, self.counts))
         if transmission.conditions.repeated:
             self.counts.repeats += 1
             loop = asyncio.get_running_loop()
-            loop.call_later(REPEAT_AFTER_S, self._send_again, sender, tail, meter.number)
+            loop.call_later(REPEAT_AFTER_S, self._send_again, sender, meter, tail)
 
-    def _send_again(self, sender: Sender, tail: bytes, lane: int) -> None:
+    def _send_again(self, sender: Sender, meter: Meter, tail: bytes) -> None:
         if not self._stop.is_set():
-            sender.submit(tail, lambda _: None, lane=lane)
+            self._submit(sender, meter, tail, lambda _: None)
 
     def _tail(self, meter: Meter, transmission: Transmission) -> bytes:
         return message.request_tail(("r", meter.name), transmission.content_format, transmission.payload)

@@ -23,6 +23,7 @@ from simulators.datagrams import Bytes2D, Int64s, Rows
 from simulators.exchange import SenderCounts
 from simulators.exchange_table import TICK_S, ExchangeTable
 from simulators.message import HEAD, Message, Type
+from simulators.oscore import OSCORE, TAG_BYTES, Opened, ProtectionError
 
 BLOCK = 16
 CHUNK = 1024
@@ -37,9 +38,16 @@ RECEIVE_BUFFER_BYTES = 1 << 20
 PLAIN_CHANGED = 0x6444
 """First two bytes of the usual answer: an ACK with a token of four bytes, 2.04."""
 
+EMPTY_OSCORE_OPTION = 0x90
+USUAL_ANSWER_BYTES = HEAD.size + 2 + 1 + TAG_BYTES
+"""Of a protected 2.04 that says nothing more: empty OSCORE option, payload marker, code, tag. Nothing else is sealed
+under a request's nonce, so that its form suffices."""
+
 Fill = Callable[[Bytes2D, Int64s], Int64s]
 """Writes the requests with these numbers into rows, from byte HEAD.size on (options, marker, payload); returns the
 length of each datagram. The same number is always the same request."""
+Open = Callable[[int, Message], Opened]
+"""What the protected answer to a request says inside. Raises ProtectionError, also for a number that is none."""
 Progress = Callable[[float], None]
 """Called about once a second with the monotonic time."""
 
@@ -55,11 +63,22 @@ def ports_for(rate: float) -> int:
 class Volley:
     """`with Volley(host, port, table, fill, row_bytes, ports) as volley: volley.open_loop()`."""
 
-    def __init__(self, host: str, port: int, table: ExchangeTable, fill: Fill, row_bytes: int, ports: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        table: ExchangeTable,
+        fill: Fill,
+        row_bytes: int,
+        ports: int,
+        opened: Open | None = None,
+    ) -> None:
+        """`opened`: requests are protected by OSCORE, and so are answers."""
         self.table, self.counts = table, SenderCounts(ports_opened=ports)
         self.codes: dict[str, int] = {}
         """Answers that were no success, by code."""
-        self._fill = fill
+        self._fill, self._opened = fill, opened
+        self._usual_bytes = HEAD.size if opened is None else USUAL_ANSWER_BYTES
         family, _, _, _, peer = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._sockets = [_open(family, peer) for _ in range(ports)]
         self._selector = selectors.DefaultSelector()
@@ -183,7 +202,9 @@ class Volley:
     def _take(self, port: int, count: int, now: float) -> None:
         self.counts.datagrams_received += count
         heads = self._heads[:count].astype(np.int64)
-        plain = (heads >> 48 == PLAIN_CHANGED) & (self._arrived.lengths[:count] == HEAD.size)
+        plain = (heads >> 48 == PLAIN_CHANGED) & (self._arrived.lengths[:count] == self._usual_bytes)
+        if self._opened is not None:
+            plain &= self._arrived.data[:count, HEAD.size] == EMPTY_OSCORE_OPTION
         if not plain.all():
             for row in np.flatnonzero(~plain).tolist():
                 self._take_other(port, self._arrived.data[row, : self._arrived.lengths[row]].tobytes(), now)
@@ -201,7 +222,15 @@ class Volley:
             if answer.type is Type.RST and self.table.reset(answer.message_id, port):
                 self._note("reset")
             return
-        self.counts.stray += not self._judge(port, answer, int.from_bytes(answer.token, "big"), now)
+        token = int.from_bytes(answer.token, "big")
+        if self._opened is not None and any(number == OSCORE for number, _ in answer.options):
+            try:
+                code, options, payload = self._opened(self.table.number_of(token), answer)
+            except ProtectionError:
+                self.counts.stray += 1
+                return
+            answer = answer._replace(code=code, options=options, payload=payload)
+        self.counts.stray += not self._judge(port, answer, token, now)
 
     def _judge(self, port: int, answer: Message, token: int, now: float) -> bool:
         """Whether the answer is one to a request that waited."""

@@ -27,6 +27,7 @@ COVERED_OTHERWISE = {
     "deploy.status_table": "as deploy.programs",
     "deploy.supervision.parent_death": "as deploy.programs: the supervisor is killed with -9",
     "deploy.up": "as deploy.programs",
+    "gateway.coap.lanes": "protocols only",
     "gateway.doors": "opened by the gateway's process: tests/gateway/test_process.py",
     "gateway.push.desk": "as gateway.push.door",
     "gateway.push.door": "opened by the gateway's process: tests/gateway/push/test_door.py",

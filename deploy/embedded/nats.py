@@ -17,6 +17,8 @@ from metering.stream_connection import inbox_prefix
 from metering.streams import (
     COUNTERS,
     OBJECTS_STREAM,
+    OSCORE_STREAM,
+    OSCORE_SUBJECT,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
     SNAPSHOT_BUCKET,
@@ -62,13 +64,14 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
         subject("gateway"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM),
+        OSCORE_SUBJECT,
         f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
         *_get(OBJECTS_STREAM),
     ],
     "ingest": [
         subject("ingest"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM),
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
         *_consume(UP_STREAM),

@@ -31,7 +31,7 @@ from gateway.intake import Intake
 from gateway.refusals import prefix_of
 from metering.commands import CommandKind, WaitingCommand
 from metering.errors import AdmissionError, CustodyError, NbwaterError
-from metering.model import ContentFormat, Door
+from metering.model import Authentication, ContentFormat, Door
 
 MAX_MESSAGES = 8192
 """Requests of the last 247 s that aiocoap remembers (at ~5 kB): 33 a second on average."""
@@ -53,8 +53,16 @@ class PeerAddress(EndpointAddress):  # type: ignore[misc]  # aiocoap has no type
     is_multicast_locally = False
     maximum_block_size_exp = constants.MAX_REGULAR_BLOCK_SIZE_EXP
 
-    def __init__(self, peer: tuple[Any, ...], request_bytes: int, send: Send, verified: bool, prefix: int = 0) -> None:
-        self.peer, self.prefix = peer, prefix
+    def __init__(
+        self,
+        peer: tuple[Any, ...],
+        request_bytes: int,
+        send: Send,
+        verified: bool,
+        prefix: int = 0,
+        vouched: Authentication | None = None,
+    ) -> None:
+        self.peer, self.prefix, self.vouched = peer, prefix, vouched
         self._request_bytes, self._send, self._verified = request_bytes, send, verified
 
     def __eq__(self, other: object) -> bool:
@@ -227,6 +235,7 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
                 int(request.opt.content_format),
                 request.payload,
                 settle,
+                request.remote.vouched,
             )
         except (AdmissionError, CustodyError) as error:
             return self._refusal(error)
@@ -300,10 +309,18 @@ class AiocoapLane:
         return (PeerAddress(peer, 0, self._send, verified=False), message_id) in exchanges
 
     def receive(self, datagram: bytes, peer: tuple[Any, ...], address: int, verified: bool) -> None:
+        self._receive(datagram, PeerAddress(peer, len(datagram), self._send, verified, prefix_of(address)))
+
+    def receive_vouched(
+        self, datagram: bytes, peer: tuple[Any, ...], address: int, vouched: Authentication, send: Send
+    ) -> None:
+        """A request that came protected, in the clear; its answers leave by `send`, which protects them."""
+        self._receive(datagram, PeerAddress(peer, len(datagram), send, True, prefix_of(address), vouched))
+
+    def _receive(self, datagram: bytes, remote: PeerAddress) -> None:
         if self._interface is None:
             return
         recent = self._interface.recent
-        remote = PeerAddress(peer, len(datagram), self._send, verified, prefix_of(address))
         key = (remote, int.from_bytes(datagram[2:4], "big"))
         if datagram[0] >> 4 & 3 > coap.NON:  # an answer to a message of ours
             self._interface._received_datagram(remote, datagram)

@@ -13,13 +13,16 @@ import random
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from gateway.coap import message as coap
+from gateway.coap.exchange import Exchange, Peer, command_payload, make_exchange
+from gateway.coap.lanes import ProtectedLane, SlowLane
 from gateway.coap.message import Malformed, Message, Request
+from gateway.coap.oscore.option import OSCORE, read_protected
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
 from gateway.coap.short_report import read_short_report
@@ -28,11 +31,11 @@ from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
 from metering.clock import now_us
-from metering.commands import CommandKind, WaitingCommand
+from metering.commands import WaitingCommand
 from metering.envelope import mint_report_id
 from metering.errors import AdmissionError, CustodyError
 from metering.following import Pace
-from metering.model import ContentFormat, Door
+from metering.model import Door
 
 DATAGRAMS_PER_TURN = 256
 """Read before the event loop may do something else."""
@@ -47,41 +50,6 @@ MAX_LOGGED_NAME = 64
 _CHANGED_ACKS = [bytes((coap.VERSION << 6 | coap.ACK << 4 | token_bytes, coap.CHANGED)) for token_bytes in range(9)]
 _NON_BITS = coap.VERSION << 6 | coap.NON << 4
 _log = structlog.get_logger()
-
-Peer = tuple[Any, ...]
-"""A socket address as `recvfrom` returns it."""
-
-
-class Exchange(NamedTuple):
-    """What is needed to answer a request. `echo`: message ID and token as they came. `address`: 128 bits."""
-
-    type: int
-    echo: bytes
-    peer: Peer
-    address: int
-    bytes: int
-
-
-_exchange: Callable[[tuple[int, bytes, Peer, int, int]], Exchange] = partial(tuple.__new__, Exchange)
-"""Makes one in a third of the time that naming its fields takes."""
-
-
-def command_payload(command: WaitingCommand) -> bytes:
-    """What follows the token of an answer that carries a command: Content-Format (option 12, one byte), payload."""
-    content_format = ContentFormat.OCTET_STREAM if command.kind is CommandKind.RAW else ContentFormat.CBOR
-    return bytes((0xC1, content_format, 0xFF)) + command.answer()
-
-
-class SlowLane(Protocol):
-    """Takes the requests that need state of their own."""
-
-    def serves(self, path: list[bytes]) -> bool: ...
-
-    def has_room(self, address: int) -> bool: ...
-
-    def awaits(self, peer: Peer, message_id: int) -> bool: ...
-
-    def receive(self, datagram: bytes, peer: Peer, address: int, verified: bool) -> None: ...
 
 
 class Limits(NamedTuple):
@@ -106,6 +74,7 @@ class FastLane:
         self._clock, self._siblings = clock, siblings
         self._max_payload_bytes = limits.max_payload_bytes
         self._slow: SlowLane | None = None
+        self._protected: ProtectedLane | None = None
         self._hosts = Hosts()
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
@@ -113,8 +82,8 @@ class FastLane:
         self._refusal_pace = Pace(REFUSAL_LOG_PAUSE_S)
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
-    def start(self, slow: SlowLane | None = None) -> None:
-        self._slow = slow
+    def start(self, slow: SlowLane | None = None, protected: ProtectedLane | None = None) -> None:
+        self._slow, self._protected = slow, protected
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
         if self._siblings is not None:
             self._siblings.start(self._take_over)
@@ -180,9 +149,19 @@ class FastLane:
                 and len(datagram) < self._buffer_bytes
             ):
                 address, shown = self._hosts.read(peer[0])
-                exchange = _exchange((kind, datagram[2:echo_end], peer, address, len(datagram)))
+                exchange = make_exchange((kind, datagram[2:echo_end], peer, address, len(datagram)))
                 self._report(device, content_format, payload, exchange, shown, now)
                 return
+        if (
+            self._protected is not None
+            and len(datagram) < self._buffer_bytes
+            and (protected := read_protected(datagram)) is not None
+        ):
+            kind, echo_end, option, ciphertext = protected
+            address, shown = self._hosts.read(peer[0])
+            exchange = make_exchange((kind, datagram[2:echo_end], peer, address, len(datagram)))
+            self._protected.receive(option, ciphertext, datagram, exchange, shown, passed)
+            return
         parsed = coap.parse(datagram)
         if parsed is None:
             self._counters.ignored["not_coap"] += 1
@@ -230,11 +209,17 @@ class FastLane:
         self, message: Message, exchange: Exchange, shown: str, datagram: bytes, now: float, passed: bool
     ) -> None:
         request = coap.read_request(message.options)
+        # Outside the protection only the host is of interest; blocks there are refused like the option itself.
+        is_protected = request.bad_option == OSCORE and request.block1 is None and len(datagram) < self._buffer_bytes
+        if self._protected is not None and is_protected:
+            option = next(value for number, value in message.options if number == OSCORE)
+            self._protected.receive(option, message.payload, datagram, exchange, shown, passed)
+            return
         refusal = refusal_of(message, request, self._max_payload_bytes)
         if refusal is None and len(datagram) == self._buffer_bytes:
             refusal = too_large(self._max_payload_bytes)
         if refusal is not None:
-            self._refuse(exchange, refusal, now)
+            self.refuse(exchange, refusal, now)
         elif is_report_path(request.path) and request.block1 is None:
             self._report(request.path[1], request.content_format or 0, message.payload, exchange, shown, now)
         else:
@@ -255,7 +240,7 @@ class FastLane:
                 partial(self._settled, exchange),
             )
         except AdmissionError as error:
-            self._refuse(exchange, self._refusal(error, error.reason), now)
+            self.refuse(exchange, self._refusal(error, error.reason), now)
             self._tell_refusal(error.reason, device, shown, now)
         except CustodyError as error:
             self._settled(exchange, error)
@@ -274,14 +259,17 @@ class FastLane:
             self._answer(exchange, self._refusal(failure, failure.label))
             return
         self._counters.reports_answered += 1
-        kind, echo, peer, _, _ = exchange
         said = b"" if command is None else command_payload(command)
+        self.send(self.head(exchange) + said, exchange.peer)
+
+    def head(self, exchange: Exchange) -> bytes:
+        """Of a 2.04: everything up to its token."""
+        kind, echo, _, _, _ = exchange
         if kind == coap.CON:
             # Section 5.2.1: the answer rides on the acknowledgement and repeats its message ID and token.
-            self.send(_CHANGED_ACKS[len(echo) - 2] + echo + said, peer)
-        else:
-            head = bytes((_NON_BITS | len(echo) - 2, coap.CHANGED)) + self._next_message_id().to_bytes(2, "big")
-            self.send(head + echo[2:] + said, peer)
+            return _CHANGED_ACKS[len(echo) - 2] + echo
+        first = bytes((_NON_BITS | len(echo) - 2, coap.CHANGED))
+        return first + self._next_message_id().to_bytes(2, "big") + echo[2:]
 
     def _give_to_slow_lane(
         self, request: Request, exchange: Exchange, datagram: bytes, now: float, passed: bool
@@ -290,13 +278,13 @@ class FastLane:
         full."""
         slow, is_report = self._slow, is_report_path(request.path)
         if slow is None or not (is_report or slow.serves(request.path)):
-            self._refuse(exchange, Refusal(coap.NOT_FOUND, "path"), now)
+            self.refuse(exchange, Refusal(coap.NOT_FOUND, "path"), now)
             return
         if is_report:
             try:
                 self._intake.admit(request.path[1].decode("utf-8", "replace"), exchange.address)
             except AdmissionError as error:
-                self._refuse(exchange, self._refusal(error, error.reason), now)
+                self.refuse(exchange, self._refusal(error, error.reason), now)
                 return
         elif not self._limiter.allow(exchange.address, now):
             self._counters.silenced += 1
@@ -307,7 +295,7 @@ class FastLane:
             self._counters.slow_lane += 1
             slow.receive(datagram, exchange.peer, exchange.address, verified=is_report)
         else:
-            self._refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "slow_lane_full", self._max_age), now)
+            self.refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "slow_lane_full", self._max_age), now)
 
     def _passed_on(self, request: Request, exchange: Exchange, datagram: bytes, now: float) -> bool:
         """Whether this request is another process's and was dealt with."""
@@ -319,14 +307,14 @@ class FastLane:
         if owner == siblings.worker:
             return False
         if siblings.pass_on(owner, datagram, exchange.peer) is Passed.AWAY:
-            self._refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "owner_away", self._max_age), now)
+            self.refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "owner_away", self._max_age), now)
         return True
 
     def _refusal(self, error: AdmissionError | CustodyError, reason: str) -> Refusal:
         code = coap.code_of(error.coap)
         return Refusal(code, reason, self._max_age if code == coap.SERVICE_UNAVAILABLE else None)
 
-    def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+    def refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
         """Refuse a sender nobody vouches for, within the share of its source prefix."""
         self._counters.refused[refusal.reason] += 1
         if refusal.code == coap.BAD_OPTION and exchange.type == coap.NON:

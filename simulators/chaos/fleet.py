@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 
 from metering.model import ContentFormat
 from simulators import message
-from simulators.admission import admit
+from simulators.admission import admit_by
 from simulators.coap import Sender
-from simulators.exchange import Exchange, Fate, Timers, count_end
+from simulators.exchange import Answer, Exchange, Fate, Timers, count_end
 from simulators.exchange_table import ANSWERED, NOT_SENT, REFUSED, UNKNOWN
+from simulators.keys import first_number
 from simulators.load import LoadLedgers
 from simulators.payloads import Report, encode_cbor
+from simulators.protected_sender import ProtectedSender
 from simulators.synthetic import Plan, index_l, serial
 
 TIMERS = Timers(ack_timeout_s=1.0, unavailable_retries=2, pause_cap_s=4.0)
@@ -34,8 +37,11 @@ STATE = {"battery_mv": 3600, "rsrp_ddbm": -980, "snr_ddb": 60, "ecl": 0, "alarms
 class Fleet:
     """Plays `planned` at an even rate, and keeps what became of each report."""
 
-    def __init__(self, planned: Plan, reports_per_second: float, seed: int) -> None:
+    def __init__(self, planned: Plan, reports_per_second: float, seed: int, oscore: bool = False) -> None:
+        """`oscore`: the platform has the meters' keys (`simulators.keys`)."""
         self.plan, self._rate = planned, reports_per_second
+        self._oscore = oscore
+        self._protected: ProtectedSender | None = None
         self._rng = random.Random(seed)  # noqa: S311 - habits of meters, no secret
         self._states = bytearray([NOT_SENT]) * planned.reports
         self._tries: dict[int, int] = {}
@@ -55,12 +61,19 @@ class Fleet:
 
     async def open_door(self, sender: Sender) -> None:
         """Send the first report of the meter registered last, and of the first, until the gateway knows them."""
+        if self._oscore:
+            self._protected = ProtectedSender(sender, first_number(time.time()))
         for report in {min(self.plan.meters, self.plan.reports) - 1, 0}:
-            answer = await admit(sender, serial(report), self.tail(report), report)
+            answer = await admit_by(partial(self._post, sender, report), serial(report))
             self.offered += 1
             self._states[report] = ANSWERED if answer.fate is Fate.ANSWERED else REFUSED
             self.answered += answer.fate is Fate.ANSWERED
             self.refused += answer.fate is Fate.REFUSED
+
+    async def _post(self, sender: Sender, report: int) -> Answer:
+        if self._protected is None:
+            return await sender.post_tail(self.tail(report), lane=report)
+        return await self._protected.post(serial(report), self.tail(report), lane=report)
 
     async def play(self, sender: Sender) -> None:
         """Send every report at its instant; returns when no meter wants to send anything any more."""
@@ -81,7 +94,11 @@ class Fleet:
         def ended(exchange: Exchange) -> None:
             self._on_end(sender, report, exchange)
 
-        sender.submit(self.tail(report), ended, tag=report, lane=report % self.plan.meters)
+        meter = report % self.plan.meters
+        if self._protected is None:
+            sender.submit(self.tail(report), ended, tag=report, lane=meter)
+        else:
+            self._protected.submit(serial(meter), self.tail(report), ended, lane=meter)
 
     def _on_end(self, sender: Sender, report: int, exchange: Exchange) -> None:
         if exchange.fate is Fate.UNKNOWN and self._remembers(report):

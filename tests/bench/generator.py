@@ -19,6 +19,7 @@ import numpy as np
 from simulators.exchange import NB_IOT, Timers
 from simulators.exchange_table import ANSWERED, NOT_SENT, REFUSED, UNKNOWN, ExchangeTable
 from simulators.latency import summary_ms
+from simulators.protected_rows import ProtectedRows
 from simulators.report_rows import ReportRows
 from simulators.synthetic import Plan
 from simulators.volley import PORTS_MAX, Volley, ports_for
@@ -26,6 +27,12 @@ from simulators.volley import PORTS_MAX, Volley, ports_for
 START_PAUSE_S = 0.1
 CLOSED_LOOP_RATE_MAX = 60_000.0
 """What a closed loop may reach: it bounds the table of requests."""
+
+
+PROTECTED_RATE_MAX = 25_000.0
+"""The same where each request is encrypted first."""
+FIRST_PARTIAL_IV = 1
+"""Number 0 is left to whoever asks whether the gateway knows the keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Order:
     """`rate` × `seconds` reports at random instants of `seconds`, from NB-IoT devices: retransmission after 10 s to
     15 s, doubling, 5.03 tried again after its Max-Age."""
     readings: int = 24
+    oscore: bool = False
+    """Protected, under Partial IVs that count the days of `first_s` on; encrypted before the first leaves."""
     arrays: str = ""
 
 
@@ -57,7 +66,8 @@ def timers_of(order: Order) -> Timers:
 def due_s(order: Order) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """When each report is due, from the start on."""
     if not order.rate:
-        return np.full(int(CLOSED_LOOP_RATE_MAX * order.seconds), np.nan)
+        rate_max = PROTECTED_RATE_MAX if order.oscore else CLOSED_LOOP_RATE_MAX
+        return np.full(int(rate_max * order.seconds), np.nan)
     count = max(1, round(order.rate * order.seconds))
     if order.burst:
         return np.sort(np.random.default_rng(count).random(count) * order.seconds)
@@ -70,15 +80,20 @@ def play(order: Order) -> dict[str, Any]:
     table = ExchangeTable(due_s(order), ports, timers_of(order))
     plan = Plan(order.meters, order.first + len(table), order.readings, order.first_s, order.seq_base)
     rows = ReportRows(plan)
+    protected = None
+    if order.oscore:
+        protected = ProtectedRows(rows, plan, FIRST_PARTIAL_IV, order.first, len(table))
 
     def told(now: float) -> None:
         sent = len(table) - table.count(NOT_SENT)
         print(json.dumps({"t": now, "sent": sent, "answered": table.count(ANSWERED)}), flush=True)
 
-    def fill(data: Any, numbers: Any) -> Any:
+    def plainly(data: Any, numbers: Any) -> Any:
         return rows.fill(data, numbers + order.first)
 
-    with Volley("127.0.0.1", order.port, table, fill, rows.row_bytes, ports) as volley:
+    opened = None if protected is None else protected.open
+    fill, row_bytes = (plainly, rows.row_bytes) if protected is None else (protected.fill, protected.row_bytes)
+    with Volley("127.0.0.1", order.port, table, fill, row_bytes, ports, opened) as volley:
         cpu_s, began = time.process_time(), time.monotonic() + START_PAUSE_S
         if order.rate:
             table.due_s += began

@@ -13,6 +13,8 @@ from deploy.embedded.nats import ADMIN, USERS, NatsServer
 from metering.stream_connection import connect, inbox_prefix
 from metering.streams import (
     COUNTERS,
+    OSCORE_STREAM,
+    OSCORE_SUBJECT,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
     SNAPSHOT_BUCKET,
@@ -31,6 +33,8 @@ REFUSAL_S = 5.0
 FORBIDDEN: dict[str, frozenset[str]] = {
     up_subject(0): EVERYBODY - {"gateway"},
     REGISTRY_SUBJECT: EVERYBODY - {"ingest"},
+    OSCORE_SUBJECT: EVERYBODY - {"gateway"},
+    f"{API}.STREAM.PURGE.{OSCORE_STREAM}": EVERYBODY,
     f"$O.{SNAPSHOT_BUCKET}.C.x": EVERYBODY - {"ingest"},
     f"{API}.STREAM.CREATE.NEW": EVERYBODY,
     f"{API}.STREAM.NAMES": EVERYBODY,
@@ -56,7 +60,7 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     **{
         f"{API}.STREAM.{verb}.{stream}": EVERYBODY
         for verb in ("DELETE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
-        for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS)
+        for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS, OSCORE_STREAM)
     },
 }
 """Subject and the programs that must not publish to it."""
