@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "deploy.commands.simulate:simulate",
     "cluster": "deploy.commands.cluster:cluster",
     "meters": "deploy.commands.meters:meters",
+    "keys": "deploy.commands.keys:keys",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
     "trace": "deploy.commands.trace:trace",
@@ -79,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except ImportRowsError as error:
         for line, column, message in error.rows[:SHOWN_ROWS]:
-            click.echo(f"line {line}{', ' if column else ''}{column}: {message}", err=True)
+            where = ", ".join(filter(None, (f"line {line}" if line else "", column)))
+            click.echo(f"{where}{': ' if where else ''}{message}", err=True)
         if len(error.rows) > SHOWN_ROWS:
             click.echo(f"… and {len(error.rows) - SHOWN_ROWS} more", err=True)
         click.echo(f"nbwater: {error}", err=True)
