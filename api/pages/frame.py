@@ -64,7 +64,7 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
         with _framed(visit, place):
             if visit.principal.role < place.role:
                 visit.client.status_code = 403
-                Words(visit.say("path.forbidden"), "nb-empty", "h1")
+                Words(visit.say("frame.forbidden"), "nb-empty", "h1")
                 return None
             try:
                 await build(visit)

@@ -107,7 +107,7 @@ class FastLane:
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
         self._next_defect_log = float("-inf")
-        self._notes = RefusalNotes(strangers or Strangers())
+        self._notes = RefusalNotes(Strangers() if strangers is None else strangers)
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
     def start(self, slow: SlowLane | None = None) -> None:

@@ -41,6 +41,7 @@ FRAME: dict[str, Text] = {
         "暂时读不到数据库。请稍后刷新；若持续出现，请检查数据库与 /readyz。",
         "The database cannot be read right now. Reload in a moment; if it stays so, check the database and /readyz.",
     ),
+    "frame.forbidden": Text("查看此页需要值班员或以上权限。", "This page is shown to operators and above."),
     "frame.not_found": Text("没有这个页面", "There is no such page"),
     "frame.not_found_hint": Text("请从左侧菜单选择，或检查地址。", "Choose from the menu, or check the address."),
     "frame.older": Text("下一页", "Next page"),

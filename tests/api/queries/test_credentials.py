@@ -18,7 +18,8 @@ async def _keys(seeded: Seed, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     await connection.execute(
         "INSERT INTO credentials (device_id, kind, key_id, sealed, created_by, revoked_at) VALUES"
-        " (1, 1, '\\x01ff', 'sealed', 'li', NULL), (1, 2, 'psk', 'sealed', 'li', now()), (2, 3, 'user', 'sealed', 'li', NULL)"
+        " (1, 1, '\\x01ff', 'sealed', 'li', NULL), (1, 2, 'psk', 'sealed', 'li', now()),"
+        " (2, 3, 'user', 'sealed', 'li', NULL)"
     )
     await connection.close()
 
