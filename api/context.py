@@ -27,6 +27,7 @@ from api.live import LiveFigures
 from api.path import PathReader
 from api.roles import Principal
 from api.stream import InFlightReader
+from metering.credentials import MasterKeys
 from metering.settings import ApiSettings, UtilitySettings
 
 
@@ -56,6 +57,8 @@ class PageContext:
     session_secret: str
     """For NiceGUI's `storage_secret`."""
     now: Callable[[], datetime] = utc_now
+    master_keys: MasterKeys | None = None
+    """Seal new device keys; None: no key can be made here."""
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

@@ -70,9 +70,14 @@ def load_or_create(data: Path) -> Accounts:
     return made
 
 
+def master_key_path(data: Path) -> Path:
+    """Where the master keys of a data directory lie."""
+    return data / "secrets" / "master.keys"
+
+
 def master_key_file(data: Path) -> Path:
     """The file of the master keys that seal device keys, made with one key when there is none yet."""
-    path = data / "secrets" / "master.keys"
+    path = master_key_path(data)
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, f"0 {secrets.token_hex(MASTER_KEY_BYTES)}\n")

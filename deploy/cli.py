@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "cluster": "deploy.commands.cluster:cluster",
     "push": "deploy.commands.push:push",
     "meters": "deploy.commands.meters:meters",
+    "keys": "deploy.commands.keys:keys",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
     "decode": "deploy.commands.decode:decode",
@@ -81,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except ImportRowsError as error:
         for line, column, message in error.rows[:SHOWN_ROWS]:
-            click.echo(f"line {line}{', ' if column else ''}{column}: {message}", err=True)
+            where = ", ".join(filter(None, (f"line {line}" if line else "", column)))
+            click.echo(f"{where}{': ' if where else ''}{message}", err=True)
         if len(error.rows) > SHOWN_ROWS:
             click.echo(f"… and {len(error.rows) - SHOWN_ROWS} more", err=True)
         click.echo(f"nbwater: {error}", err=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploy.servers import connect_database
-from ingest.registry.import_meters import LOOPBACK, MeterRow, decode_file, import_meters, parse_csv, parse_rows
+from ingest.registry.import_meters import LOOPBACK, MeterRow, import_meters, parse_file, parse_rows
 from metering.settings import UtilitySettings, load
 
 
 async def register_file(database_url: str, data: bytes, plain_sources: Sequence[str] = LOOPBACK) -> int:
     """How many meters of an import file were taken. Raises ImportRowsError, StartError."""
-    return await _register(database_url, parse_csv(decode_file(data), load(UtilitySettings).zone), plain_sources)
+    return await _register(database_url, parse_file(data, load(UtilitySettings).zone), plain_sources)
 
 
 async def register_rows(

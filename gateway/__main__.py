@@ -30,6 +30,7 @@ from gateway.custody import StreamCustody
 from gateway.devices import Devices
 from gateway.doors import Parts, open_doors
 from gateway.intake import Intake
+from gateway.key_uses import KeyUses, tell_key_uses
 from gateway.link import StreamLink
 from gateway.metrics import Counters, GatewayCollector, Readings
 from gateway.publisher import Publisher
@@ -37,6 +38,7 @@ from gateway.refusals import RefusalLimiter
 from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
 from gateway.stall import watch_stalls
+from gateway.strangers import Strangers, tell_strangers
 from metering.credentials import MasterKeys, load_master_keys
 from metering.errors import SettingsError
 from metering.heartbeat import beat
@@ -83,9 +85,12 @@ class Gateway:
             load(LogSettings).follow_one_in,
         )
         self.commands = NoCommands()
+        self.strangers, self.key_uses = Strangers(), KeyUses(self.devices)
         intake = Intake(self.devices, self.custody, self.commands)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
-        self.fast = FastLane(self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings)
+        self.fast = FastLane(
+            self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings, self.strangers
+        )  # fmt: skip
         self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
         master_keys = load_master_keys(load(KeysSettings))
         self.numbers = SenderNumbers()
@@ -93,7 +98,7 @@ class Gateway:
         self.doors = open_doors(
             Parts(
                 settings, stream, intake, self.devices, self.commands, master_keys,
-                self.limiter, self.counters, self.link,
+                self.limiter, self.counters, self.link, self.strangers, self.key_uses,
             )
         )  # fmt: skip
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
@@ -151,6 +156,8 @@ class Gateway:
             group.create_task(self.mirror.run(), name="registry mirror")
             group.create_task(self.custody.run(), name="custody")
             group.create_task(beat(self.link.tell, "gateway", REGISTRY), name="heartbeat")
+            group.create_task(tell_strangers(self.strangers, self.link.tell), name="strangers")
+            group.create_task(tell_key_uses(self.key_uses, self.link.tell), name="key uses")
             group.create_task(watch_stalls(self.counters.loop_stall_s.observe, time.monotonic), name="stall watch")
             if self.protected is not None:
                 keeping = keep_numbers(self.numbers, self.protected.numbers_wanted, self.link)
@@ -204,11 +211,13 @@ class Gateway:
             "udp_waiting_bytes": ("Kernel memory of unread datagrams", lambda: backlog(self._socket).waiting_bytes),
             "inflight_batches": ("Batches without PubAck", lambda: self.custody.inflight),
             "registry_devices": ("Devices known", lambda: len(self.devices)),
+            "registry_keys": ("Valid device keys known", lambda: self.devices.keys),
             "registry_ready": ("1 once the registry is loaded", lambda: self.devices.ready),
             "registry_feed_position": ("Last registry change applied", lambda: self.mirror.position),
             "registry_feed_lag_messages": ("Registry changes not applied yet", lambda: self.mirror.lag),
             "registry_rejected_changes": ("Registry changes that could not be read", lambda: self.mirror.rejected),
             "registry_snapshots_loaded": ("Registry snapshots loaded", lambda: self.mirror.snapshots),
+            "strangers": ("Unknown names that wait to be told", lambda: len(self.strangers)),
             "refusal_prefixes": ("Source prefixes in the refusal table", lambda: len(self.limiter)),
             "repeat_memory_evictions": ("Repeats forgotten early", lambda: self.memory.evictions),
             "slow_lane_messages": ("Requests aiocoap remembers", lambda: self.slow.messages),
@@ -219,6 +228,7 @@ class Gateway:
     def _totals(self) -> Readings:
         totals: dict[str, tuple[str, Callable[[], float]]] = {
             "udp_dropped": ("Datagrams the kernel dropped unread", lambda: backlog(self._socket).dropped),
+            "strangers_lost": ("Knocks of unknown devices that were not told", lambda: self.strangers.lost),
         }
         if self.protected is not None:
             totals |= self.protected.totals()

@@ -101,10 +101,16 @@ class Devices:
         self._keys = DeviceKeys()
         self._models = PackedKeys()
         self._model = array("H")  # by device: number of its model + 1; 0: not known
+        self._rotating: set[int] = set()  # devices that have several keys of one kind
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def keys(self) -> int:
+        """Valid keys of all devices."""
+        return len(self._keys)
 
     @property
     def waste(self) -> int:
@@ -136,6 +142,10 @@ class Devices:
         number = self._names.find(device.encode())
         return tuple(self._keys.of(number)) if number >= 0 and self._rights[number] else ()
 
+    def is_rotating(self, device: str) -> bool:
+        """Whether a device, by its canonical name, has several valid keys of one kind."""
+        return bool(self._rotating) and self._names.find(device.encode()) in self._rotating
+
     def model(self, device: str) -> str:
         """Maker and model of the device's meter, by its canonical name; empty when nobody said."""
         number = self._names.find(device.encode())
@@ -152,7 +162,7 @@ class Devices:
         if was_enabled := self._rights[device] > 0:
             self._forget_others(device)
         self._count += entry.enabled - was_enabled
-        self._keys.set(device, entry.credentials if entry.enabled else ())
+        self._set_keys(device, entry.credentials if entry.enabled else ())
         if not entry.enabled:
             self._rights[device] = 0
             return
@@ -165,6 +175,13 @@ class Devices:
                 self._keep_others(previous - 1, tuple(o for o in self._others(previous - 1) if o != other))
             self._device[other] = device + 1
         self._keep_others(device, others)
+
+    def _set_keys(self, device: int, credentials: tuple[Credential, ...]) -> None:
+        self._keys.set(device, credentials)
+        if len({credential.kind for credential in credentials}) < len(credentials):
+            self._rotating.add(device)
+        else:
+            self._rotating.discard(device)
 
     def _number(self, name: str) -> int:
         number = self._names.add(name.encode())

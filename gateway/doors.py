@@ -12,11 +12,13 @@ from typing import Protocol
 from gateway.commands import Commands
 from gateway.devices import Devices
 from gateway.intake import Intake
+from gateway.key_uses import KeyUses
 from gateway.link import StreamLink
 from gateway.metrics import Counters, Readings
 from gateway.push.door import PushDoor
 from gateway.push.products import load_products
 from gateway.refusals import RefusalLimiter
+from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
 from metering.settings import GatewaySettings, NatsSettings, PushSettings, load
 
@@ -54,7 +56,11 @@ class OpenDoor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a door may use of the process. `master_keys`: None when the operator gave none; then no key opens."""
+    """What a door may use of the process. `master_keys`: None when the operator gave none; then no key opens.
+
+    A door says `strangers.knock` of whom it refuses because nobody knows the name, and `key_uses.used` of each device
+    that has authenticated with a key, so that the key before it ends.
+    """
 
     settings: GatewaySettings
     stream: NatsSettings
@@ -65,6 +71,8 @@ class Parts:
     limiter: RefusalLimiter
     counters: Counters
     link: StreamLink
+    strangers: Strangers
+    key_uses: KeyUses
 
 
 def open_doors(parts: Parts) -> list[OpenDoor]:

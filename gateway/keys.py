@@ -27,6 +27,11 @@ class DeviceKeys:
         self._sealed = bytearray()
         self._first_key = array("I")  # by device: its first key, number + 1
         self.waste = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Keys that are somebody's."""
+        return self._count
 
     def find(self, kind: CredentialKind, key_id: bytes) -> tuple[int, Credential] | None:
         """The device's number and its key under this id."""
@@ -45,6 +50,7 @@ class DeviceKeys:
         for number in list(self._chain(device)):
             self._owner[number] = _NOBODY
             self.waste += 1
+            self._count -= 1
         if device < len(self._first_key):
             self._first_key[device] = 0
         for credential in credentials:
@@ -59,6 +65,8 @@ class DeviceKeys:
                 column.append(0)
         if previous := self._owner[number]:
             self._unlink(previous - 1, number)
+        else:
+            self._count += 1
         self._start[number], self._length[number] = len(self._sealed), len(credential.sealed)
         self._sealed += credential.sealed
         self._owner[number] = device + 1

@@ -27,6 +27,7 @@ from metering.telemetry import TelemetryServer
 
 from .dialects import decoders_of
 from .program import Stage, close_pool, open_pool, patiently, serve_until_stopped
+from .registry.gateway_ear import GatewayEar
 from .registry.publisher import RegistryPublisher
 from .stream_watch import StreamWatch
 from .trimmer import Trimmer
@@ -96,6 +97,7 @@ class Ingest:
         stages: dict[str, Stage] = {}
         if settings.partition == 0:  # what there is once, however many the partitions
             stages["registry"] = RegistryPublisher(pool, js)
+            stages["gateways' words"] = GatewayEar(pool, client)
             stages["stream watch"] = StreamWatch(pool, js, self._nats.partitions)
             stages["trimmer"] = Trimmer(pool, js, self._nats.partitions, settings.keep_stream_h)
         async with asyncio.TaskGroup() as group:

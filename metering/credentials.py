@@ -24,6 +24,8 @@ from metering.settings import KeysSettings
 MASTER_KEY_BYTES = 32
 NONCE_BYTES = 12
 MAX_KEY_ID_BYTES = 64
+CHANGE_LOCK = 0x6E626B657973
+"""Advisory lock in the database of whoever makes or replaces keys ("nbkeys" in ASCII)."""
 
 
 class CredentialKind(IntEnum):
@@ -79,6 +81,11 @@ class MasterKeys:
 
     def __repr__(self) -> str:
         return f"MasterKeys({sorted(self._ciphers)})"
+
+    @property
+    def newest(self) -> int:
+        """The number of the one that seals."""
+        return self._newest
 
     def seal(self, kind: CredentialKind, key_id: bytes, secret: bytes) -> Credential:
         """`secret` as the module says."""

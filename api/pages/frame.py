@@ -45,6 +45,7 @@ PLACES = (
     Place("/meters", "frame.meters", "water_drop"),
     Place("/alerts", "frame.alerts", "notifications"),
     Place("/dead-letters", "frame.dead_letters", "report_problem"),
+    Place("/unknown-devices", "frame.unknown_devices", "sensors_off", Role.OPERATOR),
     Place("/path", "frame.path", "timeline", Role.OPERATOR),
 )
 NOWHERE = Place("", "frame.not_found", "")
@@ -63,7 +64,7 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
         with _framed(visit, place):
             if visit.principal.role < place.role:
                 visit.client.status_code = 403
-                Words(visit.say("path.forbidden"), "nb-empty", "h1")
+                Words(visit.say("frame.forbidden"), "nb-empty", "h1")
                 return None
             try:
                 await build(visit)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from nicegui import ui
 
-from api.pages import alert_list, meter_charts, meter_report, parts
+from api.pages import alert_list, meter_charts, meter_keys, meter_report, parts
 from api.pages.frame import title
 from api.pages.meter_facts import device_state, identity
 from api.pages.meters import STATE_TONES
@@ -16,13 +16,16 @@ from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import index_m3, volume
 from api.queries.alerts import AlertFilter, AlertOrder
 from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.credentials import CredentialRow, keys_of_meter
 from api.queries.meters import MeterDetail, get_meter
 from api.queries.reports import ReportRow, list_reports
+from api.roles import Role
 from metering.errors import NotFoundError
 
 NOW_S = 5.0
 REPORTS_S = 5.0
 ALERTS_S = 10.0
+KEYS_S = 10.0
 REPORTS = 20
 ALERTS = 20
 
@@ -52,6 +55,9 @@ async def build(visit: Visit) -> None:
             state = place()
     with card(say("meter.alerts")):
         alerts = place()
+    if visit.principal.role >= Role.ENGINEER:
+        with card(say("keys.title")):
+            await _keys(visit, serial, place())
     with card(say("meter.reports")):
         reports = place()
 
@@ -108,6 +114,17 @@ async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
 
     view = LiveView(visit, lambda: ("alerts of", serial), load, draw, ALERTS_S)
     await view.start()
+
+
+async def _keys(visit: Visit, serial: str, container: ui.element) -> None:
+    async def load() -> list[CredentialRow]:
+        return await keys_of_meter(visit.context.read, serial)
+
+    def draw(found: list[CredentialRow]) -> None:
+        with redrawn(container):
+            meter_keys.draw(visit, found, visit.context.now())
+
+    await LiveView(visit, lambda: ("keys of", serial), load, draw, KEYS_S).start()
 
 
 def _head(visit: Visit, detail: MeterDetail) -> None:

@@ -170,7 +170,8 @@ _ONE = _ROW + _FROM + "WHERE m.serial = $2"
 
 _FACTS = """
 SELECT m.q3_l_h, m.register_max_ml, m.pulse_ml, sp.service_point_id, sp.use_class, sp.customer, d.firmware,
-    d.has_key, COALESCE(d.plain_sources::text[], '{}') AS plain_sources, l.cell_id, l.temperature_dc, l.pressure_kpa,
+    d.has_key OR EXISTS (SELECT FROM credentials c WHERE c.device_id = d.device_id) AS has_key,
+    COALESCE(d.plain_sources::text[], '{}') AS plain_sources, l.cell_id, l.temperature_dc, l.pressure_kpa,
     l.last_report_id::text AS last_report_id
 FROM meters m
 LEFT JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL

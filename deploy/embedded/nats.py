@@ -13,6 +13,8 @@ from deploy.embedded.ports import free_tcp_port
 from deploy.embedded.server import EmbeddedServer
 from metering.errors import StartError
 from metering.heartbeat import subject
+from metering.key_uses import KEYS_USED_SUBJECT
+from metering.strangers import STRANGERS_SUBJECT
 from metering.stream_connection import inbox_prefix
 from metering.streams import (
     COUNTERS,
@@ -64,6 +66,8 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
         subject("gateway"),
+        STRANGERS_SUBJECT,
+        KEYS_USED_SUBJECT,
         *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM),
         OSCORE_SUBJECT,
         f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
@@ -87,7 +91,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
 }
 """Subjects each program may publish to."""
 
-SUBSCRIBE_RIGHTS: Mapping[str, list[str]] = {"api": [subject("*")]}
+SUBSCRIBE_RIGHTS: Mapping[str, list[str]] = {"api": [subject("*")], "ingest": [STRANGERS_SUBJECT, KEYS_USED_SUBJECT]}
 """Subjects a program may listen to beside its own inboxes."""
 
 ADMIN = "admin"

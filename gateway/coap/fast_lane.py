@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
-from uuid import UUID
 
 import structlog
 
@@ -25,16 +24,15 @@ from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.oscore.option import OSCORE, read_protected
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
+from gateway.coap.refusal_notes import RefusalNotes
 from gateway.coap.short_report import read_short_report
 from gateway.coap.siblings import Passed, Siblings
 from gateway.intake import Intake
 from gateway.metrics import Counters
 from gateway.refusals import RefusalLimiter
-from metering.clock import now_us
+from gateway.strangers import Strangers
 from metering.commands import WaitingCommand
-from metering.envelope import mint_report_id
 from metering.errors import AdmissionError, CustodyError
-from metering.following import Pace
 from metering.model import Door
 
 DATAGRAMS_PER_TURN = 256
@@ -45,8 +43,6 @@ MAX_OPTION_BYTES = 512
 
 BLOCK_BYTES = 1024
 DEFECT_LOG_PAUSE_S = 10.0
-REFUSAL_LOG_PAUSE_S = 1.0
-MAX_LOGGED_NAME = 64
 _CHANGED_ACKS = [bytes((coap.VERSION << 6 | coap.ACK << 4 | token_bytes, coap.CHANGED)) for token_bytes in range(9)]
 _NON_BITS = coap.VERSION << 6 | coap.NON << 4
 _log = structlog.get_logger()
@@ -69,6 +65,7 @@ class FastLane:
         limits: Limits,
         clock: Callable[[], float],
         siblings: Siblings | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         self._socket, self._intake, self._limiter, self._counters = bound, intake, limiter, counters
         self._clock, self._siblings = clock, siblings
@@ -79,7 +76,7 @@ class FastLane:
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
         self._next_defect_log = float("-inf")
-        self._refusal_pace = Pace(REFUSAL_LOG_PAUSE_S)
+        self._notes = RefusalNotes(Strangers() if strangers is None else strangers)
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
     def start(self, slow: SlowLane | None = None, protected: ProtectedLane | None = None) -> None:
@@ -223,7 +220,7 @@ class FastLane:
         elif is_report_path(request.path) and request.block1 is None:
             self._report(request.path[1], request.content_format or 0, message.payload, exchange, shown, now)
         else:
-            self._give_to_slow_lane(request, exchange, datagram, now, passed)
+            self._give_to_slow_lane(request, exchange, shown, datagram, now, passed)
 
     def _report(
         self, device: bytes, content_format: int, payload: bytes, exchange: Exchange, shown: str, now: float
@@ -241,16 +238,9 @@ class FastLane:
             )
         except AdmissionError as error:
             self.refuse(exchange, self._refusal(error, error.reason), now)
-            self._tell_refusal(error.reason, device, shown, now)
+            self._notes.note(error, device, shown, now)
         except CustodyError as error:
             self._settled(exchange, error)
-
-    def _tell_refusal(self, reason: str, device: bytes, shown: str, now: float) -> None:
-        """A line a second at most: anybody can cause refusals. The report has an id only here: nobody stores it."""
-        if self._refusal_pace.allows(now):
-            report_id = str(UUID(bytes=mint_report_id(now_us())))
-            name = device[:MAX_LOGGED_NAME].decode("utf-8", "replace")
-            _log.warning("report_refused", report_id=report_id, reason=reason, device=name, source=shown)
 
     def _settled(self, exchange: Exchange, failure: CustodyError | None, command: WaitingCommand | None = None) -> None:
         """Answer a sender that was authenticated; it is told of back pressure without a limit."""
@@ -272,7 +262,7 @@ class FastLane:
         return first + self._next_message_id().to_bytes(2, "big") + echo[2:]
 
     def _give_to_slow_lane(
-        self, request: Request, exchange: Exchange, datagram: bytes, now: float, passed: bool
+        self, request: Request, exchange: Exchange, shown: str, datagram: bytes, now: float, passed: bool
     ) -> None:
         """Here or in the process that owns it, unless it serves no such path, the sender had its share, or it is
         full."""
@@ -285,6 +275,7 @@ class FastLane:
                 self._intake.admit(request.path[1].decode("utf-8", "replace"), exchange.address)
             except AdmissionError as error:
                 self.refuse(exchange, self._refusal(error, error.reason), now)
+                self._notes.note(error, request.path[1], shown, now)
                 return
         elif not self._limiter.allow(exchange.address, now):
             self._counters.silenced += 1

@@ -14,14 +14,18 @@ READ_ROWS = 10_000
 
 _COLUMNS = """
     d.device, d.imei, m.serial, d.plain_sources::text[] AS plain_sources, d.enabled, d.has_key,
-    btrim(concat_ws(' ', m.maker, m.model)) AS model, keys.kinds, keys.ids, keys.seals
+    btrim(concat_ws(' ', m.maker, m.model)) AS model, keys.kinds, keys.ids, keys.seals, keys.ever
     FROM devices d
     LEFT JOIN installations i ON i.device_id = d.device_id AND i.valid_to IS NULL
     LEFT JOIN meters m ON m.meter_id = i.meter_id
     LEFT JOIN LATERAL (
-        SELECT array_agg(kind ORDER BY credential_id) AS kinds, array_agg(key_id ORDER BY credential_id) AS ids,
-               array_agg(sealed ORDER BY credential_id) AS seals
-        FROM credentials WHERE credentials.device_id = d.device_id AND revoked_at IS NULL
+        SELECT array_agg(kind ORDER BY credential_id) FILTER (WHERE valid) AS kinds,
+               array_agg(key_id ORDER BY credential_id) FILTER (WHERE valid) AS ids,
+               array_agg(sealed ORDER BY credential_id) FILTER (WHERE valid) AS seals,
+               count(*) > 0 AS ever
+        FROM credentials
+        CROSS JOIN LATERAL (SELECT revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AS valid) AS now
+        WHERE credentials.device_id = d.device_id
     ) AS keys ON true
 """
 
@@ -41,10 +45,12 @@ async def every_entry(connection: asyncpg.Connection) -> AsyncIterator[list[Regi
 
 
 def _entry(row: asyncpg.Record) -> RegistryEntry:
+    """A device that ever had a key keeps its flag when the last one ends: it is refused then, and not taken as a plain
+    sender."""
     names = dict.fromkeys(name for name in (row["device"], row["imei"], row["serial"]) if name)
     keys = zip(row["kinds"] or (), row["ids"] or (), row["seals"] or (), strict=True)
     credentials = tuple(Credential(CredentialKind(kind), key_id, sealed) for kind, key_id, sealed in keys)
-    flags = (ENABLED if row["enabled"] else 0) | (HAS_KEY if row["has_key"] or credentials else 0)
+    flags = (ENABLED if row["enabled"] else 0) | (HAS_KEY if row["has_key"] or row["ever"] else 0)
     return RegistryEntry(
         row["device"], tuple(names), tuple(row["plain_sources"]), flags, credentials, row["model"] or ""
     )

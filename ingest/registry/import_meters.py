@@ -21,10 +21,10 @@ from typing import Any
 
 import asyncpg
 
-from ingest.registry.meter_rows import MeterRow, decode_file, parse_csv, parse_rows
+from ingest.registry.meter_rows import MeterRow, parse_csv, parse_file, parse_rows
 from metering.errors import ImportRowsError
 
-__all__ = ["LOOPBACK", "MeterRow", "decode_file", "import_meters", "parse_csv", "parse_rows"]
+__all__ = ["LOOPBACK", "MeterRow", "import_meters", "parse_csv", "parse_file", "parse_rows"]
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """From where new meters may speak without a key unless the importer says otherwise."""

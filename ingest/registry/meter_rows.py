@@ -1,8 +1,7 @@
 """Rows of a meter import, read and checked one by one; nothing here knows the database.
 
-A file has a header line and one line per meter. `serial` is required; a column that is absent, or a field that is
-empty, leaves what is known of the meter as it is (for a new meter: the default). UTF-8 (with or without BOM), GB18030
-and UTF-16 are read; fields are separated by comma, semicolon or tab, whichever the header uses.
+A file (see `import_file`) has a header line and one line per meter. `serial` is required; a column that is absent, or a
+field that is empty, leaves what is known of the meter as it is (for a new meter: the default).
 
 ==============  ====================================================================  =============================
 column          value                                                                 default of a new meter
@@ -25,17 +24,16 @@ plain_sources   networks it may speak from without a key, separated by spaces   
 
 from __future__ import annotations
 
-import csv
-import io
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ingest.registry.import_file import FileRow, csv_rows, file_rows
 from metering.errors import ImportRowsError
 
 UTILITY_ZONE = ZoneInfo("Asia/Shanghai")
@@ -72,37 +70,26 @@ class MeterRow:
     plain_sources: tuple[str, ...] | None = None
 
 
-def decode_file(data: bytes) -> str:
-    """The text of a file as spreadsheets write it. Raises ImportRowsError."""
-    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    encodings = ["utf-16"] if is_utf16 else ["utf-8-sig", "gb18030"]
-    for encoding in encodings:
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise ImportRowsError([(1, "", f"the file is text in none of {', '.join(encodings)}")])
-
-
 def parse_csv(text: str, zone: ZoneInfo = UTILITY_ZONE) -> list[MeterRow]:
-    """The meters of a file. Raises ImportRowsError that lists every bad field (line, column, message)."""
-    text = text.removeprefix("\ufeff")
-    header_line = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        _check_header(header)
-        rows = _Rows(zone)
-        for fields in reader:
-            if not any(field.strip() for field in fields):
-                continue
-            if len(fields) != len(header):
-                rows.errors.append((reader.line_num, "", f"{len(fields)} fields, the header has {len(header)}"))
-            else:
-                rows.add(reader.line_num, dict(zip(header, fields, strict=True)))
-    except csv.Error as error:
-        raise ImportRowsError([(reader.line_num, "", f"not a CSV line: {error}")]) from error
+    """As `parse_file`, of text."""
+    return _parse(csv_rows(text), zone)
+
+
+def parse_file(data: bytes, zone: ZoneInfo = UTILITY_ZONE) -> list[MeterRow]:
+    """The meters of a CSV file or a workbook. Raises ImportRowsError that lists every bad field (line, column,
+    message)."""
+    return _parse(file_rows(data), zone)
+
+
+def _parse(found: Iterator[FileRow], zone: ZoneInfo) -> list[MeterRow]:
+    header = [name.strip().lower() for name in next(found, FileRow(1, [])).fields]
+    _check_header(header)
+    rows = _Rows(zone)
+    for line, fields in found:
+        if len(fields) != len(header):
+            rows.errors.append((line, "", f"{len(fields)} fields, the header has {len(header)}"))
+        else:
+            rows.add(line, dict(zip(header, fields, strict=True)))
     return rows.result()
 
 

@@ -22,6 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.api import Header
 from prometheus_client import Counter, Gauge
 
+from ingest.registry.ending_keys import EXPIRY_EVERY_S, end_expired
 from ingest.registry.entries import entries_of
 from ingest.registry.snapshot import Feed, Snapshot, feed_state, newest_snapshot, write_snapshot
 from metering.registry import RegistryEntry, encode_entries
@@ -71,7 +72,12 @@ class RegistryPublisher:
         try:
             term = Term(connection, self._js)
             await term.begin()
+            clock = asyncio.get_running_loop().time
+            looked_s = float("-inf")
             while True:
+                if clock() - looked_s >= EXPIRY_EVERY_S:
+                    await end_expired(connection)
+                    looked_s = clock()
                 if not await term.round():
                     await asyncio.sleep(POLL_S)
         finally:

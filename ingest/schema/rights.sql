@@ -34,6 +34,7 @@ BEGIN
             TO nbwater_ingest;
         GRANT INSERT ON touched_spans, alert_events TO nbwater_ingest;
         GRANT SELECT ON credentials TO nbwater_ingest;     -- sealed; carried to the gateways
+        GRANT UPDATE (expires_at, revoked_at, revoked_why) ON credentials TO nbwater_ingest;    -- keys that end
         GRANT INSERT, UPDATE, DELETE ON strangers TO nbwater_ingest;
         GRANT UPDATE ON commands TO nbwater_ingest;
         GRANT INSERT ON command_events TO nbwater_ingest;
@@ -64,5 +65,8 @@ BEGIN
         GRANT UPDATE (dismissed_at, dismissed_by) ON strangers TO nbwater_api;
         GRANT SELECT (credential_id, device_id, kind, key_id, created_at, created_by, replaces_id, expires_at, revoked_at,
                       revoked_why) ON credentials TO nbwater_api;
+        GRANT INSERT (device_id, kind, key_id, sealed, created_by, replaces_id) ON credentials TO nbwater_api;
+        GRANT UPDATE (expires_at, revoked_at, revoked_why) ON credentials TO nbwater_api;
+        GRANT EXECUTE ON FUNCTION enrol_stranger(text, text, boolean) TO nbwater_api;
     END IF;
 END $$;

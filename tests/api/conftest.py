@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from api.live import LiveFigures
 from api.path import PathReader
 from api.roles import Role
 from api.stream import InFlightReader
+from metering.credentials import MasterKeys
 from metering.settings import ApiSettings, UtilitySettings
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -199,6 +201,7 @@ def _cheap_hashes() -> Iterator[None]:
 
 
 PASSWORD = "first-password-of-tests"
+MASTER_KEYS = MasterKeys({0: secrets.token_bytes(32)})
 ORIGIN = "http://testserver"
 
 
@@ -220,6 +223,7 @@ async def context(read: ReadPool, write: WritePool) -> PageContext:
         live=LiveFigures(read, zone=ZONE, silence_after=SILENCE, now=lambda: NOW),
         session_secret="of-tests",
         now=lambda: NOW,
+        master_keys=MASTER_KEYS,
     )
 
 
@@ -259,6 +263,12 @@ async def viewer(app: FastAPI, write: WritePool) -> AsyncIterator[httpx.AsyncCli
 @pytest.fixture
 async def operator(app: FastAPI, write: WritePool) -> AsyncIterator[httpx.AsyncClient]:
     async with await _as(app, write, Role.OPERATOR) as client:
+        yield client
+
+
+@pytest.fixture
+async def engineer(app: FastAPI, write: WritePool) -> AsyncIterator[httpx.AsyncClient]:
+    async with await _as(app, write, Role.ENGINEER) as client:
         yield client
 
 

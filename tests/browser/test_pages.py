@@ -9,7 +9,16 @@ import pytest
 
 from api.pages.texts import TEXTS
 from tests.browser.conftest import PHONE, WIDE, Site, Visitor, Visitors
-from tests.browser.town import DEAD_PAYLOAD, FIRST_SERIAL, GAP_SERIAL, HOSTILE_TEXT, LEAKING_SERIAL, TAMPERED_SERIAL
+from tests.browser.town import (
+    DEAD_PAYLOAD,
+    FIRST_SERIAL,
+    GAP_SERIAL,
+    HOSTILE_TEXT,
+    LEAKING_SERIAL,
+    STRANGE_SERIAL,
+    STRANGER,
+    TAMPERED_SERIAL,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -20,6 +29,7 @@ PAGES = {
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
+    "unknown_devices": ("/unknown-devices", ("frame.unknown_devices", "reason.unknown_device")),
     "path": ("/path", ("path.stage.gateway", "path.reason.no_nats", "path.stage.settlement", "overview.accounting_ok")),
 }
 FITS = "width => innerWidth === width && document.documentElement.scrollWidth <= width"
@@ -293,3 +303,59 @@ async def test_a_lost_connection_is_said(site: Site, visitors: Visitors) -> None
     await visitor.page.evaluate("window.socket.io.engine.close()")
     await visitor.page.locator("#popup[aria-hidden=false]").wait_for(timeout=20_000)
     assert "连接丢失" in await visitor.page.inner_text("#popup")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_an_engineer_sees_the_keys_of_a_meter_and_not_what_they_are(
+    site: Site, visitors: Visitors, language: str
+) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in("engineer", language)
+    await visitor.open(f"/meters/{FIRST_SERIAL}")
+    words = ("keys.title", "keys.kind.oscore", "keys.kind.psk", "keys.valid", "keys.ending", "keys.why.replaced")
+    await _check_words(visitor, "keys", words, language)
+    text = await visitor.text()
+    assert all(part in text for part in ("0102", "0304", "first-psk", "wang"))
+    assert "sealed" not in text
+    assert not visitor.faults
+
+
+async def test_an_engineer_takes_in_one_stranger_and_dismisses_another(changing_site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(changing_site)
+    await visitor.log_in("engineer")
+    await visitor.open("/unknown-devices")
+    assert HOSTILE_TEXT in await visitor.text()
+    assert await visitor.page.locator("img[src=x]").count() == 0
+    hostile = visitor.page.locator("article", has_text=HOSTILE_TEXT)
+    await hostile.get_by_role("button", name="忽略").click()
+    await hostile.wait_for(state="detached")
+    known = visitor.page.locator("article", has_text=STRANGER)
+    await known.get_by_role("button", name="收录").click()
+    dialog = visitor.page.locator(".q-dialog")
+    await dialog.get_by_role("button", name="收录").click()
+    await dialog.get_by_text("表号为 1 至 32 位").wait_for()
+    await dialog.locator("input[type=text]").fill("21060100008888")
+    await dialog.locator(".q-checkbox").click()
+    await dialog.get_by_role("button", name="收录").click()
+    await known.wait_for(state="detached")
+    await visitor.open("/meters/21060100008888")
+    assert STRANGER in await visitor.text()
+    connection = await asyncpg.connect(changing_site.database_url)
+    device = await connection.fetchrow(
+        "SELECT imei, plain_sources::text AS sources FROM devices WHERE device = $1", STRANGER
+    )
+    actions = await connection.fetch("SELECT actor, action FROM audit_log WHERE action LIKE 'stranger.%' ORDER BY at")
+    await connection.close()
+    assert tuple(device) == (STRANGER, "{10.9.8.7/32}")
+    assert [tuple(row) for row in actions] == [
+        ("test-engineer", "stranger.dismiss"), ("test-engineer", "stranger.approve"),
+    ]  # fmt: skip
+    assert not visitor.faults
+
+
+async def test_an_operator_sees_strangers_and_no_buttons(site: Site, visitors: Visitors) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in()
+    await visitor.open("/unknown-devices")
+    assert STRANGE_SERIAL in await visitor.text()
+    assert await visitor.page.get_by_role("button", name="收录").count() == 0

@@ -21,6 +21,7 @@ from ingest.classify import UNKNOWN_DOOR
 from metering.alarms import Alarm
 from metering.consumption import Flag
 from metering.model import Authentication, ContentFormat, Door, Outcome, Quality, Valve
+from metering.new_keys import KINDS
 
 PAGES = Path(__file__).parents[2] / "api" / "pages"
 SOURCE = "\n".join(path.read_text() for path in PAGES.glob("*.py"))
@@ -81,6 +82,8 @@ def test_every_text_is_used() -> None:
         ("alerts", list(AlertAction)),
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),
+        ("keys.kind", list(KINDS)),
+        ("keys.why", ["expired", "replaced"]),
     ],
 )
 def test_every_stored_value_has_a_word(group: str, values: list[object]) -> None:

@@ -15,6 +15,8 @@ GAP_SERIAL = "21060100000005"
 LEAKING_SERIAL = "21060100000007"
 TAMPERED_SERIAL = "21060100000012"
 HOSTILE_TEXT = "<img src=x onerror=alert(1)>{{ 7*7 }}"
+STRANGER = "861107031288888"
+STRANGE_SERIAL = "21060100009999"
 DEAD_PAYLOAD = "6810aa5512345678deadbeef"
 PAYLOAD = (
     "ac0001011912670281841a6955b900190e101a0001e240970c00000003182d1850160a050007181e0c0400091829183c1821120602030304"
@@ -118,6 +120,8 @@ async def seed(database_url: str) -> None:
         await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
         await _alerts(connection)
         await _dead_letters(connection)
+        await _keys(connection)
+        await _strangers(connection)
         await people(connection)
     finally:
         await connection.close()
@@ -134,10 +138,28 @@ async def seed_people(database_url: str) -> None:
 
 async def people(connection: asyncpg.Connection) -> None:
     password = await hash_password(PASSWORD)
-    for role in ("administrator", "operator", "viewer"):
+    for role in ("administrator", "engineer", "operator", "viewer"):
         await connection.execute(
             "INSERT INTO users (login, password_hash, role) VALUES ($1, $2, $3)", f"test-{role}", password, role
         )
+
+
+async def _keys(connection: asyncpg.Connection) -> None:
+    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid."""
+    await connection.execute(
+        "INSERT INTO credentials (device_id, kind, key_id, sealed, created_by, replaces_id, expires_at, revoked_at,"
+        " revoked_why) VALUES (1, 2, 'first-psk', 'sealed', 'li', NULL, NULL, now(), 'replaced'),"
+        " (1, 1, '\\x0102', 'sealed', 'li', NULL, now() + INTERVAL '9 days', NULL, NULL),"
+        " (1, 1, '\\x0304', 'sealed', 'wang', 2, NULL, NULL, NULL)"
+    )
+
+
+async def _strangers(connection: asyncpg.Connection) -> None:
+    await connection.executemany(
+        "INSERT INTO strangers (name, door, source, reason, knocks)"
+        " VALUES ($1, 'coap', '10.9.8.7', 'unknown_device', 4)",
+        [(STRANGER,), (STRANGE_SERIAL,), (HOSTILE_TEXT,)],
+    )
 
 
 async def _alerts(connection: asyncpg.Connection) -> None:

@@ -10,6 +10,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from deploy.embedded.nats import ADMIN, USERS, NatsServer
+from metering.key_uses import KEYS_USED_SUBJECT
+from metering.strangers import STRANGERS_SUBJECT
 from metering.stream_connection import connect, inbox_prefix
 from metering.streams import (
     COUNTERS,
@@ -35,6 +37,8 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     REGISTRY_SUBJECT: EVERYBODY - {"ingest"},
     OSCORE_SUBJECT: EVERYBODY - {"gateway"},
     f"{API}.STREAM.PURGE.{OSCORE_STREAM}": EVERYBODY,
+    STRANGERS_SUBJECT: EVERYBODY - {"gateway"},
+    KEYS_USED_SUBJECT: EVERYBODY - {"gateway"},
     f"$O.{SNAPSHOT_BUCKET}.C.x": EVERYBODY - {"ingest"},
     f"{API}.STREAM.CREATE.NEW": EVERYBODY,
     f"{API}.STREAM.NAMES": EVERYBODY,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import httpx
 
+from ingest.registry.key_rows import parse_key_file
 from tests.e2e.running import Up, until
 
 HOURS = 30
@@ -28,6 +29,7 @@ def test_commands_find_the_running_platform(start: Callable[..., Up]) -> None:
     a_copy_is_marked_until_it_is_gone(up)
     a_token_opens_the_rest_interface(up)
     a_lost_password_is_replaced(up)
+    keys_are_made_and_end(up)
     settings_and_versions_are_printed(up)
     assert "nothing to do" in up.nbwater("migrate").stdout
     assert up.end() == 0
@@ -88,6 +90,27 @@ def a_lost_password_is_replaced(up: Up) -> None:
     assert answer.headers["location"] == "/"
     unknown = up.nbwater("users", "set-password", "nobody")
     assert (unknown.returncode, unknown.stderr) == (1, "nbwater: there is no user nobody\n")
+
+
+def keys_are_made_and_end(up: Up) -> None:
+    file = up.data.parent / "keys.xlsx"
+    made = up.nbwater("keys", "generate", "434045073902", "--kind", "oscore", "--out", str(file))
+    assert (made.returncode, made.stdout) == (0, ""), made.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    (row,) = parse_key_file(file.read_bytes())
+    until(lambda: up.post() == "4.01", "a meter that has a key is refused on the plain door")
+    again = up.nbwater("keys", "generate", "434045073902", "--kind", "oscore")
+    assert (again.returncode, again.stderr.splitlines()[0]) == (1, "434045073902 has an oscore key already: rotate it")
+    rotated = up.nbwater("keys", "rotate", "434045073902", "--kind", "oscore")
+    (newer,) = parse_key_file(rotated.stdout.encode())
+    listed = up.nbwater("keys", "list", "--device", "434045073902").stdout
+    assert (row.key.shown_id in listed, newer.key.shown_id in listed) == (True, True)
+    assert "0 keys sealed anew" in up.nbwater("keys", "reseal").stderr
+    assert "2 keys revoked" in up.nbwater("keys", "revoke", "434045073902", "--reason", "test").stderr
+    said = listed + "".join(log.read_text() for log in (up.data / "logs").glob("*.log"))
+    for key in (row.key, newer.key):
+        assert key.shown_key not in said
+        assert key.salt.hex() not in said
 
 
 def settings_and_versions_are_printed(up: Up) -> None:

@@ -6,12 +6,14 @@ from api.pages.texts.alerts import ALERTS
 from api.pages.texts.dead_letters import DEAD_LETTERS
 from api.pages.texts.fields import FIELDS
 from api.pages.texts.frame import FRAME
+from api.pages.texts.keys import KEYS
 from api.pages.texts.meter import METER
 from api.pages.texts.meters import METERS
 from api.pages.texts.overview import OVERVIEW
 from api.pages.texts.path import PATH
 from api.pages.texts.reasons import REASONS
 from api.pages.texts.text import Text
+from api.pages.texts.unknown_devices import UNKNOWN_DEVICES
 from api.pages.texts.values import VALUES
 
 TEXTS: dict[str, Text] = {
@@ -20,8 +22,10 @@ TEXTS: dict[str, Text] = {
     **PATH,
     **METERS,
     **METER,
+    **KEYS,
     **ALERTS,
     **DEAD_LETTERS,
+    **UNKNOWN_DEVICES,
     **REASONS,
     **VALUES,
     **FIELDS,

@@ -10,7 +10,6 @@ PATH: dict[str, Text] = {
         "A report passes these stages on its way from the meter to settlement. What cannot be read shows as “–”, never "
         "as zero.",
     ),
-    "path.forbidden": Text("查看数据路径需要值班员或以上权限。", "The data path is shown to operators and above."),
     "path.stage.gateway": Text("网关", "Gateway"),
     "path.stage.stream": Text("消息流", "Stream"),
     "path.stage.ingest": Text("入库", "Ingest"),

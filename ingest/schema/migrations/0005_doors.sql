@@ -73,3 +73,77 @@ CREATE TABLE command_events (
     detail     text NOT NULL DEFAULT ''
 );
 CREATE INDEX ON command_events (command_id, event_id);
+
+CREATE INDEX credentials_ending ON credentials (expires_at) WHERE revoked_at IS NULL AND expires_at IS NOT NULL;
+CREATE INDEX ON strangers (last_at DESC, name);
+
+-- Takes a stranger that a person approved into the registry, as one row of an import would: a new meter, a device that
+-- had no IMEI yet, or another device on a known meter. With the owner's rights, so that whoever may call it can enrol
+-- just those who knocked, and open the plain door for no more than the one address they knocked from.
+-- Returns the device's canonical name; raises raise_exception with a message for a person.
+CREATE FUNCTION enrol_stranger(stranger text, meter_serial text, plain boolean) RETURNS text LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    known       strangers%ROWTYPE;
+    here        installations%ROWTYPE;
+    the_imei    text := substring(stranger FROM '^(?:urn:imei:)?([0-9]{15})$');
+    the_name    text := COALESCE(the_imei, stranger);
+    the_meter   bigint;
+    the_device  bigint;
+    old_imei    text;
+    sources     cidr[] := '{}';
+BEGIN
+    PERFORM pg_advisory_xact_lock(121369189248368);     -- ingest.registry.import_meters.LOCK
+    SELECT * INTO known FROM strangers s WHERE s.name = stranger FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nobody of this name knocks';
+    ELSIF the_name !~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$' THEN
+        RAISE EXCEPTION 'no device can have this name';
+    ELSIF meter_serial !~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$' THEN
+        RAISE EXCEPTION 'a serial is 1 to 32 letters, digits, - _ .';
+    ELSIF EXISTS (SELECT FROM devices d WHERE d.device = the_name OR d.imei = the_imei) THEN
+        RAISE EXCEPTION 'a device of this name is in the registry already';
+    ELSIF EXISTS (SELECT FROM meters m WHERE m.serial = the_name AND m.serial <> meter_serial) THEN
+        RAISE EXCEPTION '% is the serial of another meter', the_name;
+    END IF;
+    IF plain THEN
+        BEGIN
+            sources := ARRAY[known.source::inet::cidr];
+        EXCEPTION WHEN data_exception THEN
+            RAISE EXCEPTION 'its address is not known, so the plain door cannot be opened for it';
+        END;
+    END IF;
+
+    SELECT m.meter_id INTO the_meter FROM meters m WHERE m.serial = meter_serial;
+    IF the_meter IS NULL THEN
+        IF EXISTS (SELECT FROM devices d WHERE d.device = meter_serial OR d.imei = meter_serial) THEN
+            RAISE EXCEPTION '% is the name of another device', meter_serial;
+        END IF;
+        INSERT INTO meters (serial) VALUES (meter_serial) RETURNING meter_id INTO the_meter;
+        INSERT INTO service_points DEFAULT VALUES RETURNING service_point_id INTO here.service_point_id;
+        here.multiplier := 1;
+    ELSE
+        SELECT * INTO here FROM installations i WHERE i.meter_id = the_meter AND i.valid_to IS NULL FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'meter % is not installed: import it first', meter_serial;
+        END IF;
+        SELECT d.imei INTO old_imei FROM devices d WHERE d.device_id = here.device_id;
+        IF old_imei IS NULL AND the_imei IS NOT NULL THEN
+            UPDATE devices SET imei = the_imei, device = the_imei, plain_sources = devices.plain_sources || sources
+            WHERE device_id = here.device_id;
+            DELETE FROM strangers s WHERE s.name = stranger;
+            RETURN the_name;
+        ELSIF here.valid_from >= now() THEN
+            RAISE EXCEPTION 'the present installation begins in the future, so its device cannot be exchanged yet';
+        END IF;
+        UPDATE installations SET valid_to = now() WHERE installation_id = here.installation_id;
+    END IF;
+    INSERT INTO devices (device, imei, plain_sources) VALUES (the_name, the_imei, sources)
+    RETURNING device_id INTO the_device;
+    INSERT INTO installations (service_point_id, meter_id, device_id, valid_from, multiplier)
+    VALUES (here.service_point_id, the_meter, the_device,
+            CASE WHEN here.installation_id IS NULL THEN '1970-01-01Z' ELSE now() END, here.multiplier);
+    DELETE FROM strangers s WHERE s.name = stranger;
+    RETURN the_name;
+END $$;
+REVOKE ALL ON FUNCTION enrol_stranger(text, text, boolean) FROM PUBLIC;

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest.registry.meter_rows import COLUMNS, MAX_ERRORS, Q3_L_H, MeterRow, decode_file, parse_csv, parse_rows
+from ingest.registry.import_file import decode_file
+from ingest.registry.meter_rows import COLUMNS, MAX_ERRORS, Q3_L_H, MeterRow, parse_csv, parse_rows
 from metering.errors import ImportRowsError
 
 

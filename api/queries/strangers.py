@@ -1,0 +1,82 @@
+"""Unknown devices that knocked, and what an engineer decides: it is one of ours, or it is to be left out of the list.
+
+What a device calls itself is whatever it sent; the gateways and ingest have cleaned and cut it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from api.audit import audit
+from api.database import ReadPool, WritePool
+from api.queries.meters import like_pattern
+from api.queries.paging import Page, check_limit, decode_cursor, page
+from metering.errors import ConflictError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerRow:
+    """`source`: the address it last came from. `reason`: the short stable word of the refusal."""
+
+    name: str
+    door: str
+    source: str
+    reason: str
+    knocks: int
+    first_at: datetime
+    last_at: datetime
+    dismissed_at: datetime | None
+    dismissed_by: str | None
+
+
+_LIST = """
+SELECT name, door, source, reason, knocks, first_at, last_at, dismissed_at, dismissed_by FROM strangers
+WHERE (dismissed_at IS NOT NULL) = $1 AND ($2::text IS NULL OR name ILIKE $2 OR source ILIKE $2)
+    AND ($3::timestamptz IS NULL OR (last_at, name) < ($3, $4::text))
+ORDER BY last_at DESC, name DESC LIMIT $5
+"""
+
+_DISMISS = """
+UPDATE strangers SET dismissed_at = now(), dismissed_by = $2 WHERE name = $1 AND dismissed_at IS NULL RETURNING name
+"""
+
+
+async def list_strangers(
+    pool: ReadPool, *, dismissed: bool = False, search: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Page[StrangerRow]:
+    """Who knocked last comes first. `search`: part of name or address."""
+    before, last = decode_cursor(cursor, datetime, str) if cursor else (None, "")
+    rows = await pool.fetch(StrangerRow, _LIST, dismissed, like_pattern(search), before, last, check_limit(limit) + 1)
+    return page(rows, limit, lambda row: [row.last_at, row.name])
+
+
+async def approve_stranger(pool: WritePool, name: str, serial: str, plain: bool, *, actor: str) -> str:
+    """It is the device of the meter with this serial, which is made when there is none; its canonical name. `plain`: it
+    may speak without a key from the address it knocked from, and from nowhere else.
+
+    Raises NotFoundError; ConflictError when it contradicts what is known, with the reason.
+    """
+    async with pool.transaction() as connection:
+        stranger = await connection.fetchrow("SELECT door, source FROM strangers WHERE name = $1", name)
+        if stranger is None:
+            raise NotFoundError("nobody of this name knocks")
+        try:
+            device: str = await connection.fetchval("SELECT enrol_stranger($1, $2, $3)", name, serial.strip(), plain)
+        except asyncpg.RaiseError as error:
+            raise ConflictError(str(error)) from error
+        except asyncpg.UniqueViolationError as error:
+            raise ConflictError("the registry has this device or meter already") from error
+        detail = {"name": name, "serial": serial.strip(), "plain_from": stranger["source"] if plain else ""}
+        await audit(connection, actor, "stranger.approve", device, detail | {"door": stranger["door"]})
+    return device
+
+
+async def dismiss_stranger(pool: WritePool, name: str, *, actor: str) -> None:
+    """It is left out of the list, however often it knocks. Raises NotFoundError."""
+    async with pool.transaction() as connection:
+        if await connection.fetchval(_DISMISS, name, actor) is None:
+            raise NotFoundError("nobody of this name waits")
+        await audit(connection, actor, "stranger.dismiss", name, {})
