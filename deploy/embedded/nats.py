@@ -15,11 +15,16 @@ from metering.errors import StartError
 from metering.heartbeat import subject
 from metering.stream_connection import inbox_prefix
 from metering.streams import (
+    COMMANDS_STREAM,
+    COMMANDS_SUBJECT,
     COUNTERS,
     OBJECTS_STREAM,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
     SNAPSHOT_BUCKET,
+    STREAMS,
+    TOLD_STREAM,
+    TOLD_SUBJECT,
     TRIMMER_PROBE,
     UP_STREAM,
     UP_SUBJECT,
@@ -62,13 +67,17 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
         subject("gateway"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(*STREAMS),
         f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
+        f"$JS.API.DIRECT.GET.{COMMANDS_STREAM}",
+        TOLD_SUBJECT,
         *_get(OBJECTS_STREAM),
     ],
     "ingest": [
         subject("ingest"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(*STREAMS),
+        *_consume(TOLD_STREAM),
+        f"{COMMANDS_SUBJECT}.*",
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
         *_consume(UP_STREAM),

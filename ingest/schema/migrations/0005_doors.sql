@@ -70,6 +70,36 @@ CREATE TABLE command_events (
     at         timestamptz NOT NULL DEFAULT now(),
     state      text NOT NULL,
     actor      text NOT NULL,                      -- a login, or the door
-    detail     text NOT NULL DEFAULT ''
+    detail     text NOT NULL DEFAULT '',
+    told_id    uuid UNIQUE                         -- of what a gateway told: telling it twice is telling it once
 );
 CREATE INDEX ON command_events (command_id, event_id);
+
+-- Devices for which something else waits than did; ingest tells the gateways and deletes the row.
+CREATE TABLE command_outbox (
+    outbox_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device_id  bigint NOT NULL
+);
+
+CREATE FUNCTION command_outbox_added() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO command_outbox (device_id)
+    SELECT DISTINCT device_id FROM new_rows WHERE state IN ('queued', 'handed_over');
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION command_outbox_changed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO command_outbox (device_id)
+    SELECT DISTINCT n.device_id FROM new_rows n JOIN old_rows o USING (command_id)
+    WHERE (n.state IN ('queued', 'handed_over')) <> (o.state IN ('queued', 'handed_over'));
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER commands_added AFTER INSERT ON commands
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION command_outbox_added();
+CREATE TRIGGER commands_changed AFTER UPDATE ON commands
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION command_outbox_changed();

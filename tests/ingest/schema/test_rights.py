@@ -19,7 +19,7 @@ OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
 SEALED = {"credentials"}
-DOORS = {"strangers", "commands", "command_events"}
+DOORS = {"strangers", "commands", "command_events", "command_outbox"}
 ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
@@ -32,7 +32,7 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | dict.fromkeys(INTAKE, READ | WRITE)
     | {"alert_events": READ | APPEND, "touched_spans": READ | APPEND, "outbox": READ | REMOVE}
     | {"credentials": READ, "strangers": READ | WRITE, "command_events": READ | APPEND}
-    | {"commands": READ | frozenset({"UPDATE"})},
+    | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(["settled_days", "alerts"], READ | frozenset({"INSERT", "UPDATE"}))
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
