@@ -30,7 +30,15 @@ from api.stream import InFlightReader
 from metering.errors import RequestError, StartError
 from metering.heartbeat import subject as heartbeat_subject
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import ApiSettings, DatabaseSettings, NatsSettings, SettlementSettings, UtilitySettings, load
+from metering.settings import (
+    ApiSettings,
+    CommandSettings,
+    DatabaseSettings,
+    NatsSettings,
+    SettlementSettings,
+    UtilitySettings,
+    load,
+)
 from metering.stream_connection import connect
 
 log = structlog.get_logger()
@@ -87,6 +95,7 @@ def build_context(read: ReadPool, write: WritePool, settings: ApiSettings, heart
         path=PathReader(read, stream, heartbeats, utility.zone, utc_now),
         live=LiveFigures(read, zone=utility.zone, silence_after=silence_after, now=utc_now),
         session_secret=settings.session_secret.get_secret_value() or secrets.token_urlsafe(32),
+        commands=load(CommandSettings),
     )
 
 

@@ -9,7 +9,7 @@ from api import problems
 from api.context import PageContext
 from api.guard import Guard
 from api.metrics import REST_PREFIX, Measured
-from api.routes import accounting, alerts, health, meters, path, people, session
+from api.routes import accounting, alerts, commands, health, meters, path, people, session
 from api.routes.asking import give
 
 _DESCRIPTION = """\
@@ -23,6 +23,7 @@ zone. Errors are `application/problem+json` with a stable `code`.
 _TAGS = [
     {"name": "meters", "description": "Meters, their readings, consumption and reports"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
+    {"name": "commands", "description": "What meters are told to do, and what became of it"},
     {"name": "accounting", "description": "What became of every report; dead letters; figures of the first page"},
     {"name": "path", "description": "The data path, stage by stage, and the way of one report through it"},
     {"name": "session", "description": "Logging in and out"},
@@ -51,7 +52,9 @@ def create_app(context: PageContext) -> FastAPI:
     )
     give(app, context)
     problems.install(app)
-    for rest in (meters.router, alerts.router, accounting.router, path.router, session.rest, people.router):
+    for rest in (
+        meters.router, alerts.router, commands.router, accounting.router, path.router, session.rest, people.router,
+    ):  # fmt: skip
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])
     app.include_router(session.forms)
     app.include_router(health.router)

@@ -15,7 +15,7 @@ How pages and login fit together
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,7 @@ from api.live import LiveFigures
 from api.path import PathReader
 from api.roles import Principal
 from api.stream import InFlightReader
-from metering.settings import ApiSettings, UtilitySettings
+from metering.settings import ApiSettings, CommandSettings, UtilitySettings
 
 
 def utc_now() -> datetime:
@@ -56,6 +56,7 @@ class PageContext:
     session_secret: str
     """For NiceGUI's `storage_secret`."""
     now: Callable[[], datetime] = utc_now
+    commands: CommandSettings = field(default_factory=CommandSettings)  # type: ignore[arg-type]  # all have defaults
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

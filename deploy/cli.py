@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "deploy.commands.simulate:simulate",
     "cluster": "deploy.commands.cluster:cluster",
     "meters": "deploy.commands.meters:meters",
+    "commands": "deploy.commands.commands:commands",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
     "trace": "deploy.commands.trace:trace",

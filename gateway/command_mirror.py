@@ -19,7 +19,7 @@ from nats.js.errors import NotFoundError
 from gateway.command_telling import CommandTelling
 from gateway.link import StreamLink
 from metering.command_feed import DeviceCommands, decode_waiting
-from metering.commands import WaitingCommand
+from metering.commands import CommandKind, WaitingCommand
 from metering.errors import EnvelopeError
 from metering.model import Authentication, Door
 from metering.streams import COMMANDS_STREAM, COMMANDS_SUBJECT
@@ -76,7 +76,7 @@ class CommandMirror:
         if commands is None:
             return ()
         now = self._unix_s()
-        return [c for c in commands if c.expires_s > now and c.may_go_to(authentication)]
+        return [_timed(c, now) for c in commands if c.expires_s > now and c.may_go_to(authentication)]
 
     def handed_over(self, device: str, command: WaitingCommand, door: Door) -> None:
         """See `gateway.commands.Commands`."""
@@ -175,3 +175,10 @@ class CommandMirror:
         if self._fresh is not None:
             self._waiting, self._fresh = self._fresh, None
             _log.info("waiting commands loaded", devices=len(self._waiting), position=self.position)
+
+
+def _timed(command: WaitingCommand, now: float) -> WaitingCommand:
+    """A clock is set to the time at which the meter is told, unless the command names another."""
+    if command.kind is CommandKind.SET_CLOCK and not command.arguments:
+        return command._replace(arguments={0: int(now)})
+    return command

@@ -177,6 +177,19 @@ class LogSettings(Section):
     )
 
 
+class CommandSettings(Section):
+    """Commands to meters, and how many valves may be closed."""
+
+    table = "commands"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_COMMANDS_", extra="forbid", frozen=True)
+    ttl_h: float = Field(48.0, gt=0, le=744, description="A command that was not carried out so long after expires")
+    max_open: int = Field(100_000, ge=1, description="Commands that may wait at a time, of all meters")
+    closes_per_person_day: int = Field(
+        20, ge=0, description="Valves that one person may have closed, or approve to close, within 24 hours"
+    )
+    closes_per_batch: int = Field(50, ge=0, description="Valves that may be closed by one request")
+
+
 class ApiSettings(Section):
     """REST and pages."""
 
@@ -201,10 +214,10 @@ class ApiSettings(Section):
 
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, IngestSettings,
-    SettlementSettings, LogSettings, ApiSettings,
+    SettlementSettings, LogSettings, CommandSettings, ApiSettings,
 )  # fmt: skip
 
-OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")
+OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")
 TEST_PREFIX = "NBWATER_TEST_"
 S = TypeVar("S", bound=Section)
 

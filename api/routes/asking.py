@@ -47,6 +47,7 @@ def require(role: Role) -> Callable[[Request], Principal]:
 Context = Annotated[PageContext, Depends(_context)]
 Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
 Operator = Annotated[Principal, Depends(require(Role.OPERATOR))]
+Engineer = Annotated[Principal, Depends(require(Role.ENGINEER))]
 Administrator = Annotated[Principal, Depends(require(Role.ADMINISTRATOR))]
 
 Serial = Annotated[str, Path(max_length=64, description="Serial as printed on the meter", examples=["434045073902"])]
