@@ -11,7 +11,19 @@ from nicegui import ui
 
 from api.context import PageContext
 from api.guard import secure_cookie
-from api.pages import alerts, dead_letters, login, meter, meters, overview, path, preferences, strangers, theme
+from api.pages import (
+    alerts,
+    commands,
+    dead_letters,
+    login,
+    meter,
+    meters,
+    overview,
+    path,
+    preferences,
+    strangers,
+    theme,
+)
 from api.pages.frame import NOWHERE, PLACES, not_found, register
 from api.pages.live import SharedAnswers
 from api.pages.rate_history import RateHistory
@@ -24,7 +36,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     """Adds all pages to `app`. Call it last: the pages take every path that nothing else has."""
     answers = SharedAnswers()
     history = RateHistory(context.live, context.now)
-    to_overview, to_meters, to_alerts, to_dead_letters, to_path = PLACES
+    to_overview, to_meters, to_alerts, to_commands, to_dead_letters, to_path = PLACES
     app.include_router(theme.router)
     app.include_router(preferences.router)
     app.include_router(login.router(context))
@@ -33,6 +45,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     register(context, answers, "/meters", to_meters, meters.build)
     register(context, answers, "/meters/{serial}", to_meters, meter.build)
     register(context, answers, "/alerts", to_alerts, alerts.build)
+    register(context, answers, "/commands", to_commands, commands.build)
     register(context, answers, "/dead-letters", to_dead_letters, dead_letters.build)
     register(context, answers, "/path", to_path, path.build)
     register(context, answers, "/{path:path}", NOWHERE, not_found)

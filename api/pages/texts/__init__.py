@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.pages.texts.alerts import ALERTS
+from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
 from api.pages.texts.frame import FRAME
 from api.pages.texts.meter import METER
@@ -20,6 +21,7 @@ TEXTS: dict[str, Text] = {
     **METERS,
     **METER,
     **ALERTS,
+    **COMMANDS,
     **DEAD_LETTERS,
     **REASONS,
     **VALUES,

@@ -62,6 +62,7 @@ CREATE INDEX commands_open ON commands (device_id, position)
     WHERE state IN ('awaiting_approval', 'queued', 'handed_over');
 CREATE INDEX ON commands (meter_id, filed_at DESC);
 CREATE INDEX ON commands (filed_at DESC, command_id DESC);
+CREATE INDEX ON commands (meter_id, ended_at DESC) WHERE kind = 2 AND state = 'confirmed';
 CREATE INDEX ON commands (campaign_id) WHERE campaign_id IS NOT NULL;
 
 -- Every change of a command's state, with when, by whom and why.
