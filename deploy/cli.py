@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "cluster": "deploy.commands.cluster:cluster",
     "meters": "deploy.commands.meters:meters",
     "commands": "deploy.commands.commands:commands",
+    "plan": "deploy.commands.plan:plan",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
     "trace": "deploy.commands.trace:trace",
