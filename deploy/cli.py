@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "meters": "deploy.commands.meters:meters",
     "commands": "deploy.commands.commands:commands",
     "plan": "deploy.commands.plan:plan",
+    "campaigns": "deploy.commands.campaigns:campaigns",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
     "trace": "deploy.commands.trace:trace",

@@ -190,6 +190,16 @@ class CommandSettings(Section):
     closes_per_batch: int = Field(50, ge=0, description="Valves that may be closed by one request")
 
 
+class FirmwareSettings(Section):
+    """Firmware of meters: who signs it, where its images lie, from where meters fetch it."""
+
+    table = "firmware"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_FIRMWARE_", extra="forbid", frozen=True)
+    directory: str = Field("", description="Images, one file each, named by its SHA-256; empty: gateways serve none")
+    public_key_file: str = Field("", description="PEM file of the Ed25519 key that signs images; empty: none is taken")
+    uri_base: str = Field("", description="coap:// or coaps:// address of the gateways as meters reach it")
+
+
 class ApiSettings(Section):
     """REST and pages."""
 
@@ -214,7 +224,7 @@ class ApiSettings(Section):
 
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, IngestSettings,
-    SettlementSettings, LogSettings, CommandSettings, ApiSettings,
+    SettlementSettings, LogSettings, CommandSettings, FirmwareSettings, ApiSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

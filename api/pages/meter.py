@@ -52,10 +52,10 @@ async def build(visit: Visit) -> None:
             state = place()
     with card(say("meter.alerts")):
         alerts = place()
-    with card(say("meter.commands")):
-        told = place()
     with card(say("meter.reports")):
         reports = place()
+    with card(say("meter.commands")):
+        told = place()
 
     def draw_now(found: _Now) -> None:
         with redrawn(head):

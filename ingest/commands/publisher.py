@@ -26,6 +26,7 @@ from nats.js import JetStreamContext
 from nats.js.api import Header
 from prometheus_client import Counter, Gauge
 
+from ingest.commands.campaigns import stop_failing
 from ingest.commands.ledger import expire
 from metering.command_feed import MAX_WAITING_PER_DEVICE, DeviceCommands, encode_waiting
 from metering.commands import CommandKind, WaitingCommand, arguments_from_json, travelling_id
@@ -89,6 +90,7 @@ class CommandPublisher:
                     if await term.is_another_stream():
                         return
                     await expire(connection, self._now())
+                    await stop_failing(connection, self._now())
                     expired_at = time.monotonic()
                 if not await term.round():
                     await asyncio.sleep(POLL_S)

@@ -17,7 +17,7 @@ async def test_an_operator_files_on_the_meters_page(changing_site: Site, visitor
     await visitor.open(f"/meters/{FIRST_SERIAL}")
     await visitor.page.get_by_role("button", name="下发指令").click()
     await visitor.page.locator(".q-dialog").get_by_role("button", name="下发指令").click()
-    await visitor.page.get_by_text("立即上报", exact=True).wait_for()
+    await visitor.page.locator("details.nb-report", has_text="立即上报").wait_for()
     assert await visitor.page.get_by_role("button", name="复核通过").count() == 0  # an operator approves no closing
     connection = await asyncpg.connect(changing_site.database_url)
     row = await connection.fetchrow("SELECT kind, state, filed_by FROM commands ORDER BY filed_at DESC LIMIT 1")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
+import aiocoap
 import cbor2
 import pytest
 from nats.js import JetStreamContext
@@ -117,6 +119,34 @@ async def test_a_plain_report_is_never_handed_a_valve_command(
     assert carried(await sender.ask(report(1, b"a"))) is None
     await reached(gateway, await let_wait(js, CLOSE, frame, CLOCK))
     assert carried(await sender.ask(report(2, b"b"))) == CLOCK.command_id
+
+
+@pytest.mark.skipif(shutil.which("coap-client-notls") is None, reason="NOT RUN: libcoap3-bin is not installed")
+async def test_libcoap_and_aiocoap_hear_what_they_may(gateway: GatewayProcess, js: JetStreamContext) -> None:
+    """Neither client is ours: one by the fast lane, one in blocks by the slow lane."""
+    await reached(gateway, await let_wait(js, CLOSE))
+    uri = f"coap://127.0.0.1:{gateway.port}/r/{IMEI}"
+
+    async def libcoap(payload: bytes) -> bytes:
+        process = await asyncio.create_subprocess_exec(
+            "coap-client-notls", "-m", "post", "-t", "42", "-f", "-", "-B", "20", uri,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        return (await process.communicate(payload))[0].strip(b"\n")
+
+    client = await aiocoap.Context.create_client_context()
+
+    async def blocks(payload: bytes) -> aiocoap.Message:
+        request = aiocoap.Message(code=aiocoap.POST, uri=uri, content_format=42, payload=payload * 500)
+        return await client.request(request).response
+
+    assert await libcoap(b"first") == b""
+    assert (await blocks(b"second")).payload == b""
+    await reached(gateway, await let_wait(js, CLOSE, CLOCK))
+    assert await libcoap(b"third") == CLOCK.answer()
+    answer = await blocks(b"fourth")
+    assert (answer.payload, answer.opt.content_format) == (CLOCK.answer(), 60)
+    await client.shutdown()
 
 
 async def test_a_gateway_that_starts_knows_what_waits_and_not_what_did(

@@ -105,3 +105,35 @@ CREATE TRIGGER commands_added AFTER INSERT ON commands
 CREATE TRIGGER commands_changed AFTER UPDATE ON commands
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION command_outbox_changed();
+
+-- Firmware. The images themselves lie in a directory that gateways read; here is what they must be.
+CREATE TABLE firmware_images (
+    sha256     bytea PRIMARY KEY CHECK (length(sha256) = 32),
+    name       text NOT NULL,
+    size_bytes integer NOT NULL CHECK (size_bytes > 0),
+    signature  bytea NOT NULL,                     -- Ed25519, over the image; checked when it was added
+    added_by   text NOT NULL,
+    added_at   timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE campaigns (
+    campaign_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sha256      bytea NOT NULL REFERENCES firmware_images,
+    uri         text NOT NULL,
+    state       text NOT NULL CHECK (state IN ('running', 'stopped', 'finished')),
+    wave        integer NOT NULL DEFAULT 0,        -- the last that was sent out; 0: none yet
+    waves       integer NOT NULL CHECK (waves > 0),
+    stop_share  double precision NOT NULL CHECK (stop_share BETWEEN 0 AND 1),    -- of ended commands that failed
+    stop_after  integer NOT NULL CHECK (stop_after > 0),                         -- failures before the share counts
+    why         text NOT NULL DEFAULT '',          -- it was stopped
+    started_by  text NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE campaign_meters (
+    campaign_id bigint NOT NULL REFERENCES campaigns,
+    meter_id    bigint NOT NULL REFERENCES meters,
+    wave        integer NOT NULL,
+    PRIMARY KEY (campaign_id, meter_id)
+);
+CREATE INDEX ON campaign_meters (campaign_id, wave);

@@ -19,7 +19,9 @@ OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
 SEALED = {"credentials"}
-DOORS = {"strangers", "commands", "command_events", "command_outbox"}
+DOORS = {
+    "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
+}  # fmt: skip
 ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
@@ -40,7 +42,8 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     "nbwater_api": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(SECRET, READ | WRITE)
     | {"audit_log": READ | APPEND, "alert_events": READ | APPEND, "command_events": READ | APPEND}
-    | {"commands": READ | frozenset({"INSERT", "UPDATE"})},
+    | {"firmware_images": READ | APPEND, "campaign_meters": READ | APPEND}
+    | dict.fromkeys(["commands", "campaigns"], READ | frozenset({"INSERT", "UPDATE"})),
     "nbwater_reader": dict.fromkeys(SHOWN, READ),
 }
 
