@@ -33,8 +33,7 @@ from metering.heartbeat import subject as heartbeat_subject
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import (
     ApiSettings,
-    DatabaseSettings,
-    KeysSettings,
+    DatabaseSettings, KeysSettings, CommandSettings,
     NatsSettings,
     SettlementSettings,
     UtilitySettings,
@@ -97,6 +96,7 @@ def build_context(read: ReadPool, write: WritePool, settings: ApiSettings, heart
         live=LiveFigures(read, zone=utility.zone, silence_after=silence_after, now=utc_now),
         session_secret=settings.session_secret.get_secret_value() or secrets.token_urlsafe(32),
         master_keys=load_master_keys(load(KeysSettings)),
+        commands=load(CommandSettings),
     )
 
 

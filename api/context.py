@@ -15,7 +15,7 @@ How pages and login fit together
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -28,7 +28,7 @@ from api.path import PathReader
 from api.roles import Principal
 from api.stream import InFlightReader
 from metering.credentials import MasterKeys
-from metering.settings import ApiSettings, UtilitySettings
+from metering.settings import ApiSettings, CommandSettings, UtilitySettings
 
 
 def utc_now() -> datetime:
@@ -59,6 +59,7 @@ class PageContext:
     now: Callable[[], datetime] = utc_now
     master_keys: MasterKeys | None = None
     """Seal new device keys; None: no key can be made here."""
+    commands: CommandSettings = field(default_factory=CommandSettings)  # type: ignore[arg-type]  # all have defaults
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

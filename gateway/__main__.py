@@ -25,7 +25,8 @@ from gateway.coap.oscore.windows import Windows
 from gateway.coap.port import backlog, bind
 from gateway.coap.protected_lane import Contexts, ProtectedLane
 from gateway.coap.siblings import Siblings
-from gateway.commands import NoCommands
+from gateway.command_mirror import CommandMirror
+from gateway.command_telling import CommandTelling
 from gateway.custody import StreamCustody
 from gateway.devices import Devices
 from gateway.doors import Parts, open_doors
@@ -39,6 +40,7 @@ from gateway.registry_mirror import RegistryMirror
 from gateway.repeats import RepeatMemory
 from gateway.stall import watch_stalls
 from gateway.strangers import Strangers, tell_strangers
+from metering.clock import now_us
 from metering.credentials import MasterKeys, load_master_keys
 from metering.errors import SettingsError
 from metering.heartbeat import beat
@@ -84,7 +86,8 @@ class Gateway:
             time.monotonic,
             load(LogSettings).follow_one_in,
         )
-        self.commands = NoCommands()
+        self.telling = CommandTelling(self.link, now_us)
+        self.commands = CommandMirror(self.link, self.telling, time.time)
         self.strangers, self.key_uses = Strangers(), KeyUses(self.devices)
         intake = Intake(self.devices, self.custody, self.commands)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
@@ -155,6 +158,8 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.mirror.run(), name="registry mirror")
             group.create_task(self.custody.run(), name="custody")
+            group.create_task(self.commands.run(), name="command mirror")
+            group.create_task(self.telling.run(), name="command telling")
             group.create_task(beat(self.link.tell, "gateway", REGISTRY), name="heartbeat")
             group.create_task(tell_strangers(self.strangers, self.link.tell), name="strangers")
             group.create_task(tell_key_uses(self.key_uses, self.link.tell), name="key uses")
@@ -190,6 +195,7 @@ class Gateway:
         try:
             async with asyncio.timeout(self._settings.publish_timeout_s + DRAIN_SPARE_S):
                 await self.custody.drained()
+                await self.telling.drained()
         except TimeoutError:
             _log.warning("stopping with reports that have no answer", reports=self.custody.pending)
         for door in self.doors:
@@ -218,6 +224,11 @@ class Gateway:
             "registry_rejected_changes": ("Registry changes that could not be read", lambda: self.mirror.rejected),
             "registry_snapshots_loaded": ("Registry snapshots loaded", lambda: self.mirror.snapshots),
             "strangers": ("Unknown names that wait to be told", lambda: len(self.strangers)),
+            "commands_waiting_devices": ("Devices for which a command waits", lambda: len(self.commands)),
+            "commands_position": ("Last message on waiting commands read", lambda: self.commands.position),
+            "commands_rejected": ("Waiting commands not taken", lambda: self.commands.rejected),
+            "commands_untold": ("News of commands not yet on disk", lambda: len(self.telling)),
+            "commands_told_dropped": ("News of commands given up", lambda: self.telling.dropped),
             "refusal_prefixes": ("Source prefixes in the refusal table", lambda: len(self.limiter)),
             "repeat_memory_evictions": ("Repeats forgotten early", lambda: self.memory.evictions),
             "slow_lane_messages": ("Requests aiocoap remembers", lambda: self.slow.messages),

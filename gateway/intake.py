@@ -39,7 +39,8 @@ class Intake:
     """
 
     def __init__(self, devices: Devices, custody: Custody, commands: Commands | None = None) -> None:
-        self._devices, self._custody, self._commands = devices, custody, commands or NoCommands()
+        self._devices, self._custody = devices, custody
+        self._commands = NoCommands() if commands is None else commands
 
     def take(
         self,
@@ -60,8 +61,8 @@ class Intake:
         RegistryNotLoadedError, UnauthorisedError, CustodyBusyError; `settle` is not called then.
         """
         device, authentication = self._authenticate(name, address, vouched)
-        if carries_commands and (waiting := self._commands.waiting(device, authentication)):
-            settle = partial(self._answer_with, settle, device, waiting[0], door)
+        if carries_commands and self._commands.waiting(device, authentication):
+            settle = partial(self._answer_with, settle, device, authentication, payload, door)
         known = () if minted is None else (minted,)  # a custody that mints itself needs no such argument
         self._custody.take(door, authentication, device, content_format, payload, source, settle, *known)
 
@@ -90,14 +91,30 @@ class Intake:
         return self._authenticate(name, address, vouched)[0]
 
     def _answer_with(
-        self, settle: Settle, device: str, command: WaitingCommand, door: Door, failure: CustodyError | None
+        self,
+        settle: Settle,
+        device: str,
+        authentication: Authentication,
+        payload: bytes,
+        door: Door,
+        failure: CustodyError | None,
     ) -> None:
-        """One command an answer: the oldest, so that each meter's order is kept."""
-        if failure is not None:
+        """One command an answer: the oldest, so that each meter's order is kept; asked for again now that the report is
+        on disk, for it may have been cancelled meanwhile."""
+        command = None if failure is not None else self._next_for(device, authentication, payload)
+        if command is None:
             settle(failure)
             return
         settle(None, command)
         self._commands.handed_over(device, command, door)
+
+    def _next_for(self, device: str, authentication: Authentication, payload: bytes) -> WaitingCommand | None:
+        """The oldest whose id the report does not hold. One that holds it says how that command ended (PROTOCOLS G, key
+        13), which only ingest can read; that the device has it can be seen without."""
+        for command in self._commands.waiting(device, authentication):
+            if command.command_id not in payload and command.command_id.hex().encode() not in payload:
+                return command
+        return None
 
     def _authenticate(self, name: str, address: int, vouched: Authentication | None) -> tuple[str, Authentication]:
         """DESIGN section 5.3: plain senders are bound to their network, and a device with a key must use it."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,6 +28,8 @@ from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
 from .dialects import decoders_of
+from .commands.publisher import CommandPublisher
+from .commands.told import CommandsTold
 from .program import Stage, close_pool, open_pool, patiently, serve_until_stopped
 from .registry.gateway_ear import GatewayEar
 from .registry.publisher import RegistryPublisher
@@ -35,7 +39,7 @@ from .worker import Worker
 
 log = structlog.get_logger()
 
-POOL_CONNECTIONS = 10
+POOL_CONNECTIONS = 12
 DRAIN_S = 20.0
 """For the transaction in hand; after it the process ends without, and the stream delivers again."""
 
@@ -98,6 +102,8 @@ class Ingest:
         if settings.partition == 0:  # what there is once, however many the partitions
             stages["registry"] = RegistryPublisher(pool, js)
             stages["gateways' words"] = GatewayEar(pool, client)
+            stages["commands"] = CommandPublisher(pool, js, partial(datetime.now, UTC))
+            stages["commands told"] = CommandsTold(pool, js)
             stages["stream watch"] = StreamWatch(pool, js, self._nats.partitions)
             stages["trimmer"] = Trimmer(pool, js, self._nats.partitions, settings.keep_stream_h)
         async with asyncio.TaskGroup() as group:

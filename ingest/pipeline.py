@@ -23,6 +23,8 @@ from . import metrics, writer
 from .accounting import Tally
 from .classify import Decoded, Prepared, Refused, Repeats
 from .dialects import decoders_of
+from .commands.ledger import write_down
+from .commands.life import results_of
 from .identity import RepeatMemory
 from .installations import Installations
 from .leaks.alarms import AlarmEvent, record_alarms
@@ -197,6 +199,7 @@ class Pipeline:
         newest = newest_readings(taken.table, [end.placed.meter_id for end in kept])
         await writer.upsert_latest(connection, latest_values(taken.rows[: len(kept)], *newest), copy)
         await self._record_alarms(connection, kept)
+        await _end_commands(connection, kept)
 
     async def _record_alarms(self, connection: Any, ended: list[Ended]) -> None:
         """Alarms of the reports, and their absence where one is thought to last."""
@@ -230,6 +233,18 @@ class Pipeline:
         tally.end(taken.ends)
         tally.repeats(taken.repeats)
         await tally.add_to_accounts(connection)
+
+
+async def _end_commands(connection: Any, ended: list[Ended]) -> None:
+    """What the reports say of commands: only of those of the very device that speaks."""
+    said = []
+    for end in ended:
+        report, content, device = end.placed.report, end.placed.content, end.placed.device
+        if "results" in content.extra:
+            at, report_id = instant(report.received_at_us), str(UUID(report.report_id))
+            said += results_of(content.extra, device.name, at, report.authentication, report_id)
+    if said:
+        await write_down(connection, said)
 
 
 def conclude(fresh: Sequence[Placed], table: ReadingTable, verdict: Verdict) -> list[Ended]:

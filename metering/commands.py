@@ -13,6 +13,8 @@ from metering.model import Authentication
 
 COMMAND_ID_BYTES = 8
 DEFAULT_TTL_S = 48 * 3600
+MAX_TTL_S = 31 * 86_400
+"""A meter that reports once a month hears of it; longer than what the stream keeps nothing may wait."""
 
 
 class CommandKind(IntEnum):
@@ -62,6 +64,33 @@ TRANSITIONS: Mapping[CommandState, frozenset[CommandState]] = MappingProxyType(
 
 RESULTS: Mapping[int, CommandState] = MappingProxyType({0: _S.CONFIRMED, 1: _S.FAILED, 2: _S.REFUSED, 3: _S.EXPIRED})
 """What a meter reports of a command (PROTOCOLS G, key 13)."""
+
+
+WAITING_STATES = frozenset({_S.QUEUED, _S.HANDED_OVER})
+"""Gateways hand these over."""
+
+OPEN_STATES = WAITING_STATES | {_S.AWAITING_APPROVAL}
+
+
+def database_id(command_id: bytes) -> int | None:
+    """The key in the database of an id as it travels; None when it cannot be one of ours."""
+    number = int.from_bytes(command_id, "big")
+    return number if len(command_id) == COMMAND_ID_BYTES and number < 1 << 63 else None
+
+
+def travelling_id(command_id: int) -> bytes:
+    """The reverse of `database_id`."""
+    return command_id.to_bytes(COMMAND_ID_BYTES, "big")
+
+
+def arguments_to_json(arguments: Mapping[int, Any]) -> dict[str, Any]:
+    """As the database keeps them: bytes as ``{"hex": "…"}``."""
+    return {str(k): {"hex": v.hex()} if isinstance(v, bytes) else v for k, v in arguments.items()}
+
+
+def arguments_from_json(document: Mapping[str, Any]) -> dict[int, Any]:
+    """The reverse of `arguments_to_json`. Raises ValueError, KeyError or TypeError where it is something else."""
+    return {int(k): bytes.fromhex(v["hex"]) if isinstance(v, dict) else v for k, v in document.items()}
 
 
 class WaitingCommand(NamedTuple):

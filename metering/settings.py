@@ -234,6 +234,29 @@ class LogSettings(Section):
     )
 
 
+class CommandSettings(Section):
+    """Commands to meters, and how many valves may be closed."""
+
+    table = "commands"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_COMMANDS_", extra="forbid", frozen=True)
+    ttl_h: float = Field(48.0, gt=0, le=744, description="A command that was not carried out so long after expires")
+    max_open: int = Field(100_000, ge=1, description="Commands that may wait at a time, of all meters")
+    closes_per_person_day: int = Field(
+        20, ge=0, description="Valves that one person may have closed, or approve to close, within 24 hours"
+    )
+    closes_per_batch: int = Field(50, ge=0, description="Valves that may be closed by one request")
+
+
+class FirmwareSettings(Section):
+    """Firmware of meters: who signs it, where its images lie, from where meters fetch it."""
+
+    table = "firmware"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_FIRMWARE_", extra="forbid", frozen=True)
+    directory: str = Field("", description="Images, one file each, named by its SHA-256; empty: gateways serve none")
+    public_key_file: str = Field("", description="PEM file of the Ed25519 key that signs images; empty: none is taken")
+    uri_base: str = Field("", description="coap:// or coaps:// address of the gateways as meters reach it")
+
+
 class ApiSettings(Section):
     """REST and pages."""
 
@@ -258,10 +281,10 @@ class ApiSettings(Section):
 
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
-    SettlementSettings, LogSettings, ApiSettings, OscoreSettings,
+    SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings,
 )  # fmt: skip
 
-OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA")
+OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")
 TEST_PREFIX = "NBWATER_TEST_"
 S = TypeVar("S", bound=Section)
 

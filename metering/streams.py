@@ -7,6 +7,8 @@ stream UP           up.{partition}             batches of raw reports, until ing
 stream REGISTRY     registry.change            changes of the device registry, in order
 bucket registry     (object store)             the newest registry snapshots
 stream OSCORE       oscore.lease               nothing: its sequence numbers are leases of Partial IVs, none given twice
+stream COMMANDS     commands.waiting.{device}  what waits for each device, the newest message of each
+stream TOLD         command.told               what gateways saw of commands, until ingest has committed it
 ==================  =========================  ====================================================
 """
 
@@ -32,6 +34,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
+from metering.commands import MAX_TTL_S
 from metering.errors import StreamContractError
 
 UP_STREAM = "UP"
@@ -46,9 +49,18 @@ OSCORE_SUBJECT = "oscore.lease"
 OSCORE_EPOCH_S = 1_767_225_600
 """2026-01-01 UTC. A stream OSCORE that is made anew begins at its second, far ahead of one that was lost: gateways need
 less than a lease a second."""
+COMMANDS_STREAM = "COMMANDS"
+COMMANDS_SUBJECT = "commands.waiting"
+COMMANDS_KEEP_S = MAX_TTL_S + 86_400
+"""No command waits longer."""
+TOLD_STREAM = "TOLD"
+TOLD_SUBJECT = "command.told"
+TOLD_DURABLE = "ingest"
 DUPLICATE_WINDOW_S = 120
 MONITOR_TIMEOUT_S = 5
 
+
+STREAMS = (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM, COMMANDS_STREAM, TOLD_STREAM)
 
 COUNTERS = tuple(f"api-{n}" for n in range(4))
 """Names of the consumers by which api processes count what is in flight; one is chosen by chance for each count. They
@@ -66,6 +78,8 @@ class StreamSizes:
 
     up_max_bytes: int
     registry_max_bytes: int = 256 * 1024 * 1024
+    commands_max_bytes: int = 256 * 1024 * 1024
+    told_max_bytes: int = 64 * 1024 * 1024
     replicas: int = 1
 
 
@@ -81,6 +95,11 @@ def partition_of(subject: str) -> int:
 def up_durable(partition: int) -> str:
     """Name of the durable consumer of a partition."""
     return f"ingest-{partition}"
+
+
+def waiting_subject(device: str) -> str:
+    """Where the stream keeps what waits for this device: names may hold what subjects may not."""
+    return f"{COMMANDS_SUBJECT}.{device.encode().hex()}"
 
 
 def _up_config(sizes: StreamSizes) -> StreamConfig:
@@ -131,10 +150,45 @@ def _oscore_config(sizes: StreamSizes) -> StreamConfig:
     )
 
 
+def _commands_config(sizes: StreamSizes) -> StreamConfig:
+    """A store of one value a device: of each subject the newest message stays, and a full stream refuses."""
+    return StreamConfig(
+        name=COMMANDS_STREAM,
+        subjects=[f"{COMMANDS_SUBJECT}.*"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=sizes.commands_max_bytes,
+        max_msgs_per_subject=1,
+        max_age=COMMANDS_KEEP_S,
+        num_replicas=sizes.replicas,
+        allow_direct=True,
+        allow_msg_ttl=True,
+    )
+
+
+def _told_config(sizes: StreamSizes) -> StreamConfig:
+    """Messages go when ingest acknowledges them, which it does after COMMIT."""
+    return StreamConfig(
+        name=TOLD_STREAM,
+        subjects=[TOLD_SUBJECT],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=sizes.told_max_bytes,
+        max_age=0,
+        duplicate_window=DUPLICATE_WINDOW_S,
+        num_replicas=sizes.replicas,
+    )
+
+
 async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
     """Create what is missing; bring `max_bytes` and the replicas of what exists to what is asked for. Needs the rights
     of the administrator."""
-    for config in (_up_config(sizes), _registry_config(sizes), _oscore_config(sizes)):
+    wanted = (
+        _up_config(sizes), _registry_config(sizes), _oscore_config(sizes), _commands_config(sizes), _told_config(sizes),
+    )  # fmt: skip
+    for config in wanted:
         try:
             existing = (await js.stream_info(str(config.name))).config
         except NotFoundError:
@@ -181,7 +235,7 @@ async def verify(js: JetStreamContext, monitor_url: str | None, replicas: int = 
     `sync_interval`; None leaves that one check to the operator, as where the servers' monitoring is not reachable.
     """
     deviations = _deviations(await _config(js, UP_STREAM))
-    for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM):
+    for stream in STREAMS:
         if (is_ := (await _config(js, stream)).num_replicas or 1) != replicas:
             deviations.append(f"{stream} has {is_} replica(s), nats.replicas says {replicas}: run `nbwater migrate`")
     if monitor_url is not None:

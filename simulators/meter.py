@@ -14,6 +14,7 @@ from metering.model import ContentFormat, Valve
 from simulators import payloads
 from simulators.households import EPOCH_S, Household, LeakKind
 from simulators.local_time import DAY_S, HOUR_S
+from simulators.obedience import Obedience
 from simulators.radio import Conditions, Radio
 
 YEAR_S = 365 * DAY_S
@@ -94,22 +95,31 @@ class Meter:
         last_hour_s = due_s // HOUR_S * HOUR_S
         return self._transmission(due_s, [last_hour_s - hours * HOUR_S for hours in range(23, -1, -1)])
 
-    def since(self, before_s: int, due_s: int) -> Transmission:
-        """A report of the full hours after `before_s`, a week at most, and of the instant `due_s` itself."""
+    def since(self, before_s: int, due_s: int, told: Obedience | None = None) -> Transmission:
+        """A report of the full hours after `before_s`, a week at most, and of the instant `due_s` itself. `told`: what
+        the meter has been told, which its register and its report show."""
         first_hour_s = (max(before_s, due_s - 7 * DAY_S) // HOUR_S + 1) * HOUR_S
-        return self._transmission(due_s, [*range(first_hour_s, due_s, HOUR_S), due_s])
+        return self._transmission(due_s, [*range(first_hour_s, due_s, HOUR_S), due_s], told)
 
-    def _transmission(self, due_s: int, instants_s: list[int]) -> Transmission:
+    def _transmission(self, due_s: int, instants_s: list[int], told: Obedience | None = None) -> Transmission:
         draw = np.random.default_rng((self.seed, self.number, due_s))
         conditions = self.radio.conditions(draw)
-        readings = [(ts, self.household.index_l(ts)) for ts in instants_s]
-        payload = self._encode(due_s, readings, conditions)
+        household_l = self.household.index_l
+        readings = [(ts, told.index_l(household_l, ts) if told else household_l(ts)) for ts in instants_s]
+        payload = self._encode(due_s, readings, conditions, told)
         garbled = bool(draw.random() < GARBLED_SHARE)
         if garbled:
             payload = MODEM_MARKER if draw.random() < 0.3 else garble(payload)
         return Transmission(CONTENT_FORMATS[self.wire], payload, conditions, garbled)
 
-    def _encode(self, due_s: int, readings: list[tuple[int, int]], conditions: Conditions) -> bytes:
+    @property
+    def obeys(self) -> bool:
+        """Whether it understands the commands of PROTOCOLS G."""
+        return self.wire in (Wire.CBOR, Wire.JSON)
+
+    def _encode(
+        self, due_s: int, readings: list[tuple[int, int]], conditions: Conditions, told: Obedience | None
+    ) -> bytes:
         battery_mv = self._battery_mv(due_s)
         ts_s, litres = readings[-1]
         if self.wire is Wire.VENDOR:
@@ -117,11 +127,14 @@ class Meter:
             return payloads.encode_vendor_daily(self.label.serial, ts_s, litres, battery_mv, csq)
         if self.wire is Wire.STANDARD:
             return payloads.encode_901f(self.label.serial, ts_s, litres, battery_low=self.worn_battery)
-        state = {
+        state: dict[str, object] = {
             "battery_mv": battery_mv, "rsrp_ddbm": conditions.rsrp_ddbm, "snr_ddb": conditions.snr_ddb,
-            "ecl": conditions.ecl, "temperature_dc": self._temperature_dc(due_s), "valve": int(Valve.OPEN),
+            "ecl": conditions.ecl, "temperature_dc": self._temperature_dc(due_s),
+            "valve": int(told.valve if told else Valve.OPEN),
             "alarms": self._alarms(due_s), "sent_at": due_s, "cell_id": self.radio.cell_id,
         }  # fmt: skip
+        if told and told.results:
+            state["results"] = [[name if self.wire is Wire.CBOR else name.hex(), end] for name, end in told.results]
         report = payloads.Report(due_s - EPOCH_S, readings, state)
         return payloads.encode_cbor(report) if self.wire is Wire.CBOR else payloads.encode_json(report)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
@@ -44,7 +44,7 @@ class Report:
 
     seq: int
     readings: Sequence[tuple[int, int]]
-    state: dict[str, int] = field(default_factory=dict)
+    state: Mapping[str, object] = field(default_factory=dict)
 
 
 Block = tuple[int, int, int, list[int]]

@@ -13,12 +13,13 @@ from typing import Any
 from simulators import message
 from simulators.admission import TargetError, admit_by
 from simulators.coap import Sender
-from simulators.exchange import Answer, OnEnd, Timers, count_end
+from simulators.exchange import Answer, Exchange, Fate, OnEnd, Timers, count_end
 from simulators.households import EPOCH_S
 from simulators.keys import first_number, key_row
 from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.meter import Meter, Transmission
 from simulators.protected_sender import ProtectedSender
+from simulators.obedience import Obedience
 from simulators.target import Target
 from simulators.town_plan import make_meters
 
@@ -59,6 +60,8 @@ class TownCounts:
     garbled: int = 0
     history_s: float = 0.0
     live_reports: int = 0
+    obeyed: int = 0
+    """Answers with a command that a meter understood."""
     codes: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,6 +93,8 @@ class Town:
         self._meters = make_meters(options.seed, options.meters)
         self._last_due: dict[int, int] = {}
         self._protected: ProtectedSender | None = None
+        self._told: dict[int, Obedience] = {}
+        """What meters have been told, by their numbers; most never are."""
 
     async def run(self) -> TownCounts:
         """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
@@ -171,8 +176,19 @@ class Town:
             if due > now:
                 await self._pause(min(due - now, SHOWN_EVERY_S))
                 continue
-            heapq.heapreplace(queue, (max(due + every_s, now), number))
+            heapq.heapreplace(queue, (max(due + self._pause_s(number, every_s), now), number))
             self._report_now(sender, self._meters[number])
+
+    def _pause_s(self, number: int, every_s: float) -> float:
+        """Until a meter's next report: by the plan that it was told, else as the town does."""
+        told = self._told.get(number)
+        if told is None:
+            return every_s
+        if told.report_at_once:
+            told.report_at_once = False
+            return 0.0
+        now_s = time.time()
+        return told.plan.next_due_s(now_s) - now_s if told.plan else every_s
 
     async def _room(self, sender: Sender, limit: int) -> None:
         """Until fewer than `limit` exchanges are open, or the town is stopped."""
@@ -193,21 +209,39 @@ class Town:
         now_s = int(time.time())
         before_s = self._last_due.get(meter.number, now_s - DAY_S)
         self._last_due[meter.number] = now_s
-        transmission = meter.since(before_s, now_s)
+        told = self._told.get(meter.number)
+        if told is not None and told.wants_history is not None:
+            before_s, told.wants_history = min(before_s, told.wants_history[0]), None
+        transmission = meter.since(before_s, now_s, told)
+        results = told.results if told is not None and not transmission.garbled else []
         self.counts.live_reports += 1
-        asyncio.get_running_loop().call_later(transmission.conditions.delay_s, self._send, sender, meter, transmission)
+        delay_s = transmission.conditions.delay_s
+        asyncio.get_running_loop().call_later(delay_s, self._send, sender, meter, transmission, results)
 
-    def _send(self, sender: Sender, meter: Meter, transmission: Transmission) -> None:
+    def _send(
+        self, sender: Sender, meter: Meter, transmission: Transmission, results: Sequence[tuple[bytes, int]] = ()
+    ) -> None:
         if self._stop.is_set():
             return
         tail = self._tail(meter, transmission)
         self.counts.sent += 1
         self.counts.garbled += transmission.garbled
-        self._submit(sender, meter, tail, partial(count_end, self.counts))
+        self._submit(sender, meter, tail, partial(self._ended, meter, results))
         if transmission.conditions.repeated:
             self.counts.repeats += 1
             loop = asyncio.get_running_loop()
             loop.call_later(REPEAT_AFTER_S, self._send_again, sender, meter, tail)
+
+    def _ended(self, meter: Meter, results: Sequence[tuple[bytes, int]], exchange: Exchange) -> None:
+        """Count, and do what the answer says."""
+        count_end(self.counts, exchange)
+        if exchange.fate is not Fate.ANSWERED or not meter.obeys:
+            return
+        if results:
+            self._told[meter.number].reported(results)
+        if exchange.payload:
+            told = self._told.setdefault(meter.number, Obedience())
+            self.counts.obeyed += told.obey(exchange.payload, int(time.time())) is not None
 
     def _send_again(self, sender: Sender, meter: Meter, tail: bytes) -> None:
         if not self._stop.is_set():

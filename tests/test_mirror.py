@@ -16,6 +16,8 @@ COVERED_OTHERWISE = {
     "api.pages": "drawn in Chromium: tests/browser",
     "api.routes": "asked over HTTP: tests/api/routes",
     "api.audit": "as api.routes",
+    "api.queries.commanding": "as api.routes",
+    "api.queries.commands": "as api.routes",
     "api.metrics": "as api.routes",
     "api.problems": "as api.routes",
     "deploy.cluster.bed": "run as a whole: tests/e2e/test_cluster.py",

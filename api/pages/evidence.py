@@ -118,6 +118,20 @@ def _where_to_look(say: Wording, alert: AlertRow) -> str:
     return say(f"evidence.leak_{size}")
 
 
+def _flow_after_close(say: Wording, alert: AlertRow) -> list[str]:
+    evidence = alert.evidence
+    seen = say(
+        "evidence.flow_after_close",
+        closed=_time(say, evidence["closed_at"]),
+        start=_time(say, evidence["from"]),
+        end=_time(say, evidence["to"]),
+        volume=volume(evidence["volume_ml"]),
+    )
+    if alert.ended_at is not None:
+        return [seen, say("evidence.valve_opened", time=say.instant(alert.ended_at))]
+    return [seen, say("evidence.flow_after_close_advice")]
+
+
 def _silent(say: Wording, alert: AlertRow) -> list[str]:
     evidence = alert.evidence
     limit = f"{evidence['silence_after_h']:g}"
@@ -132,6 +146,7 @@ def _time(say: Wording, text: str) -> str:
 
 SENTENCES: Mapping[str, Callable[[Wording, AlertRow], list[str]]] = {
     "continuous_flow": _continuous_flow,
+    "flow_after_close": _flow_after_close,
     "silent": _silent,
     "meter_alarm": _meter_alarm,
 }

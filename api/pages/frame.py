@@ -44,6 +44,7 @@ PLACES = (
     Place("/", "frame.overview", "dashboard"),
     Place("/meters", "frame.meters", "water_drop"),
     Place("/alerts", "frame.alerts", "notifications"),
+    Place("/commands", "frame.commands", "settings_remote"),
     Place("/dead-letters", "frame.dead_letters", "report_problem"),
     Place("/unknown-devices", "frame.unknown_devices", "sensors_off", Role.OPERATOR),
     Place("/path", "frame.path", "timeline", Role.OPERATOR),

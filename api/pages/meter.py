@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from nicegui import ui
 
-from api.pages import alert_list, meter_charts, meter_keys, meter_report, parts
+from api.pages import alert_list, commands, meter_charts, meter_keys, meter_report, parts
 from api.pages.frame import title
 from api.pages.meter_facts import device_state, identity
 from api.pages.meters import STATE_TONES
@@ -60,6 +60,8 @@ async def build(visit: Visit) -> None:
             await _keys(visit, serial, place())
     with card(say("meter.reports")):
         reports = place()
+    with card(say("meter.commands")):
+        told = place()
 
     def draw_now(found: _Now) -> None:
         with redrawn(head):
@@ -74,6 +76,7 @@ async def build(visit: Visit) -> None:
     meter_id = now.detail.meter.meter_id
     await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
     await _alerts(visit, serial, alerts)
+    await commands.of_meter(visit, serial, told)
     opened: set[str] = set()
 
     async def load_reports() -> list[ReportRow]:

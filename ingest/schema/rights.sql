@@ -25,7 +25,7 @@ BEGIN
             'GRANT SELECT ON schema_migrations, zones, service_points, meters, devices, installations, outbox, '
             'reports, raw_reports, readings, conflicts, dead_letters, device_latest, watermarks, restore_points, '
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
-            'command_events TO %I', program);
+            'command_events, command_outbox, firmware_images, campaigns, campaign_meters TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -38,6 +38,8 @@ BEGIN
         GRANT INSERT, UPDATE, DELETE ON strangers TO nbwater_ingest;
         GRANT UPDATE ON commands TO nbwater_ingest;
         GRANT INSERT ON command_events TO nbwater_ingest;
+        GRANT INSERT, DELETE ON command_outbox TO nbwater_ingest;
+        GRANT UPDATE (state, why) ON campaigns TO nbwater_ingest;
         GRANT DELETE ON outbox TO nbwater_ingest;
         GRANT SELECT ON SEQUENCE outbox_outbox_id_seq TO nbwater_ingest;    -- its mark says that the registry changed
         IF NOT has_database_privilege('nbwater_ingest', current_database(), 'TEMPORARY') THEN  -- not everybody has it
@@ -61,7 +63,8 @@ BEGIN
         GRANT INSERT ON alert_events TO nbwater_api;
         GRANT UPDATE (state, closed_at) ON alerts TO nbwater_api;
         GRANT INSERT, UPDATE ON commands TO nbwater_api;
-        GRANT INSERT ON command_events TO nbwater_api;
+        GRANT INSERT ON command_events, firmware_images, campaign_meters TO nbwater_api;
+        GRANT INSERT, UPDATE ON campaigns TO nbwater_api;
         GRANT UPDATE (dismissed_at, dismissed_by) ON strangers TO nbwater_api;
         GRANT SELECT (credential_id, device_id, kind, key_id, created_at, created_by, replaces_id, expires_at, revoked_at,
                       revoked_why) ON credentials TO nbwater_api;

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from ingest.leaks.closed_valves import ClosedValveStage
 from ingest.leaks.stage import SilenceStage
 from ingest.program import (
     CONNECT_TIMEOUT_S,
@@ -110,6 +111,7 @@ class Settlement:
         settlement = SettlementStage(connection, self._settings, self._utility.zone)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings),
+            "closed valves": ClosedValveStage(pool),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }
         async with asyncio.TaskGroup() as group:

@@ -28,6 +28,7 @@ PAGES = {
     "meter": (f"/meters/{FIRST_SERIAL}", ("meter.installation", "meter.rsrp", "outcome.stored", "meter.csv")),
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
+    "commands": ("/commands", ("frame.commands", "commands.state.awaiting_approval", "commands.valve.close")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
     "unknown_devices": ("/unknown-devices", ("frame.unknown_devices", "reason.unknown_device")),
     "path": ("/path", ("path.stage.gateway", "path.reason.no_nats", "path.stage.settlement", "overview.accounting_ok")),

@@ -19,6 +19,8 @@ from api.queries.meters import MeterState
 from api.roles import Role
 from ingest.classify import UNKNOWN_DOOR
 from metering.alarms import Alarm
+from metering.command_arguments import kind_name
+from metering.commands import CommandKind, CommandState
 from metering.consumption import Flag
 from metering.model import Authentication, ContentFormat, Door, Outcome, Quality, Valve
 from metering.new_keys import KINDS
@@ -80,6 +82,8 @@ def test_every_text_is_used() -> None:
         ("alerts.state", list(AlertState)),
         ("alerts.severity", list(SEVERITIES)),
         ("alerts", list(AlertAction)),
+        ("commands.state", list(CommandState)),
+        ("commands.kind", [kind_name(kind) for kind in CommandKind]),
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),
         ("keys.kind", list(KINDS)),

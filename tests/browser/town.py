@@ -122,6 +122,7 @@ async def seed(database_url: str) -> None:
         await _dead_letters(connection)
         await _keys(connection)
         await _strangers(connection)
+        await _commands(connection)
         await people(connection)
     finally:
         await connection.close()
@@ -184,6 +185,24 @@ async def _alerts(connection: asyncpg.Connection) -> None:
             " now() - INTERVAL '1 hour', now() - INTERVAL '10 minutes', $5, $6, $7::jsonb)",
             kind, severity, meter_id, hours, rate, loss, json.dumps(evidence),
         )  # fmt: skip
+
+
+async def _commands(connection: asyncpg.Connection) -> None:
+    """One that waits for a second person, one that is done."""
+    for command_id, kind, arguments, state, reason in (
+        (1, 2, '{"0": 1}', "awaiting_approval", HOSTILE_TEXT),
+        (2, 4, "{}", "confirmed", ""),
+    ):
+        await connection.execute(
+            "INSERT INTO commands (command_id, device_id, meter_id, kind, arguments, state, reason, filed_by,"
+            " expires_at)"
+            " SELECT $1, device_id, meter_id, $2, $3::jsonb, $4, $5, 'wang', now() + INTERVAL '1 day'"
+            " FROM installations WHERE meter_id = 1 AND valid_to IS NULL",
+            command_id, kind, arguments, state, reason,
+        )  # fmt: skip
+        await connection.execute(
+            "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, 'wang')", command_id, state
+        )
 
 
 async def _dead_letters(connection: asyncpg.Connection) -> None:

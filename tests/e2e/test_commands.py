@@ -28,6 +28,7 @@ def test_commands_find_the_running_platform(start: Callable[..., Up]) -> None:
     a_dead_letter_is_listed_and_tried_again(up)
     a_copy_is_marked_until_it_is_gone(up)
     a_token_opens_the_rest_interface(up)
+    meters_are_told_and_valves_closed_by_two(up)
     a_lost_password_is_replaced(up)
     keys_are_made_and_end(up)
     settings_and_versions_are_printed(up)
@@ -80,6 +81,31 @@ def a_token_opens_the_rest_interface(up: Up) -> None:
     url = f"{up.instance['api_url']}/api/v1/meters"
     assert httpx.get(url).status_code == 401
     assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def meters_are_told_and_valves_closed_by_two(up: Up) -> None:
+    token = up.nbwater("tokens", "create", "engineer", "--role", "engineer").stdout.strip()
+    who = ("--token", token)
+    nobody = up.nbwater("commands", "file", "set_clock", "434045073902")
+    assert nobody.returncode == 1
+    assert "NBWATER_TOKEN" in nobody.stderr
+    filed = up.nbwater("commands", "file", "report_now", "434045073902", *who)
+    command_id = filed.stdout.split()[0]
+    close = up.nbwater(
+        "commands", "file", "valve", "434045073902", "--set", "valve=close", "--reason", "burst", *who
+    ).stdout.split()[0]  # fmt: skip
+    assert "somebody else" in up.nbwater("commands", "approve", close, *who).stderr
+    assert up.nbwater("commands", "cancel", close, *who).returncode == 0
+    until(lambda: "handed_over" in _after_a_report(up, command_id), "the command is handed over")
+    assert "cancelled" in up.nbwater("commands", "list", "--state", "cancelled").stdout
+    spread = up.nbwater("plan", "spread", "--days", "1")
+    assert "nothing was changed" in spread.stdout, spread.stderr
+    assert up.nbwater("campaigns", "show").returncode == 0
+
+
+def _after_a_report(up: Up, command_id: str) -> str:
+    up.post()
+    return up.nbwater("commands", "show", command_id).stdout
 
 
 def a_lost_password_is_replaced(up: Up) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from nats.js import JetStreamContext
 from ingest.worker import Worker
 from metering import envelope
 from metering.clock import now_us
+from metering.commands import arguments_to_json, database_id, travelling_id
 from metering.envelope import Report
 from metering.model import Authentication, ContentFormat, Door
 from metering.settings import IngestSettings
@@ -103,6 +106,24 @@ async def take_all(pool: Any, js: JetStreamContext, sequence: int, **changed: An
     """A worker that runs until it has committed this stream sequence."""
     async with running(new_worker(pool, js, **changed)):
         await watermark_reaches(pool, sequence)
+
+
+async def file_command(
+    pool: Any, device: str, kind: int, arguments: dict[int, Any], expires_in_s: float = 3600, state: str = "queued"
+) -> bytes:
+    """As the api does; returns the id as it travels."""
+    command_id = secrets.randbits(63)
+    await pool.execute(
+        "INSERT INTO commands (command_id, device_id, kind, arguments, state, filed_by, expires_at) "
+        "SELECT $1, device_id, $3, $4::jsonb, $5, 'wang', now() + make_interval(secs => $6) "
+        "FROM devices WHERE device = $2",
+        command_id, device, kind, json.dumps(arguments_to_json(arguments)), state, expires_in_s,
+    )  # fmt: skip
+    return travelling_id(command_id)
+
+
+async def state_of(pool: Any, command_id: bytes) -> str:
+    return await pool.fetchval("SELECT state FROM commands WHERE command_id = $1", database_id(command_id))
 
 
 async def open_letters(pool: Any) -> list[Any]:

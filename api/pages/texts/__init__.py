@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.pages.texts.alerts import ALERTS
+from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
 from api.pages.texts.fields import FIELDS
 from api.pages.texts.frame import FRAME
@@ -24,6 +25,7 @@ TEXTS: dict[str, Text] = {
     **METER,
     **KEYS,
     **ALERTS,
+    **COMMANDS,
     **DEAD_LETTERS,
     **UNKNOWN_DEVICES,
     **REASONS,

@@ -42,6 +42,7 @@ ALERTS: dict[str, Text] = {
     ),
     "alerts.none_found": Text("没有符合条件的告警。请放宽筛选条件。", "No alert matches. Widen the filter."),
     "alerts.kind.continuous_flow": Text("持续用水（疑似漏水）", "Continuous flow (probable leak)"),
+    "alerts.kind.flow_after_close": Text("关阀后仍有水流", "Flow after the valve was closed"),
     "alerts.kind.silent": Text("水表失联", "Meter silent"),
     "alerts.kind.meter_alarm": Text("表端报警", "Alarm of the meter"),
     "alerts.kind.meter_alarm_of": Text("表端报警：{alarm}", "Alarm of the meter: {alarm}"),
@@ -125,6 +126,18 @@ ALERTS: dict[str, Text] = {
     ),
     "evidence.hourly": Text("逐时用水（L）：{hourly}", "Each hour (L): {hourly}"),
     "evidence.hourly_hint": Text("逐时用水（L），虚线为判定门限", "Each hour (L); dashed: the threshold"),
+    "evidence.flow_after_close": Text(
+        "水表于 {closed} 报告已关阀，但 {start} 至 {end} 又走了 {volume}。",
+        "The meter said {closed} that its valve is closed; from {start} to {end} it counted {volume} all the same.",
+    ),
+    "evidence.flow_after_close_advice": Text(
+        "阀门可能关不严或未动作：派人现场核实并检修，勿只凭指令结果认定已停水。",
+        "The valve may leak or not have moved: have it looked at on site before the water counts as off.",
+    ),
+    "evidence.valve_opened": Text(
+        "{time} 起阀门已重新打开，核实后可关闭此告警。",
+        "The valve is open again since {time}. Confirm, then close this alert.",
+    ),
     "evidence.silent": Text(
         "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",
         "Its last report came {time}, longer ago than the limit of {limit} h. Check signal and battery, then visit.",

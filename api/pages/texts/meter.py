@@ -66,6 +66,7 @@ METER: dict[str, Text] = {
         "No consumption in this period. Choose another, or wait for the next report.",
     ),
     "meter.no_readings": Text("这个时段没有读数。", "No readings in this period."),
+    "meter.commands": Text("指令", "Commands"),
     "meter.alerts": Text("告警", "Alerts"),
     "meter.no_alerts": Text("这只水表没有告警。", "This meter has no alerts."),
     "meter.reports": Text("最近报文", "Last reports"),

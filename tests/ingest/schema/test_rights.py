@@ -19,7 +19,9 @@ OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
 SEALED = {"credentials"}
-DOORS = {"strangers", "commands", "command_events"}
+DOORS = {
+    "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
+}  # fmt: skip
 ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
@@ -32,7 +34,7 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | dict.fromkeys(INTAKE, READ | WRITE)
     | {"alert_events": READ | APPEND, "touched_spans": READ | APPEND, "outbox": READ | REMOVE}
     | {"credentials": READ, "strangers": READ | WRITE, "command_events": READ | APPEND}
-    | {"commands": READ | frozenset({"UPDATE"})},
+    | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(["settled_days", "alerts"], READ | frozenset({"INSERT", "UPDATE"}))
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
@@ -40,7 +42,8 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     "nbwater_api": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(SECRET, READ | WRITE)
     | {"audit_log": READ | APPEND, "alert_events": READ | APPEND, "command_events": READ | APPEND}
-    | {"commands": READ | frozenset({"INSERT", "UPDATE"})},
+    | {"firmware_images": READ | APPEND, "campaign_meters": READ | APPEND}
+    | dict.fromkeys(["commands", "campaigns"], READ | frozenset({"INSERT", "UPDATE"})),
     "nbwater_reader": dict.fromkeys(SHOWN, READ),
 }
 

@@ -1,0 +1,221 @@
+"""Commands as pages show them: each with its life and what may be done, and the form that files one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nicegui import ui
+
+from api.command_rules import MAX_REASON_CHARACTERS, NEEDED_ROLE
+from api.pages import parts
+from api.pages.parts import Words, box
+from api.pages.visit import Visit
+from api.queries.commanding import Filing, Order, approve_command, cancel_command, file_commands
+from api.queries.commands import CommandRow, get_command
+from api.roles import Principal, Role
+from metering.command_arguments import kind_name, may_close, read_arguments
+from metering.commands import OPEN_STATES, CommandKind, CommandState
+from metering.errors import RequestError, UnavailableError
+
+STATE_TONES: dict[CommandState, parts.Tone] = {
+    CommandState.AWAITING_APPROVAL: "fair",
+    CommandState.QUEUED: "fair",
+    CommandState.HANDED_OVER: "fair",
+    CommandState.CONFIRMED: "good",
+    CommandState.FAILED: "poor",
+    CommandState.REFUSED: "poor",
+    CommandState.EXPIRED: "quiet",
+    CommandState.CANCELLED: "quiet",
+}
+FIELDS: dict[CommandKind, tuple[str, ...]] = {
+    CommandKind.REPORT_NOW: (),
+    CommandKind.SET_CLOCK: (),
+    CommandKind.READ_HISTORY: ("from_s", "to_s"),
+    CommandKind.VALVE: ("valve",),
+    CommandKind.REPORTING_PLAN: ("period_s", "offset_s", "interval_s"),
+    CommandKind.RAW: ("frame",),
+}
+"""What the form asks for; firmware is for campaigns."""
+
+Changed = Callable[[], Awaitable[None]]
+
+
+def draw(visit: Visit, row: CommandRow, opened: set[str], changed: Changed, with_meter: bool = True) -> None:
+    """One line that opens; `changed` is awaited after somebody has acted on it here."""
+    say = visit.say
+    with parts.disclosure("nb-report", row.command_id, opened) as (heading, body):
+        with heading:
+            parts.tag(say(f"commands.state.{row.state}"), STATE_TONES[row.state])
+            Words(say.value("commands.kind", row.kind) + _brief(visit, row), tag="span")
+            if with_meter and row.serial:
+                parts.link(row.serial, parts.meter_path(row.serial), "nb-digits")
+            Words(say("commands.filed", login=row.filed_by, time=say.instant(row.filed_at)), "nb-muted", "span")
+        with body:
+            _details(visit, row)
+            life = parts.place()
+            _life_when_opened(visit, row, life, row.command_id in opened, heading)
+            with box("nb-actions"):
+                _actions(visit, row, changed)
+
+
+def _brief(visit: Visit, row: CommandRow) -> str:
+    """The one argument that matters at a glance."""
+    valve = row.arguments.get("valve")
+    return f" · {visit.say.value('commands.valve', valve)}" if valve else ""
+
+
+def _details(visit: Visit, row: CommandRow) -> None:
+    say = visit.say
+    rows = [(say.value("commands.argument", name), _shown(visit, value)) for name, value in row.arguments.items()]
+    if row.reason:
+        rows.append((say("commands.reason"), row.reason))
+    parts.text_pairs(rows)
+    facts = [say("commands.expires", time=say.instant(row.expires_at))]
+    if row.approved_by:
+        facts.append(say("commands.approved", login=row.approved_by))
+    if row.handovers:
+        facts.append(say("commands.handovers", count=row.handovers))
+    Words(" · ".join(facts), "nb-muted nb-small")
+    Words(row.command_id, "nb-muted nb-small nb-digits")
+
+
+def _shown(visit: Visit, value: Any) -> str:
+    return visit.say.value("commands.valve", value)
+
+
+def _life_when_opened(visit: Visit, row: CommandRow, life: Any, is_open: bool, heading: Any) -> None:
+    """Asked for when somebody opens the line: lists stay quick."""
+
+    async def show() -> None:
+        if life.default_slot.children:
+            return
+        try:
+            found = await get_command(visit.context.read, row.command_id)
+        except (RequestError, UnavailableError):
+            return
+        with life, box("nb-life", "ol", **{"aria-label": visit.say("commands.events")}):
+            for event in found.events:
+                with box("", "li"):
+                    Words(visit.say.instant(event.at, seconds=True), "nb-digits nb-muted", "span")
+                    Words(visit.say.value("commands.actor", event.actor), "nb-actor", "span")
+                    Words(visit.say.value("commands.state", event.state), tag="span")
+                    if event.detail:
+                        Words(event.detail, "nb-said", "span")
+
+    heading.on("click", show)
+    if is_open:
+        ui.timer(0.05, show, once=True)
+
+
+def _actions(visit: Visit, row: CommandRow, changed: Changed) -> None:
+    who, kind = visit.principal, CommandKind[row.kind.upper()]
+    if row.state not in OPEN_STATES or who.role < NEEDED_ROLE[kind]:
+        return
+    say, context = visit.say, visit.context
+    if row.state is CommandState.AWAITING_APPROVAL and who.login != row.filed_by:
+
+        async def approve(still: Principal) -> None:
+            await approve_command(context.write, still, row.command_id, context.commands, context.now())
+
+        parts.button(say("commands.approve"), lambda: _act(visit, kind, approve, changed), primary=True)
+
+    async def cancel(still: Principal) -> None:
+        await cancel_command(context.write, still, row.command_id, "", context.now())
+
+    parts.button(say("commands.cancel"), lambda: _act(visit, kind, cancel, changed))
+
+
+async def _act(
+    visit: Visit, kind: CommandKind, act: Callable[[Principal], Awaitable[None]], changed: Changed, done: str = ""
+) -> bool:
+    """Do it as whoever is still signed in; say how it went."""
+    say, ended = visit.say, False
+    try:
+        who = await visit.still(NEEDED_ROLE[kind])
+        if who is None:
+            ui.notify(say("commands.not_allowed"), type="warning")
+            return False
+        await act(who)
+        ended = True
+        ui.notify(done or say("commands.done"), type="positive")
+    except RequestError as error:
+        ui.notify(say("commands.refused", why=str(error)), type="warning")
+    except UnavailableError:
+        ui.notify(say("frame.data_failed_first"), type="negative")
+    visit.answers.forget()
+    await changed()
+    return ended
+
+
+def offer(visit: Visit, serial: str, changed: Changed) -> None:
+    """The button that opens the form, for who may file anything at all."""
+    if visit.principal.role >= Role.OPERATOR:
+        parts.button(visit.say("commands.file"), lambda: _ask(visit, serial, changed), primary=True)
+
+
+def _ask(visit: Visit, serial: str, changed: Changed) -> None:
+    say = visit.say
+    kinds = [kind for kind in FIELDS if visit.principal.role >= NEEDED_ROLE[kind]]
+    inputs: dict[str, Any] = {}
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(f"{say('commands.file')} · {serial}", tag="h2")
+        shown = {kind_name(kind): say(f"commands.kind.{kind_name(kind)}") for kind in kinds}
+        chosen = ui.select(shown, label=say("commands.kind"), value=kind_name(kinds[0])).props("outlined dense")
+        fields = parts.place()
+        reason = ui.textarea(label=say("commands.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+        Words(say("commands.close_hint"), "nb-muted nb-small")
+
+        def redraw() -> None:
+            fields.clear()
+            inputs.clear()
+            with fields:
+                for name in FIELDS[CommandKind[chosen.value.upper()]]:
+                    inputs[name] = _field(visit, name)
+
+        async def act() -> None:
+            kind = CommandKind[chosen.value.upper()]
+            arguments = {name: _typed(name, field.value) for name, field in inputs.items()}
+            if await _file(visit, serial, kind, arguments, reason.value or "", changed):
+                dialog.close()
+
+        chosen.on_value_change(redraw)
+        redraw()
+        with box("nb-actions"):
+            parts.button(say("commands.file"), act, primary=True)
+            parts.button(say("frame.cancel"), dialog.close)
+    dialog.on("hide", dialog.delete)
+    dialog.open()
+
+
+def _field(visit: Visit, name: str) -> Any:
+    say, label = visit.say, visit.say.value("commands.argument", name)
+    if name == "valve":
+        actions = {action: say(f"commands.valve.{action}") for action in ("open", "close")}
+        return ui.select(actions, label=label, value="open").props("outlined dense")
+    return ui.input(label=label).props("outlined dense")
+
+
+def _typed(name: str, value: Any) -> Any:
+    text = str(value or "").strip()
+    return int(text) if name.endswith("_s") and text.isdecimal() and len(text) < 12 else text
+
+
+async def _file(
+    visit: Visit, serial: str, kind: CommandKind, arguments: dict[str, Any], reason: str, changed: Changed
+) -> bool:
+    context, say = visit.context, visit.say
+
+    async def file(who: Principal) -> None:
+        filing = Filing(kind, [Order(serial, arguments)], reason)
+        await file_commands(context.write, who, filing, context.commands, context.now())
+
+    done = say("commands.waits_for_another") if _waits(kind, arguments) else ""
+    return await _act(visit, kind, file, changed, done)
+
+
+def _waits(kind: CommandKind, arguments: dict[str, Any]) -> bool:
+    try:
+        return may_close(kind, read_arguments(kind, arguments))
+    except RequestError:
+        return False

@@ -1,0 +1,76 @@
+"""What becomes of a command when something is said of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ingest.commands.life import MAX_HANDOVER_EVENTS, Command, Decided, Said, decide, results_of
+from metering.commands import CommandKind, CommandState
+from metering.model import Authentication
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+CLOSE = Command(7, "861", CommandKind.VALVE, CommandState.QUEUED, 0, None, None)
+HANDED = Said(7, "861", CommandState.HANDED_OVER, AT, "coap")
+DONE = Said(7, "861", CommandState.CONFIRMED, AT + timedelta(seconds=5), "meter", "", Authentication.OSCORE)
+
+
+def decided(*said: Said, command: Command = CLOSE) -> Decided:
+    return decide({command.command_id: command}, said)
+
+
+def test_a_command_is_handed_over_twice_and_confirmed_once() -> None:
+    found = decided(HANDED, HANDED, DONE, DONE)
+    command = found.changed[7]
+    assert (command.state, command.handovers, command.handed_over_at) == (CommandState.CONFIRMED, 2, AT)
+    assert command.ended_at == DONE.at
+    assert [event.state for event in found.events] == ["handed_over", "handed_over", "confirmed"]
+    assert found.refused == {"not_a_transition": 1}
+
+
+def test_the_news_of_handing_over_may_come_after_the_meters_own() -> None:
+    found = decided(DONE, HANDED)
+    assert (found.changed[7].state, found.changed[7].handed_over_at) == (CommandState.CONFIRMED, AT)
+    assert [event.state for event in found.events] == ["confirmed", "handed_over"]
+
+
+def test_nobody_speaks_for_the_command_of_another_device() -> None:
+    found = decided(DONE._replace(device="862"))
+    assert not found.changed
+    assert [one.device for one in found.unknown] == ["862"]
+
+
+def test_who_only_claims_to_be_the_meter_does_not_say_that_the_valve_is_closed() -> None:
+    claimed = DONE._replace(authentication=Authentication.CLAIMED)
+    assert decided(claimed).refused == {"claimed": 1}
+    clock = Command(7, "861", CommandKind.SET_CLOCK, CommandState.HANDED_OVER, 1, AT, None)
+    assert decided(claimed, command=clock).changed[7].state is CommandState.CONFIRMED
+
+
+def test_what_nobody_approved_cannot_be_handed_over() -> None:
+    command = Command(7, "861", CommandKind.VALVE, CommandState.AWAITING_APPROVAL, 0, None, None)
+    assert decided(HANDED, command=command).refused == {"not_a_transition": 1}
+
+
+def test_what_the_meter_did_counts_though_it_says_so_late() -> None:
+    expired = Command(7, "861", CommandKind.VALVE, CommandState.EXPIRED, 1, AT, AT)
+    assert decided(DONE, command=expired).changed[7].state is CommandState.CONFIRMED
+
+
+def test_events_are_bounded_and_the_count_is_not() -> None:
+    found = decided(*[HANDED] * 50)
+    assert (found.changed[7].handovers, len(found.events)) == (50, MAX_HANDOVER_EVENTS)
+
+
+@pytest.mark.parametrize(
+    "results",
+    [None, 1, "x", [1], [["00", 0]], [["zz" * 8, 0]], [["00" * 8, 9]], [["00" * 8, True]], [["ff" * 8, 0]], [[0, 0]]],
+)
+def test_results_that_are_none_are_left_out(results: object) -> None:
+    assert results_of({"results": results}, "861", AT, Authentication.OSCORE, "r") == []
+
+
+def test_results_of_a_report() -> None:
+    said = results_of({"results": [["0000000000000007", 2]]}, "861", AT, Authentication.CLAIMED, "r")
+    assert said == [Said(7, "861", CommandState.REFUSED, AT, "meter", "report r", Authentication.CLAIMED)]
