@@ -86,7 +86,7 @@ class Gateway:
         self.doors = open_doors(
             Parts(
                 settings, stream, intake, self.devices, self.commands, load_master_keys(load(KeysSettings)),
-                self.limiter, self.counters, self.link,
+                self.limiter, self.counters, self.link, self.fast.receive,
             )
         )  # fmt: skip
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)

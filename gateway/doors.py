@@ -5,18 +5,20 @@ A door makes its own settings class, decides by it in `open_doors` whether it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.coap.peers import Peer
 from gateway.commands import Commands
 from gateway.devices import Devices
+from gateway.dtls.door import open_dtls
 from gateway.intake import Intake
 from gateway.link import StreamLink
 from gateway.metrics import Counters, Readings
 from gateway.refusals import RefusalLimiter
 from metering.credentials import MasterKeys
-from metering.settings import GatewaySettings, NatsSettings
+from metering.settings import DtlsSettings, GatewaySettings, NatsSettings, load
 
 
 class OpenDoor(Protocol):
@@ -63,8 +65,17 @@ class Parts:
     limiter: RefusalLimiter
     counters: Counters
     link: StreamLink
+    receive_coap: Callable[[bytes, Peer], None]
+    """Takes a CoAP message of a peer that the door vouches for, as the CoAP port would."""
 
 
-def open_doors(parts: Parts) -> list[OpenDoor]:  # noqa: ARG001 - until the first door is here
-    """Those that the settings open, in the order in which they start."""
-    return []
+def open_doors(parts: Parts) -> list[OpenDoor]:
+    """Those that the settings open, in the order in which they start. Raises StartError."""
+    doors: list[OpenDoor] = []
+    dtls = open_dtls(
+        parts.settings.port, parts.settings.worker, load(DtlsSettings), parts.devices, parts.master_keys,
+        parts.counters, parts.receive_coap,
+    )  # fmt: skip
+    if dtls is not None:
+        doors.append(dtls)
+    return doors
