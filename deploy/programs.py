@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.supervision.child import Spec
+from metering.settings import DtlsSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -31,18 +32,23 @@ class Ports:
     gateway_metrics: int
     ingest_metrics: int
     settlement_metrics: int
+    coaps: int = 0
 
 
 def gateway(
     nats_url: str, monitor_url: str, ports: Ports, workers: int, workers_directory: Path, master_keys: str
 ) -> Spec:
-    """The first worker. It is not given the database: it has no business there."""
+    """The first worker. It is not given the database: it has no business there. `workers_directory` keeps the DTLS
+    sessions, too, unless the settings name another place."""
+    sessions_file = load(DtlsSettings).sessions_file or str(workers_directory / "dtls-sessions")
     return _spec("gateway", {
         "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
         "NBWATER_GATEWAY_PORT": str(ports.coap),
         "NBWATER_GATEWAY_METRICS_PORT": str(ports.gateway_metrics),
+        "NBWATER_DTLS_PORT": str(ports.coaps),
+        "NBWATER_DTLS_SESSIONS_FILE": sessions_file,
         "NBWATER_GATEWAY_WORKERS": str(workers),
         "NBWATER_GATEWAY_WORKER": "0",
         "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
@@ -88,7 +94,11 @@ def program_of(name: str) -> str:
 def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
     """Hold on to the ports of the first life: clients know them."""
     variables = {
-        "gateway": {"port": "NBWATER_GATEWAY_PORT", "metrics_port": "NBWATER_GATEWAY_METRICS_PORT"},
+        "gateway": {
+            "port": "NBWATER_GATEWAY_PORT",
+            "metrics_port": "NBWATER_GATEWAY_METRICS_PORT",
+            "dtls_port": "NBWATER_DTLS_PORT",
+        },
         "ingest": {"metrics_port": "NBWATER_INGEST_METRICS_PORT"},
         "settlement": {"metrics_port": "NBWATER_SETTLEMENT_METRICS_PORT"},
         "api": {"port": "NBWATER_API_PORT"},

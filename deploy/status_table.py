@@ -15,6 +15,7 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
     rows = [
         ("pages and REST", running.api_url, _process(running, "api")),
         ("CoAP", f"coap://<this machine>:{running.coap_port}/r/<IMEI or serial>", _process(running, "gateway")),
+        *_coaps(running),
         ("ingest", _metrics(running, "ingest"), _process(running, "ingest")),
         ("settlement", _metrics(running, "settlement"), _process(running, "settlement")),
         ("stream (NATS)", place(running.nats_url), _process(running, "nats")),
@@ -26,6 +27,13 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
     if demo_password is not None:
         lines += [f"  Open {running.api_url} and log in as  admin  with  {demo_password}", ""]
     return [*lines, "  Ctrl-C stops everything in good order.", ""]
+
+
+def _coaps(running: Instance) -> list[tuple[str, str, str]]:
+    if not running.coaps_port:
+        return []
+    place = f"coaps://<this machine>:{running.coaps_port}/r/<IMEI or serial>"
+    return [("CoAP over DTLS", place, _process(running, "gateway"))]
 
 
 def _process(running: Instance, name: str) -> str:

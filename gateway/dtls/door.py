@@ -20,6 +20,8 @@ from gateway.dtls.engine import MbedTlsEngine
 from gateway.dtls.handshakes import HandshakeLimits, Handshakes
 from gateway.dtls.identities import Identities
 from gateway.dtls.session import Speaker
+from gateway.dtls.session_keeper import SessionKeeper
+from gateway.dtls.session_store import SessionStore
 from gateway.dtls.sessions import Sessions
 from gateway.metrics import Counters, Readings
 from metering.credentials import MasterKeys
@@ -67,6 +69,7 @@ class DtlsDoor:
         self.endpoint = Endpoint(
             MbedTlsEngine(identities.key_of), self.handshakes, self.sessions, identities, self._send, self._deliver
         )
+        self._keeper = _keeper(settings.sessions_file, master_keys, self.sessions, clock())
         self._timer: asyncio.TimerHandle | None = None
         self._next_defect_log = float("-inf")
 
@@ -87,6 +90,8 @@ class DtlsDoor:
     async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._keeper is not None:
+            await self._keeper.stop(self._clock)
         self._socket.close()
 
     def gauges(self) -> Readings:
@@ -102,6 +107,7 @@ class DtlsDoor:
             "dtls_handshakes_refused": ("Handshakes beyond what may begin", lambda: endpoint.refused),
             "dtls_handshakes_displaced": ("Handshakes that made room for others", lambda: handshakes.displaced),
             "dtls_hello_verify_requests": ("HelloVerifyRequests sent", lambda: endpoint.greeted),
+            "dtls_sessions_unwritten": ("Sessions that differ from those on disk", lambda: sessions.unwritten),
             "dtls_ignored": ("Datagrams and records ignored", endpoint.ignored.total),
             "dtls_udp_dropped": ("Datagrams the kernel dropped unread", lambda: backlog(self._socket).dropped),
         }
@@ -128,6 +134,8 @@ class DtlsDoor:
         now = self._clock()
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         self._guarded(partial(self.endpoint.tick, now), now)
+        if self._keeper is not None:
+            self._keeper.tick(now)
 
     def _guarded(self, work: Callable[[], None], now: float) -> None:
         """A defect met by one peer must not close the port for all others, nor fill the disk with its traces."""
@@ -153,6 +161,14 @@ class DtlsDoor:
 
     def _answer(self, message: bytes, peer: SecurePeer) -> None:
         self.endpoint.send(message, peer.address, peer.device)
+
+
+def _keeper(path: str, master_keys: MasterKeys, sessions: Sessions, now: float) -> SessionKeeper | None:
+    if not path:
+        return None
+    keeper = SessionKeeper(SessionStore(path, master_keys), sessions)
+    keeper.load(now)
+    return keeper
 
 
 def open_dtls(

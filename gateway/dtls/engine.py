@@ -28,7 +28,7 @@ from mbedtls.tls import (
 
 from gateway.dtls.key_schedule import KEY_BYTES, SUITES
 from gateway.dtls.records import read_records
-from gateway.dtls.session import EPOCH, Session, Speaker
+from gateway.dtls.session import EPOCH, Session, SessionState, Speaker
 from gateway.dtls.transcript import Transcript
 
 FIRST_TIMEOUT_S, LAST_TIMEOUT_S = 9.0, 60.0
@@ -156,7 +156,7 @@ class _MbedTlsHandshake:
         if self.state is not State.DONE or self._psk is None:
             return None
         keys = self._transcript.keys(self._psk.key)
-        return keys and Session(self._psk.speaker, *keys, sent=self._protected_sent, farewell=self._farewell)
+        return keys and Session(self._psk.speaker, SessionState(*keys, self._protected_sent), self._farewell)
 
     def _proceed(self) -> bytes:
         sent, buffer, self._keys.asking = b"", self._buffer, self

@@ -31,18 +31,30 @@ class Speaker(NamedTuple):
     mark: bytes
 
 
+class SessionState(NamedTuple):
+    """`keys`: a key block. `sent`: the sequence number of the next record of EPOCH to be sent. `highest`, `seen`: of
+    records received; `seen` has a bit for each of the last WINDOW, the lowest for the highest."""
+
+    suite: int
+    keys: bytes
+    sent: int
+    highest: int = -1
+    seen: int = 0
+
+
 class Session:
     """The server's side. A million meters have no room for more: 40 bytes of keys and some numbers."""
 
     __slots__ = ("_highest", "_keys", "_seen", "_sent", "_suite", "farewell", "speaker", "used_at")
 
-    def __init__(self, speaker: Speaker, suite: int, keys: bytes, sent: int, farewell: bytes = b"") -> None:
-        """`keys`: a key block. `sent`: records of EPOCH that went out. `farewell`: the last flight of the handshake,
-        kept until the client shows that it has it (section 4.2.4)."""
+    def __init__(self, speaker: Speaker, state: SessionState, farewell: bytes = b"") -> None:
+        """`farewell`: the last flight of the handshake, kept until the client shows that it has it (section 4.2.4)."""
         self.speaker, self.farewell = speaker, farewell
         self.used_at = 0.0
-        self._suite, self._keys, self._sent = suite, keys, sent
-        self._highest, self._seen = -1, 0
+        self._suite, self._keys, self._sent, self._highest, self._seen = state
+
+    def state(self) -> SessionState:
+        return SessionState(self._suite, self._keys, self._sent, self._highest, self._seen)
 
     def open(self, record: Record) -> bytes | None:
         """The plaintext; None for a record that is not authentic or was opened before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Any
 
 from gateway.dtls.session import Session
@@ -20,6 +21,7 @@ class Sessions:
         self._max_sessions, self._idle_timeout_s = max_sessions, idle_timeout_s
         self._by_peer: OrderedDict[Peer, Session] = OrderedDict()
         self._by_identity: dict[str, tuple[Peer, ...]] = {}
+        self._changed: dict[Peer, None] | None = None
         self.displaced = self.expired = 0
 
     def __len__(self) -> int:
@@ -31,13 +33,30 @@ class Sessions:
     def get(self, peer: Peer) -> Session | None:
         return self._by_peer.get(peer)
 
-    def items(self) -> list[tuple[Peer, Session]]:
-        """The least recently used first."""
-        return list(self._by_peer.items())
+    def note_changes(self) -> None:
+        """From now on remember which sessions changed."""
+        self._changed = {}
+
+    def changed(self, limit: int) -> list[Peer]:
+        """Those that changed longest ago and were not given out since."""
+        changed = self._changed or {}
+        peers = list(islice(changed, limit))
+        for peer in peers:
+            del changed[peer]
+        return peers
+
+    @property
+    def unwritten(self) -> int:
+        return len(self._changed or ())
+
+    def _note(self, peer: Peer) -> None:
+        if self._changed is not None:
+            self._changed[peer] = None
 
     def used(self, peer: Peer, session: Session, now: float) -> None:
         session.used_at = now
         self._by_peer.move_to_end(peer)
+        self._note(peer)
 
     def add(self, peer: Peer, session: Session, now: float) -> None:
         """In place of one that this address has."""
@@ -52,12 +71,14 @@ class Sessions:
             self.displaced += 1
         session.used_at = now
         self._by_peer[peer] = session
+        self._note(peer)
         self._by_identity[identity] = (*self._by_identity.get(identity, ()), peer)
 
     def remove(self, peer: Peer) -> None:
         session = self._by_peer.pop(peer, None)
         if session is None:
             return
+        self._note(peer)
         identity = session.speaker.identity
         rest = tuple(other for other in self._by_identity[identity] if other != peer)
         if rest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Bench:
     """An endpoint, what it sent, by peer, and what it delivered."""
 
     devices: Devices = field(default_factory=Devices)
-    limits: HandshakeLimits = HandshakeLimits(64, 1e6, 1e6)
+    limits: HandshakeLimits = field(default_factory=lambda: HandshakeLimits(64, 1e6, 1e6))
     max_sessions: int = 1000
     now: float = 0.0
     sent: dict[tuple[Any, ...], list[bytes]] = field(default_factory=dict)
@@ -112,9 +112,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench() -> Bench:
     made = Bench()
     for known in KEYED:
         made.devices.apply(known)
     made.devices.ready = made.devices.complete = True
-    yield made
+    return made

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 from nats.js import JetStreamContext
 
-from simulators.exchange import Timers
-from tests.gateway.conftest import SERIAL, GatewayProcess, stored
+from simulators.dtls import DtlsClient, DtlsMeter, HandshakeError
+from simulators.exchange import Fate, Timers
+from simulators.message import request_tail
+from tests.gateway.conftest import IMEI, SERIAL, GatewayProcess, OpenSender, StartGateway, stored, until
 from tests.gateway.dtls.conftest import (
     FRAME,
     IDENTITY,
@@ -36,7 +41,7 @@ async def post(
     client: str, gateway: GatewayProcess, path: str, identity: str, key: bytes, file: Path, *extra: str
 ) -> str:
     """What the client says; a report posted as a file."""
-    file.write_bytes(FRAME)
+    file.write_bytes(FRAME)  # noqa: ASYNC240 - forty bytes
     process = await asyncio.create_subprocess_exec(
         client, "-v", "6", "-m", "post", "-t", "42", "-f", str(file), "-B", "20", "-u", identity, "-k", key.decode(),
         *extra, f"coaps://127.0.0.1:{gateway.said['dtls_port']}/{path}",
@@ -71,3 +76,177 @@ async def test_libcoap_is_refused(js: JetStreamContext, start_dtls: StartDtls, t
     assert "4.01" in await post(client, gateway, f"r/{SERIAL}", IDENTITY, KEY, file)
     assert await stored(js) == []
     assert await gateway.metric("nbwater_gateway_dtls_handshakes_failed") == 3
+
+
+def meter(gateway: GatewayProcess, identity: str = IDENTITY, key: bytes = KEY) -> DtlsMeter:
+    return DtlsMeter("127.0.0.1", gateway.said["dtls_port"], identity, key, TIMERS)
+
+
+async def reports(meter: DtlsMeter, *payloads: bytes, path: str = METER) -> list[Fate]:
+    return [(await meter.post(("r", path), 42, payload)).fate for payload in payloads]
+
+
+async def test_a_meter_of_the_simulators(js: JetStreamContext, start_dtls: StartDtls) -> None:
+    gateway = await start_dtls()
+    async with meter(gateway) as first, meter(gateway, OTHER_IDENTITY, OTHER_KEY) as second:
+        assert await reports(first, b"one", b"two") == [Fate.ANSWERED] * 2
+        assert await reports(second, b"three", path=OTHER) == [Fate.ANSWERED]
+        assert await reports(second, b"not mine") == [Fate.REFUSED]
+        assert await reports(first, b"x" * 900) == [Fate.ANSWERED]
+        assert await reports(first, b"x" * 1025) == [Fate.REFUSED]  # 4.13, as on the plain port
+        assert (first.handshakes, second.handshakes) == (1, 1)
+    assert {(report.device, report.payload[:5]) for report in await stored(js)} == {
+        (METER, b"one"), (METER, b"two"), (OTHER, b"three"), (METER, b"xxxxx"),
+    }  # fmt: skip
+    assert await gateway.metric("nbwater_gateway_dtls_sessions") == 2
+    with pytest.raises(HandshakeError):
+        async with meter(gateway, IDENTITY, OTHER_KEY) as stranger:
+            await stranger.shake_hands()
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+async def test_a_restart_costs_no_handshake(js: JetStreamContext, start_dtls: StartDtls, kill: bool) -> None:
+    """Twice, for the second time it goes on from what the first restart left."""
+    gateway = await start_dtls(port=0)
+    port = gateway.said["dtls_port"]
+    async with meter(gateway) as one:
+        for number in range(3):
+            assert await reports(one, b"%d" % number) == [Fate.ANSWERED]
+
+            async def written(of: GatewayProcess = gateway) -> bool:
+                return await of.metric("nbwater_gateway_dtls_sessions_unwritten") == 0
+
+            await until(written)
+            await asyncio.sleep(0.2)  # what was given out is on its way to the file
+            if kill:
+                gateway.process.kill()
+                await gateway.process.wait()
+            else:
+                await gateway.stop()
+            gateway = await start_dtls(port=port)
+        assert await reports(one, b"last") == [Fate.ANSWERED]
+        assert one.handshakes == 1
+    assert [report.payload for report in await stored(js)] == [b"0", b"1", b"2", b"last"]
+
+
+async def test_another_address_costs_a_handshake(js: JetStreamContext, start_dtls: StartDtls) -> None:
+    gateway = await start_dtls()
+    async with DtlsMeter(
+        "127.0.0.1", gateway.said["dtls_port"], IDENTITY, KEY, Timers(ack_timeout_s=0.3, max_retransmit=1)
+    ) as rebound:
+        assert await reports(rebound, b"one") == [Fate.ANSWERED]
+        await rebound.rebind()
+        assert await reports(rebound, b"two") == [Fate.UNKNOWN]
+
+        async def answered() -> bool:
+            return await reports(rebound, b"three") == [Fate.ANSWERED]
+
+        await until(answered)
+    assert [report.payload for report in await stored(js)] == [b"one", b"three"]
+
+
+async def test_a_datagram_recorded_and_played_again_is_one_report(
+    js: JetStreamContext, start_dtls: StartDtls, open_sender: OpenSender
+) -> None:
+    gateway = await start_dtls()
+    sender = await open_sender(gateway.said["dtls_port"])
+    client = DtlsClient(IDENTITY, KEY)
+    client.proceed()
+    while not client.is_open:
+        for datagram in client.outgoing:
+            sender.send(datagram)
+        client.outgoing.clear()
+        client.receive(await sender.receive())
+    client.send(bytes.fromhex("40021234") + request_tail(("r", METER), 42, b"once"))
+    (recorded,) = client.outgoing
+    assert client.receive(await sender.ask(recorded)) == bytes.fromhex("60441234")
+    for _ in range(3):
+        sender.send(recorded)
+
+    async def ignored() -> bool:
+        return await gateway.metric("nbwater_gateway_dtls_ignored") == 3
+
+    await until(ignored)
+    assert sender.pending() == 0
+    assert [report.payload for report in await stored(js)] == [b"once"]
+
+
+class Flood:
+    """A stranger at 127.0.1.1: ClientHellos that never go on, and handshakes with wrong keys, about 1,000 a second."""
+
+    PAUSE_S, BURST = 0.02, 20
+
+    def __init__(self, port: int) -> None:
+        self.sent = 0
+        self._to = ("127.0.0.1", port)
+        hello = DtlsClient(IDENTITY, OTHER_KEY)
+        hello.proceed()
+        self._hello = hello.outgoing[0]
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+                bound.bind(("127.0.1.1", 0))
+                bound.setblocking(False)
+                client = DtlsClient(IDENTITY, OTHER_KEY)
+                with contextlib.suppress(HandshakeError, TimeoutError, OSError):
+                    client.proceed()
+                    for _ in range(3):
+                        for datagram in (*client.outgoing, *[self._hello] * self.BURST):
+                            bound.sendto(datagram, self._to)
+                            self.sent += 1
+                        client.outgoing.clear()
+                        async with asyncio.timeout(self.PAUSE_S):
+                            client.receive(await loop.sock_recv(bound, 2048))
+                await asyncio.sleep(0)
+
+
+async def test_a_stranger_who_floods_harms_nobody(
+    js: JetStreamContext, start_dtls: StartDtls, open_sender: OpenSender
+) -> None:
+    gateway = await start_dtls(max_handshakes=32)
+    flood = Flood(gateway.said["dtls_port"])
+    flooding = asyncio.create_task(flood.run())
+    plain = await open_sender(gateway.port)
+    for number in range(10):
+        async with meter(gateway) as good:
+            assert await reports(good, b"dtls %d" % number) == [Fate.ANSWERED]
+        head = bytes((0x40, 2)) + number.to_bytes(2, "big")
+        answer = await plain.ask(head + request_tail(("r", IMEI), 42, b"plain %d" % number))
+        assert answer[1] == 0x44
+
+    async def enough() -> bool:
+        return flood.sent > 2000
+
+    await until(enough)
+    flooding.cancel()
+    assert len(await stored(js)) == 20
+    assert await gateway.metric("nbwater_gateway_dtls_handshakes_open") <= 32
+    assert await gateway.metric("nbwater_gateway_dtls_handshakes_completed") == 10
+
+
+async def test_garbage_harms_nobody(js: JetStreamContext, start_dtls: StartDtls, open_sender: OpenSender) -> None:
+    gateway = await start_dtls()
+    sender = await open_sender(gateway.said["dtls_port"])
+    for size in (0, 1, 12, 13, 14, 100, 1400):
+        sender.send(b"\x16\xfe\xfd" + bytes(max(0, size - 3)))
+        sender.send(bytes(range(256)) * 6)
+        sender.send(request_tail(("r", METER), 42, b"plain CoAP"))
+    async with meter(gateway) as good:
+        assert await reports(good, b"one") == [Fate.ANSWERED]
+    assert sender.pending() == 0
+    assert len(await stored(js)) == 1
+
+
+async def test_without_master_keys_there_is_no_port(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(ready=False)
+    assert "dtls_port" not in gateway.said
+
+
+async def test_a_port_that_is_taken_is_said(start_dtls: StartDtls, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as neighbour:
+        neighbour.bind(("::", 0))
+        with pytest.raises(json.JSONDecodeError):  # it says nothing and ends
+            await start_dtls(port=neighbour.getsockname()[1])
+    assert "NBWATER_DTLS_PORT" in capfd.readouterr().err
