@@ -153,9 +153,9 @@ class Gateway:
                 await self.custody.drained()
         except TimeoutError:
             _log.warning("stopping with reports that have no answer", reports=self.custody.pending)
+        await self.slow.stop()  # its answers may go out by a door
         for door in self.doors:
             await door.stop()
-        await self.slow.stop()
         await self.telemetry.stop()
 
     def _gauges(self) -> Readings:

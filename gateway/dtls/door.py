@@ -108,10 +108,14 @@ class DtlsDoor:
             "dtls_handshakes_displaced": ("Handshakes that made room for others", lambda: handshakes.displaced),
             "dtls_hello_verify_requests": ("HelloVerifyRequests sent", lambda: endpoint.greeted),
             "dtls_sessions_unwritten": ("Sessions that differ from those on disk", lambda: sessions.unwritten),
+            "dtls_session_write_failures": ("Batches of sessions that could not be written", self._write_failures),
             "dtls_ignored": ("Datagrams and records ignored", endpoint.ignored.total),
             "dtls_udp_dropped": ("Datagrams the kernel dropped unread", lambda: backlog(self._socket).dropped),
         }
         return readings
+
+    def _write_failures(self) -> float:
+        return 0 if self._keeper is None else self._keeper.failures
 
     def _read(self) -> None:
         now = self._clock()

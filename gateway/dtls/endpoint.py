@@ -45,7 +45,7 @@ _OURS = frozenset(SUITES)
 class Keyring(Protocol):
     """See `gateway.dtls.identities.Identities`."""
 
-    def failed(self, identity: str, host: str) -> None: ...
+    def failed(self, identity: str, host: str, now: float) -> None: ...
 
     def stands(self, speaker: Speaker) -> bool: ...
 
@@ -135,7 +135,7 @@ class Endpoint:
             return
         self.failed += 1
         if handshake.identity is not None:
-            self._keyring.failed(handshake.identity, handshake.host)
+            self._keyring.failed(handshake.identity, handshake.host, now)
 
     def _reply(self, records: bytes, peer: Peer) -> None:
         for datagram in split_into_datagrams(records, MTU_BYTES):

@@ -12,11 +12,14 @@ from gateway.dtls.engine import Psk
 from gateway.dtls.session import Speaker
 from metering.credentials import Credential, CredentialKind, MasterKeys
 from metering.errors import CredentialError
+from metering.following import Pace
 
 MAX_IDENTITY_BYTES = 128
 """RFC 4279 section 5.3 wants 128 supported."""
 
 MAX_REMEMBERED_FAILURES = 4096
+MAX_LOGGED_IDENTITY = 64
+FAILURE_LOG_PAUSE_S = 1.0
 _MARK_BYTES = 8
 _IMEI_URNS = ("urn:imei:", "urn:dev:imei:", "imei:")
 _log = structlog.get_logger()
@@ -31,6 +34,7 @@ class Identities:
 
     def __init__(self, devices: Devices, master_keys: MasterKeys) -> None:
         self._devices, self._master_keys = devices, master_keys
+        self._pace = Pace(FAILURE_LOG_PAUSE_S)
         self._failures: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def key_of(self, identity: str, host: str) -> Psk | None:
@@ -46,10 +50,14 @@ class Identities:
             return None
         return Psk(Speaker(device, identity, mark_of(credential)), key)
 
-    def failed(self, identity: str, host: str) -> None:
+    def failed(self, identity: str, host: str, now: float) -> None:
         """A handshake from this host failed: its next one is asked for the identity's next key, if there are several.
         Failures elsewhere change nothing, lest strangers decide which key a meter is asked for."""
-        if len(self._candidates(identity)) > 1:
+        candidates = self._candidates(identity)
+        if self._pace.allows(now):
+            reason = "wrong_key" if candidates else "unknown_identity"
+            _log.warning("handshake_failed", reason=reason, identity=identity[:MAX_LOGGED_IDENTITY], source=host)
+        if len(candidates) > 1:
             self._failures[identity, host] = self._failures.pop((identity, host), 0) + 1
             if len(self._failures) > MAX_REMEMBERED_FAILURES:
                 self._failures.popitem(last=False)

@@ -110,8 +110,8 @@ def test_a_failure_changes_the_key_for_its_own_host_only() -> None:
     devices.ready = True
     identities = Identities(devices, MasterKeys({0: bytes.fromhex("5a" * 32)}))
     asked = [identities.key_of(METER, host) for host in (HOST, "10.0.0.2")]
-    identities.failed(METER, HOST)
+    identities.failed(METER, HOST, 0.0)
     asked += [identities.key_of(METER, host) for host in (HOST, "10.0.0.2")]
     assert [psk and psk.key for psk in asked] == [OTHER_KEY, OTHER_KEY, KEY, OTHER_KEY]
-    identities.failed("nobody", HOST)
+    identities.failed("nobody", HOST, 0.0)
     assert identities.key_of("a", HOST) is not None
