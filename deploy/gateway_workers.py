@@ -66,7 +66,7 @@ async def supervise(workers: int) -> int:
     master_file = load(KeysSettings).master_file
     dtls = load(DtlsSettings)
     coaps = dtls.port if settings.port or "port" in dtls.model_fields_set else 0
-    wanted = programs.Ports(settings.port, 0, settings.metrics_port, 0, 0, coaps)
+    wanted = programs.Ports(settings.port, coaps, 0, settings.metrics_port, 0, 0)
     ports.require_udp(settings.host, settings.port, "CoAP", "NBWATER_GATEWAY_PORT")
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -77,7 +77,7 @@ class Listeners:
         metrics: list[int] = []
         for section in (gateway, load(IngestSettings), load(SettlementSettings)):
             metrics.append(ports.next_free_tcp(section.metrics_host, section.metrics_port, besides=metrics))
-        return programs.Ports(coap, page, *metrics, coaps=self._choose_coaps(coap, coaps_port))
+        return programs.Ports(coap, self._choose_coaps(coap, coaps_port), page, *metrics)
 
     def _choose_coaps(self, coap: int, asked: int | None) -> int:
         """COAPS is a port that meters are told, as is one that somebody named; beside another CoAP port (None) any will

@@ -28,11 +28,11 @@ class Ports:
     """0: a free one."""
 
     coap: int
+    coaps: int
     page: int
     gateway_metrics: int
     ingest_metrics: int
     settlement_metrics: int
-    coaps: int = 0
 
 
 def gateway(
