@@ -8,7 +8,7 @@ A datagram is first looked at by what its first record is:
 - any other handshake message: given to the peer's handshake.
 
 Whatever else comes gets silence. A record of a session that is not here cannot be answered either: what is not sealed
-with the session's keys clients must ignore (section 4.1.2.7), and do.
+with the session's keys clients are not to believe (section 4.1.2.7).
 """
 
 from __future__ import annotations
