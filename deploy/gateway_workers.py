@@ -18,7 +18,7 @@ from typing import Any
 from deploy import ports, programs
 from deploy.supervision.child import Child, Spec
 from metering.process import say
-from metering.settings import GatewaySettings, KeysSettings, NatsSettings, load
+from metering.settings import DtlsSettings, GatewaySettings, KeysSettings, NatsSettings, load
 
 METRICS_STEP = 10
 """Between the metrics ports of neighbouring workers: 9101, 9111, … (9102 and 9103 are other programs')."""
@@ -64,7 +64,9 @@ async def supervise(workers: int) -> int:
     """`nbwater gateway --workers N`: until SIGTERM or SIGINT. Raises StartError when the first cannot start."""
     settings, stream, stop = load(GatewaySettings), load(NatsSettings), asyncio.Event()
     master_file = load(KeysSettings).master_file
-    wanted = programs.Ports(settings.port, 0, settings.metrics_port, 0, 0)
+    dtls = load(DtlsSettings)
+    coaps = dtls.port if settings.port or "port" in dtls.model_fields_set else 0
+    wanted = programs.Ports(settings.port, coaps, 0, settings.metrics_port, 0, 0)
     ports.require_udp(settings.host, settings.port, "CoAP", "NBWATER_GATEWAY_PORT")
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -31,6 +31,8 @@ class Instance:
     """With the administrator's rights."""
     nats_monitor_url: str
     programs: dict[str, Any] = field(default_factory=dict)
+    coaps_port: int = 0
+    """0: there is no DTLS port."""
 
     def write(self, data: Path) -> None:
         path = _path(data)

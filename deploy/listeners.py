@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from deploy import ports, programs
 from deploy.supervision.child import Child, Spec, Tell
 from metering.errors import StartError
-from metering.settings import ApiSettings, GatewaySettings, IngestSettings, PushSettings, SettlementSettings, load
+from metering.settings import (
+    ApiSettings,
+    DtlsSettings,
+    GatewaySettings,
+    IngestSettings,
+    PushSettings,
+    SettlementSettings,
+    load,
+)
 
 COAPS = 5684
 """UDP port of CoAP over DTLS (RFC 7252, section 6.2): not for plain CoAP."""
+
+COAP = COAPS - 1
 
 MOVES = 5
 """How often one program is given another port in a row."""
@@ -34,11 +44,12 @@ class Listeners:
 
     def __init__(self, page_host: str, may_move: bool, tell: Tell) -> None:
         gateway, ingest, settlement = load(GatewaySettings), load(IngestSettings), load(SettlementSettings)
+        self._dtls = load(DtlsSettings)
         tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
         self._page_host, self._may_move, self._tell = page_host, may_move, tell
         self._coap = Listener("CoAP", udp, gateway.host, "NBWATER_GATEWAY_PORT", may_move)
         self._page = Listener("page", tcp, page_host, "NBWATER_API_PORT", may_move)
-        self._of: Mapping[str, tuple[Listener, ...]] = {
+        self._of = {
             "gateway": (
                 self._coap,
                 Listener("gateway metrics", tcp, gateway.metrics_host, "NBWATER_GATEWAY_METRICS_PORT", True),
@@ -51,10 +62,14 @@ class Listeners:
             "api": (self._page,),
         }
 
-    def choose(self, coap_port: int | None = None, page_port: int | None = None) -> programs.Ports:
+    def choose(
+        self, coap_port: int | None = None, page_port: int | None = None, coaps_port: int | None = None
+    ) -> programs.Ports:
         """None: as the settings say. Raises StartError for one that is taken and may not move."""
         gateway, api = load(GatewaySettings), load(ApiSettings)
         coap = gateway.port if coap_port is None else coap_port
+        if coaps_port is None and ("port" in self._dtls.model_fields_set or coap == COAP):
+            coaps_port = self._dtls.port
         page = api.port if page_port is None else page_port
         if self._may_move:
             coap, page = self._free(self._coap, coap), self._free(self._page, page)
@@ -64,7 +79,22 @@ class Listeners:
         metrics: list[int] = []
         for section in (gateway, load(IngestSettings), load(SettlementSettings)):
             metrics.append(ports.next_free_tcp(section.metrics_host, section.metrics_port, besides=metrics))
-        return programs.Ports(coap, page, *metrics)
+        return programs.Ports(coap, self._choose_coaps(coap, coaps_port), page, *metrics)
+
+    def _choose_coaps(self, coap: int, asked: int | None) -> int:
+        """COAPS is a port that meters are told, as is one that somebody named; beside another CoAP port (None) any will
+        do."""
+        listener = Listener(
+            "DTLS", socket.SOCK_DGRAM, self._dtls.host, "NBWATER_DTLS_PORT", self._may_move or asked is None
+        )
+        self._of["gateway"] += (listener,)
+        if asked is None:
+            return ports.next_free_udp(self._dtls.host, coap + 1) if coap else 0
+        if self._may_move:
+            return self._free(listener, asked, besides=(coap,))
+        if self._dtls.enabled:
+            ports.require_udp(self._dtls.host, asked, "CoAP over DTLS", "--coaps-port or NBWATER_DTLS_PORT")
+        return asked
 
     def move(self, spec: Spec) -> bool:
         """Give a program that could not start other ports for those that somebody else has now; False: none may move,
@@ -78,9 +108,9 @@ class Listeners:
                 moved = moved or free != port
         return moved
 
-    def _free(self, listener: Listener, port: int) -> int:
+    def _free(self, listener: Listener, port: int, besides: Collection[int] = ()) -> int:
         if listener.kind == socket.SOCK_DGRAM:
-            free = ports.next_free_udp(listener.host, port, besides=() if port == COAPS else (COAPS,))
+            free = ports.next_free_udp(listener.host, port, besides or (() if port == COAPS else (COAPS,)))
         else:
             free = ports.next_free_tcp(listener.host, port)
         if free != port:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from deploy.supervision.child import Spec
-from metering.settings import PushSettings, load
+from metering.settings import DtlsSettings, PushSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -32,6 +32,7 @@ class Ports:
     """0: a free one."""
 
     coap: int
+    coaps: int
     page: int
     gateway_metrics: int
     ingest_metrics: int
@@ -47,13 +48,17 @@ def gateway(
     master_keys: str,
     push: Mapping[str, str] = MappingProxyType({}),
 ) -> Spec:
-    """The first worker. It is not given the database: it has no business there. `push`: see `push_door`."""
+    """The first worker. It is not given the database: it has no business there. `push`: see `push_door`.
+    `workers_directory` keeps the DTLS sessions, too, unless the settings name another place."""
+    sessions_file = load(DtlsSettings).sessions_file or str(workers_directory / "dtls-sessions")
     return _spec("gateway", dict(push) | {
         "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
         "NBWATER_GATEWAY_PORT": str(ports.coap),
         "NBWATER_GATEWAY_METRICS_PORT": str(ports.gateway_metrics),
+        "NBWATER_DTLS_PORT": str(ports.coaps),
+        "NBWATER_DTLS_SESSIONS_FILE": sessions_file,
         "NBWATER_GATEWAY_WORKERS": str(workers),
         "NBWATER_GATEWAY_WORKER": "0",
         "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
@@ -114,6 +119,7 @@ def keep_port(spec: Spec, said: Mapping[str, object]) -> None:
             "port": "NBWATER_GATEWAY_PORT",
             "metrics_port": "NBWATER_GATEWAY_METRICS_PORT",
             "push_port": "NBWATER_PUSH_PORT",
+            "dtls_port": "NBWATER_DTLS_PORT",
         },
         "ingest": {"metrics_port": "NBWATER_INGEST_METRICS_PORT"},
         "settlement": {"metrics_port": "NBWATER_SETTLEMENT_METRICS_PORT"},

@@ -16,6 +16,7 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
         ("pages and REST", running.api_url, _process(running, "api")),
         ("CoAP", f"coap://<this machine>:{running.coap_port}/r/<IMEI or serial>", _process(running, "gateway")),
         *_push(running),
+        *_coaps(running),
         ("ingest", _metrics(running, "ingest"), _process(running, "ingest")),
         ("settlement", _metrics(running, "settlement"), _process(running, "settlement")),
         ("stream (NATS)", place(running.nats_url), _process(running, "nats")),
@@ -33,6 +34,11 @@ def _push(running: Instance) -> list[tuple[str, str, str]]:
     """A line for the push door when it is open."""
     port = running.programs.get("gateway", {}).get("push_port")
     return [("push", f"port {port}, /push/<secret path of a product>", _process(running, "gateway"))] if port else []
+def _coaps(running: Instance) -> list[tuple[str, str, str]]:
+    if not running.coaps_port:
+        return []
+    place = f"coaps://<this machine>:{running.coaps_port}/r/<IMEI or serial>"
+    return [("CoAP over DTLS", place, _process(running, "gateway"))]
 
 
 def _process(running: Instance, name: str) -> str:

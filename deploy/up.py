@@ -48,6 +48,7 @@ class Options:
     data: Path
     host: str | None = None
     coap_port: int | None = None
+    coaps_port: int | None = None
     http_port: int | None = None
     ports_may_move: bool = False
     """Ports that are taken are replaced by free ones instead of being an error: for a demo."""
@@ -110,7 +111,7 @@ class Platform:
         host = self._options.host or load(ApiSettings).host
         check_exposure(load(ApiSettings).model_copy(update={"host": host}), "--host")
         listeners = Listeners(host, self._options.ports_may_move, self._tell)
-        wanted = listeners.choose(self._options.coap_port, self._options.http_port)
+        wanted = listeners.choose(self._options.coap_port, self._options.http_port, self._options.coaps_port)
         make_folders(self._data)
         self._lock.take()
         instance.forget(self._data)  # of a run that was killed: until this one is ready, nothing can be found by it
@@ -237,6 +238,7 @@ class Platform:
         running = Instance(
             pid=os.getpid(),
             coap_port=int(said["gateway"]["port"]),
+            coaps_port=int(said["gateway"].get("dtls_port", 0)),
             api_url=f"{scheme}://{page_host}:{said['api']['port']}",
             database_url=database.urls["owner"],
             nats_url=stream.urls[ADMIN],

@@ -101,7 +101,7 @@ class Gateway:
         self.doors = open_doors(
             Parts(
                 settings, stream, intake, self.devices, self.commands, master_keys,
-                self.limiter, self.counters, self.link, self.strangers, self.key_uses,
+                self.limiter, self.counters, self.link, self.strangers, self.key_uses, self.fast.receive,
             )
         )  # fmt: skip
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
@@ -198,9 +198,9 @@ class Gateway:
                 await self.telling.drained()
         except TimeoutError:
             _log.warning("stopping with reports that have no answer", reports=self.custody.pending)
+        await self.slow.stop()  # its answers may go out by a door
         for door in self.doors:
             await door.stop()
-        await self.slow.stop()
         if self.protected is not None:
             self.protected.stop()
         await self.telemetry.stop()

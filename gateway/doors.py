@@ -5,12 +5,14 @@ A door makes its own settings class, decides by it in `open_doors` whether it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.coap.peers import Peer
 from gateway.commands import Commands
 from gateway.devices import Devices
+from gateway.dtls.door import open_dtls
 from gateway.intake import Intake
 from gateway.key_uses import KeyUses
 from gateway.link import StreamLink
@@ -20,7 +22,7 @@ from gateway.push.products import load_products
 from gateway.refusals import RefusalLimiter
 from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
-from metering.settings import GatewaySettings, NatsSettings, PushSettings, load
+from metering.settings import DtlsSettings, GatewaySettings, NatsSettings, PushSettings, load
 
 
 class OpenDoor(Protocol):
@@ -73,11 +75,19 @@ class Parts:
     link: StreamLink
     strangers: Strangers
     key_uses: KeyUses
+    receive_coap: Callable[[bytes, Peer], None]
+    """Takes a CoAP message of a peer that the door vouches for, as the CoAP port would."""
 
 
 def open_doors(parts: Parts) -> list[OpenDoor]:
-    """Those that the settings open, in the order in which they start."""
+    """Those that the settings open, in the order in which they start. Raises StartError."""
     doors: list[OpenDoor] = []
+    dtls = open_dtls(
+        parts.settings.port, parts.settings.worker, load(DtlsSettings), parts.devices, parts.master_keys,
+        parts.counters, parts.receive_coap,
+    )  # fmt: skip
+    if dtls is not None:
+        doors.append(dtls)
     push = load(PushSettings)
     if parts.settings.worker == 0 and push.products_file and (products := load_products(push.products_file)):
         doors.append(

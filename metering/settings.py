@@ -157,6 +157,32 @@ class OscoreSettings(Section):
         pattern="^(echo|accept)$",
         description="A meter without a replay window: echo asks it to repeat its request, accept takes its word "
         "(for firmware without RFC 9175)",
+
+
+class DtlsSettings(Section):
+    """CoAP over DTLS, open where there are master keys for the meters' pre-shared keys."""
+
+    table = "dtls"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_DTLS_", extra="forbid", frozen=True)
+    enabled: bool = Field(True, description="false: the port stays closed, whatever keys there are")
+    host: str = Field("::", description="Address of the DTLS port; :: is all addresses, IPv4 included")
+    port: int = Field(
+        5684,
+        ge=0,
+        le=65535,
+        description="UDP port of CoAP over DTLS; 0, or none given beside gateway.port 0: a free one",
+    )
+    max_sessions: int = Field(
+        100_000, ge=1, description="Sessions kept, about 1 KB each; beyond it the least recently used goes"
+    )
+    idle_timeout_h: float = Field(72.0, gt=0, description="A session that was not used this long is forgotten")
+    max_handshakes: int = Field(256, ge=1, le=10_000, description="Handshakes open at once, about 100 KB each")
+    handshakes_per_second: float = Field(300.0, gt=0, description="Handshakes begun a second, of all sources")
+    handshakes_per_second_per_prefix: float = Field(
+        50.0, gt=0, description="Handshakes begun a second by one source prefix (/24, /64)"
+    )
+    sessions_file: str = Field(
+        "", description="File in which sessions outlive a restart, sealed with the master key; empty: they do not"
     )
 
 
@@ -281,7 +307,7 @@ class ApiSettings(Section):
 
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
-    SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings,
+    SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings, DtlsSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

@@ -60,7 +60,7 @@ class OwnPlatform:
             (place / server).mkdir()
             (self.data / server).symlink_to(place / server)
         self._environment = self._settings()
-        self._launch(coap_port=0)
+        self._launch(coap_port=0, coaps_port=0)
         await self._until_up()
 
     def _settings(self) -> dict[str, str]:
@@ -71,8 +71,11 @@ class OwnPlatform:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (hook, environment.get("PYTHONPATH"))))
         return environment
 
-    def _launch(self, coap_port: int) -> None:
-        arguments = ("up", "--data", str(self.data), "--coap-port", str(coap_port), "--http-port", "0")
+    def _launch(self, coap_port: int, coaps_port: int) -> None:
+        arguments = (
+            "up", "--data", str(self.data), "--coap-port", str(coap_port), "--coaps-port", str(coaps_port),
+            "--http-port", "0",
+        )  # fmt: skip
         with (self.data / "up.log").open("ab") as log:
             self._up = subprocess.Popen(  # noqa: S603 - our own command
                 command("deploy", *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment,
@@ -95,7 +98,7 @@ class OwnPlatform:
         for pid, _ in processes.freeze(self._up.pid):  # the supervisor first: it starts nothing again
             os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(self._up.wait)
-        self._launch(self.coap_port)
+        self._launch(self.coap_port, self.coaps_port)
         await self._until_up()
 
     async def stop(self, keep: bool) -> None:
@@ -129,6 +132,10 @@ class OwnPlatform:
     @property
     def coap_port(self) -> int:
         return self._instance().coap_port
+
+    @property
+    def coaps_port(self) -> int:
+        return self._instance().coaps_port
 
     @property
     def database_url(self) -> str:

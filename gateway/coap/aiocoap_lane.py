@@ -25,6 +25,7 @@ from aiocoap.util import hostportjoin
 
 from gateway.coap import message as coap
 from gateway.coap.message import code_of
+from gateway.coap.peers import SecurePeer, source_of, vouched
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.intake import Intake
@@ -99,6 +100,8 @@ class PeerAddress(EndpointAddress):  # type: ignore[misc]  # aiocoap has no type
     def blockwise_key(self) -> tuple[Any, ...]:
         """Blocks of one report belong together whatever port a NAT gave each: the report's path names the device,
         and each block was admitted for it."""
+        if isinstance(self.peer, SecurePeer):
+            return (self.peer.device,)
         return () if self._verified else self.peer
 
 
@@ -225,17 +228,18 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
             if not done.done():
                 done.set_result((failure, command))
 
-        address, shown = self._hosts.read(request.remote.peer[0])
+        peer, name = request.remote.peer, request.opt.uri_path[-1]
+        address, shown = self._hosts.read(peer[0])
         try:
             self._intake.take(
                 Door.COAP,
-                request.opt.uri_path[-1],
+                name,
                 address,
-                f"{shown}:{request.remote.peer[1]}",
+                source_of(shown, peer),
                 int(request.opt.content_format),
                 request.payload,
                 settle,
-                request.remote.vouched,
+                request.remote.vouched or vouched(self._intake, name, peer, address),
             )
         except (AdmissionError, CustodyError) as error:
             return self._refusal(error)

@@ -22,6 +22,7 @@ from gateway.coap.exchange import Exchange, Peer, command_payload, make_exchange
 from gateway.coap.lanes import ProtectedLane, SlowLane
 from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.oscore.option import OSCORE, read_protected
+from gateway.coap.peers import SecurePeer, source_of, vouched
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
 from gateway.coap.refusal_notes import RefusalNotes
@@ -83,7 +84,7 @@ class FastLane:
         self._slow, self._protected = slow, protected
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
         if self._siblings is not None:
-            self._siblings.start(self._take_over)
+            self._siblings.start(self.receive)
 
     def stop_reading(self) -> None:
         """Answers can still be sent."""
@@ -94,7 +95,10 @@ class FastLane:
     def send(self, datagram: bytes, peer: Peer) -> None:
         """Send or lose: a full socket buffer is the network's loss, and the peer will retransmit."""
         try:
-            self._socket.sendto(datagram, peer)
+            if isinstance(peer, SecurePeer):
+                peer.send(datagram, peer)
+            else:
+                self._socket.sendto(datagram, peer)
         except OSError:
             self._counters.send_failures += 1
 
@@ -120,8 +124,8 @@ class FastLane:
             except Exception:
                 self._defect(datagram, now)
 
-    def _take_over(self, datagram: bytes, peer: Peer) -> None:
-        """A datagram that came to a sibling and is ours by its device: checked like any other, and never passed on."""
+    def receive(self, datagram: bytes, peer: Peer) -> None:
+        """One from a sibling or out of a secure session: checked like any other, and never passed on."""
         now = self._clock()
         try:
             self._datagram(datagram, peer, now, passed=True)
@@ -227,15 +231,11 @@ class FastLane:
     ) -> None:
         """The hot path: a report in one datagram."""
         try:
+            name, peer = device.decode("utf-8", "replace"), exchange.peer
             self._intake.take(
-                Door.COAP,
-                device.decode("utf-8", "replace"),
-                exchange.address,
-                f"{shown}:{exchange.peer[1]}",
-                content_format,
-                payload,
-                partial(self._settled, exchange),
-            )
+                Door.COAP, name, exchange.address, source_of(shown, peer), content_format, payload,
+                partial(self._settled, exchange), vouched(self._intake, name, peer, exchange.address),
+            )  # fmt: skip
         except AdmissionError as error:
             self.refuse(exchange, self._refusal(error, error.reason), now)
             self._notes.note(error, device, shown, now)
@@ -266,25 +266,26 @@ class FastLane:
     ) -> None:
         """Here or in the process that owns it, unless it serves no such path, the sender had its share, or it is
         full."""
-        slow, is_report = self._slow, is_report_path(request.path)
+        slow, is_report, secure = self._slow, is_report_path(request.path), isinstance(exchange.peer, SecurePeer)
         if slow is None or not (is_report or slow.serves(request.path)):
             self.refuse(exchange, Refusal(coap.NOT_FOUND, "path"), now)
             return
         if is_report:
             try:
-                self._intake.admit(request.path[1].decode("utf-8", "replace"), exchange.address)
+                name = request.path[1].decode("utf-8", "replace")
+                self._intake.admit(name, exchange.address, vouched(self._intake, name, exchange.peer, exchange.address))
             except AdmissionError as error:
                 self.refuse(exchange, self._refusal(error, error.reason), now)
                 self._notes.note(error, request.path[1], shown, now)
                 return
-        elif not self._limiter.allow(exchange.address, now):
+        elif not secure and not self._limiter.allow(exchange.address, now):
             self._counters.silenced += 1
             return
         if not passed and self._passed_on(request, exchange, datagram, now):
             return
         if slow.has_room(exchange.address):
             self._counters.slow_lane += 1
-            slow.receive(datagram, exchange.peer, exchange.address, verified=is_report)
+            slow.receive(datagram, exchange.peer, exchange.address, verified=is_report or secure)
         else:
             self.refuse(exchange, Refusal(coap.SERVICE_UNAVAILABLE, "slow_lane_full", self._max_age), now)
 

@@ -21,7 +21,12 @@ _IPV4_MAPPED = 0xFFFF << 32
 _MAPPED_PREFIX = "::ffff:"
 
 
-def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
+COAP_PORT_SETTING = "NBWATER_GATEWAY_PORT (of `nbwater up` also --coap-port)"
+
+
+def bind(
+    host: str, port: int, reuse_port: bool = False, what: str = "CoAP", setting: str = COAP_PORT_SETTING
+) -> socket.socket:
     """A non-blocking socket; `::` takes IPv4 too. Raises StartError when the port is taken or the address unknown.
 
     Without `reuse_port` the kernel refuses a port that anyone else has, another gateway included.
@@ -29,18 +34,17 @@ def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        raise StartError(f"CoAP address {host}: {error.strerror or error}") from error
+        raise StartError(f"{what} address {host}: {error.strerror or error}") from error
     try:
         return _bound(family, address, reuse_port)
     except OSError as error:
         if host == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-            return bind("0.0.0.0", port, reuse_port)  # a machine without IPv6
+            return bind("0.0.0.0", port, reuse_port, what, setting)  # a machine without IPv6
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"udp/{port} is taken by another program: choose another CoAP port with NBWATER_GATEWAY_PORT "
-                "(of `nbwater up` also --coap-port)"
+                f"udp/{port} is taken by another program: choose another {what} port with {setting}"
             ) from error
-        raise StartError(f"CoAP port udp/{port} on the address {host}: {error.strerror}") from error
+        raise StartError(f"{what} port udp/{port} on the address {host}: {error.strerror}") from error
 
 
 def _bound(family: int, address: tuple[object, ...], reuse_port: bool) -> socket.socket:

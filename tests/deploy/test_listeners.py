@@ -76,3 +76,30 @@ def test_the_port_of_coaps_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("deploy.ports._is_free", lambda _kind, _host, port: port >= COAPS)
     assert Listeners("127.0.0.1", True, lambda _: None).choose(5683, 0).coap == COAPS + 1
     assert Listeners("127.0.0.1", True, lambda _: None).choose(COAPS, 0).coap == COAPS
+
+
+def test_the_dtls_port_follows_the_coap_port_unless_somebody_named_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.ports._is_free", lambda _kind, _host, port: port not in (7001, COAPS + 1))
+    monkeypatch.setattr("deploy.ports.require_udp", lambda *_: None)
+    monkeypatch.setattr("deploy.ports.require_tcp", lambda *_: None)
+
+    def chosen(coap: int, coaps: int | None = None) -> int:
+        return Listeners("127.0.0.1", False, print).choose(coap, 0, coaps).coaps
+
+    assert [chosen(5683), chosen(0), chosen(7000), chosen(7000, 9), chosen(0, COAPS)] == [COAPS, 0, 7002, 9, COAPS]
+    monkeypatch.setenv("NBWATER_DTLS_PORT", "7005")
+    assert [chosen(5683), chosen(0), chosen(7000, 9)] == [7005, 7005, 9]
+
+
+def test_a_dtls_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        taken = bound.getsockname()[1]
+        monkeypatch.setenv("NBWATER_DTLS_HOST", "127.0.0.1")
+        with pytest.raises(StartError, match="NBWATER_DTLS_PORT"):
+            Listeners("127.0.0.1", False, print).choose(0, 0, taken)
+        said = list[str]()
+        assert Listeners("127.0.0.1", True, said.append).choose(0, 0, taken).coaps != taken
+        assert "DTLS" in said[0]
+        monkeypatch.setenv("NBWATER_DTLS_ENABLED", "false")
+        assert Listeners("127.0.0.1", False, print).choose(0, 0, taken).coaps == taken  # nobody will ask for it

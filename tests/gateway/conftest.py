@@ -76,6 +76,7 @@ class GatewayProcess:
     process: asyncio.subprocess.Process
     port: int
     metrics_port: int
+    said: dict[str, Any] = field(default_factory=dict)
 
     async def http(self, path: str) -> tuple[int, str]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.metrics_port)
@@ -123,7 +124,7 @@ async def start_gateway(nats_server: NatsServer, nats_url: str) -> AsyncIterator
         )
         started.append(process)
         line = json.loads(await asyncio.wait_for(process.stdout.readline(), 90))
-        gateway = GatewayProcess(process, line["port"], line["metrics_port"])
+        gateway = GatewayProcess(process, line["port"], line["metrics_port"], line)
         if ready:
             await until(gateway.is_ready)
         return gateway

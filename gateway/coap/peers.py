@@ -1,0 +1,48 @@
+"""Peers that something below CoAP vouches for, beside the plain ones, which are socket addresses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from gateway.intake import Intake
+from metering.errors import UnauthorisedError
+from metering.model import Authentication
+
+
+class SecurePeer(NamedTuple):
+    """The other end of a secure session. Begins like a socket address, and can stand wherever one does.
+
+    `device`: the canonical name of the device whose key was proven. `identity`: what it called itself then. `send`
+    protects a datagram for this peer and sends it, or loses it like the network when the session is over.
+    """
+
+    host: str
+    port: int
+    address: tuple[Any, ...]
+    device: str
+    identity: str
+    authentication: Authentication
+    send: Callable[[bytes, SecurePeer], None]
+
+
+Peer: TypeAlias = tuple[Any, ...]
+"""A SecurePeer, or a socket address as `recvfrom` returns it."""
+
+
+def vouched(intake: Intake, name: str, peer: Peer, address: int) -> Authentication | None:
+    """What vouches for `peer` as the device that is called `name`; None: nothing but its address.
+
+    Raises UnauthorisedError for a peer that is another device, and what `Intake.admit` raises.
+    """
+    if not isinstance(peer, SecurePeer):
+        return None
+    if intake.admit(name, address, peer.authentication) != peer.device:
+        raise UnauthorisedError("other_device")
+    return peer.authentication
+
+
+def source_of(shown: str, peer: Peer) -> str:
+    """Where a report came from, and by which identity: what is kept with it."""
+    source = f"{shown}:{peer[1]}"
+    return f"{source} as {peer.identity}" if isinstance(peer, SecurePeer) else source
