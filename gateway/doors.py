@@ -14,9 +14,11 @@ from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.link import StreamLink
 from gateway.metrics import Counters, Readings
+from gateway.mqtt.door import MqttDoor
+from gateway.mqtt.parts import MqttParts
 from gateway.refusals import RefusalLimiter
 from metering.credentials import MasterKeys
-from metering.settings import GatewaySettings, NatsSettings
+from metering.settings import GatewaySettings, MqttSettings, NatsSettings, load
 
 
 class OpenDoor(Protocol):
@@ -65,6 +67,21 @@ class Parts:
     link: StreamLink
 
 
-def open_doors(parts: Parts) -> list[OpenDoor]:  # noqa: ARG001 - until the first door is here
-    """Those that the settings open, in the order in which they start."""
-    return []
+def open_doors(parts: Parts) -> list[OpenDoor]:
+    """Those that the settings open, in the order in which they start. Raises SettingsError."""
+    doors: list[OpenDoor] = []
+    if (mqtt := load(MqttSettings)).url.get_secret_value():
+        doors.append(MqttDoor(mqtt, _mqtt_parts(parts)))
+    return doors
+
+
+def _mqtt_parts(parts: Parts) -> MqttParts:
+    return MqttParts(
+        parts.settings.worker,
+        parts.intake,
+        parts.devices,
+        parts.commands,
+        parts.master_keys,
+        parts.counters,
+        parts.link,
+    )
