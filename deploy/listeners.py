@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from deploy import ports, programs
 from deploy.supervision.child import Child, Spec, Tell
 from metering.errors import StartError
-from metering.settings import ApiSettings, GatewaySettings, IngestSettings, SettlementSettings, load
+from metering.settings import (
+    ApiSettings,
+    GatewaySettings,
+    IngestSettings,
+    MqttSettings,
+    NatsSettings,
+    SettlementSettings,
+    load,
+)
 
 COAPS = 5684
 """UDP port of CoAP over DTLS (RFC 7252, section 6.2): not for plain CoAP."""
@@ -38,6 +46,7 @@ class Listeners:
         self._page_host, self._may_move, self._tell = page_host, may_move, tell
         self._coap = Listener("CoAP", udp, gateway.host, "NBWATER_GATEWAY_PORT", may_move)
         self._page = Listener("page", tcp, page_host, "NBWATER_API_PORT", may_move)
+        self._mqtt = Listener("MQTT", tcp, load(MqttSettings).host, "NBWATER_MQTT_PORT", may_move)
         self._of: Mapping[str, tuple[Listener, ...]] = {
             "gateway": (
                 self._coap,
@@ -52,18 +61,21 @@ class Listeners:
 
     def choose(self, coap_port: int | None = None, page_port: int | None = None) -> programs.Ports:
         """None: as the settings say. Raises StartError for one that is taken and may not move."""
-        gateway, api = load(GatewaySettings), load(ApiSettings)
+        gateway, api, mqtt_port = load(GatewaySettings), load(ApiSettings), load(MqttSettings).port
         coap = gateway.port if coap_port is None else coap_port
         page = api.port if page_port is None else page_port
         if self._may_move:
             coap, page = self._free(self._coap, coap), self._free(self._page, page)
+            mqtt_port = self._free(self._mqtt, mqtt_port)
         else:
             ports.require_udp(gateway.host, coap, "CoAP", "--coap-port or NBWATER_GATEWAY_PORT")
             ports.require_tcp(self._page_host, page, "pages", "--http-port or NBWATER_API_PORT")
+            if not load(NatsSettings).url.get_secret_value():
+                ports.require_tcp(self._mqtt.host, mqtt_port, "MQTT", self._mqtt.variable)
         metrics: list[int] = []
         for section in (gateway, load(IngestSettings), load(SettlementSettings)):
             metrics.append(ports.next_free_tcp(section.metrics_host, section.metrics_port, besides=metrics))
-        return programs.Ports(coap, page, *metrics)
+        return programs.Ports(coap, page, *metrics, mqtt=mqtt_port)
 
     def move(self, spec: Spec) -> bool:
         """Give a program that could not start other ports for those that somebody else has now; False: none may move,

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.embedded.mqtt_listener import MqttListener
 from deploy.supervision.child import Spec
+from metering.settings import MqttSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -19,6 +21,7 @@ number for all of them, for they wait for one another too."""
 
 SECRET_VARIABLES = (
     "NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_API_SESSION_SECRET", "NBWATER_API_FIRST_PASSWORD",
+    "NBWATER_MQTT_URL", "NBWATER_MQTT_CALLOUT_SECRET", "NBWATER_MQTT_PROBE_PASSWORD",
 )  # fmt: skip
 
 
@@ -31,13 +34,22 @@ class Ports:
     gateway_metrics: int
     ingest_metrics: int
     settlement_metrics: int
+    mqtt: int = 0
+    """Of nats-server's listener."""
 
 
 def gateway(
-    nats_url: str, monitor_url: str, ports: Ports, workers: int, workers_directory: Path, master_keys: str
+    nats_url: str,
+    monitor_url: str,
+    ports: Ports,
+    workers: int,
+    workers_directory: Path,
+    master_keys: str,
+    mqtt: Mapping[str, str],
 ) -> Spec:
-    """The first worker. It is not given the database: it has no business there."""
+    """The first worker. It is not given the database: it has no business there. `mqtt`: see `mqtt_settings`."""
     return _spec("gateway", {
+        **mqtt,
         "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
@@ -47,6 +59,22 @@ def gateway(
         "NBWATER_GATEWAY_WORKER": "0",
         "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
     })  # fmt: skip
+
+
+def mqtt_settings(listener: MqttListener | None) -> dict[str, str]:
+    """Of a gateway: of the listener that `nbwater up` started, else those of the settings."""
+    settings = load(MqttSettings)
+    url = settings.url.get_secret_value()
+    if url or listener is None:
+        return {
+            "NBWATER_MQTT_URL": url,
+            "NBWATER_MQTT_CALLOUT_SECRET": settings.callout_secret.get_secret_value(),
+            "NBWATER_MQTT_PROBE_PASSWORD": settings.probe_password.get_secret_value(),
+        }
+    found = {"NBWATER_MQTT_URL": listener.url, "NBWATER_MQTT_CALLOUT_SECRET": listener.callout_secret}
+    if listener.certificate:  # made out to the name that meters know, not to this machine's loopback
+        found |= {"NBWATER_MQTT_TLS_CA": listener.certificate, "NBWATER_MQTT_TLS_CHECK_NAME": "false"}
+    return found
 
 
 def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports, partition: int) -> Spec:

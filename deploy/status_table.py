@@ -6,6 +6,8 @@ from pathlib import Path
 
 from deploy.instance import Instance
 from deploy.servers import place
+from gateway.mqtt.topics import up
+from metering.settings import MqttSettings, load
 
 EMBEDDED = ("nats", "postgres")
 
@@ -15,6 +17,7 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
     rows = [
         ("pages and REST", running.api_url, _process(running, "api")),
         ("CoAP", f"coap://<this machine>:{running.coap_port}/r/<IMEI or serial>", _process(running, "gateway")),
+        *_mqtt(running),
         ("ingest", _metrics(running, "ingest"), _process(running, "ingest")),
         ("settlement", _metrics(running, "settlement"), _process(running, "settlement")),
         ("stream (NATS)", place(running.nats_url), _process(running, "nats")),
@@ -26,6 +29,14 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
     if demo_password is not None:
         lines += [f"  Open {running.api_url} and log in as  admin  with  {demo_password}", ""]
     return [*lines, "  Ctrl-C stops everything in good order.", ""]
+
+
+def _mqtt(running: Instance) -> list[tuple[str, str, str]]:
+    if not running.mqtt_port:
+        return []
+    scheme = "mqtts" if load(MqttSettings).tls_certificate else "mqtt"
+    host = load(MqttSettings).host
+    return [("MQTT", f"{scheme}://{host}:{running.mqtt_port}  {up('<device>')}", _process(running, "nats"))]
 
 
 def _process(running: Instance, name: str) -> str:

@@ -140,6 +140,9 @@ class MqttSettings(Section):
         description="nats: nats-server's listener; external: a broker with MQTT 5, such as Mosquitto or EMQX",
     )
     tls_ca: str = Field("", description="PEM file of who signed the broker's certificate; empty: the system's")
+    tls_check_name: bool = Field(
+        True, description="The certificate must name the host of url; false where tls_ca is the certificate itself"
+    )
     callout_secret: SecretStr = Field(
         SecretStr(""), description="64 hexadecimal digits that sign logins at nats-server's listener (auth callout)"
     )

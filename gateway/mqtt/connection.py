@@ -51,10 +51,15 @@ class Hears(Protocol):
         ...
 
 
-def tls_context(ca: str) -> ssl.SSLContext:
-    """`ca`: PEM file; empty: the system's. Raises SettingsError."""
+def tls_context(ca: str, check_name: bool) -> ssl.SSLContext:
+    """`ca`: PEM file of authorities, or of the broker's very certificate; empty: the system's. Raises SettingsError."""
+    if not (ca or check_name):
+        raise SettingsError("mqtt.tls_check_name is false and mqtt.tls_ca empty: any certificate would do")
     try:
-        return ssl.create_default_context(cafile=ca or None)
+        context = ssl.create_default_context(cafile=ca or None)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.check_hostname = check_name
+        return context
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"mqtt.tls_ca {ca}: {error}") from error
 

@@ -54,7 +54,11 @@ class MqttDoor:
         """Raises SettingsError."""
         self._settings, self._parts = settings, parts
         self._endpoints = parse(settings.url.get_secret_value())
-        self._tls = tls_context(settings.tls_ca) if any(endpoint.tls for endpoint in self._endpoints) else None
+        self._tls = (
+            tls_context(settings.tls_ca, settings.tls_check_name)
+            if any(endpoint.tls for endpoint in self._endpoints)
+            else None
+        )
         self._external = settings.broker == "external"
         if self._external and not settings.probe_user:
             raise SettingsError("mqtt.probe_user is missing: an external broker's access list is tried with it")

@@ -35,7 +35,7 @@ class Endings:
         self.ended = 0
 
     def keys_gone(self, device: str, gone: Iterable[Credential]) -> None:
-        """The device has these keys no more. Its client id is its name or a key's user name: see `gateway.mqtt.logins`."""
+        """The device has lost these keys. Its client id is its name or a key's user name: see `gateway.mqtt.logins`."""
         users = [key.key_id.decode("utf-8", "replace") for key in gone if key.kind is CredentialKind.MQTT]
         if not users:
             return
