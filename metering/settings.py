@@ -156,11 +156,11 @@ class MqttSettings(Section):
     max_inflight: int = Field(
         512, ge=1, le=20_000, description="Reports from the broker that wait for custody in one gateway process"
     )
-    probe_user: str = Field(
-        "",
-        description="Login of an external broker with a meter's rights, by which they are tried before the door opens",
+    probe_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of the login `nbwater-probe` at an external broker, which has a meter's rights: they are "
+        "tried before the door opens",
     )
-    probe_password: SecretStr = Field(SecretStr(""), description="Its password")
     host: str = Field("127.0.0.1", description="Address of the listener of `nbwater up`; beyond loopback it needs TLS")
     port: int = Field(
         1883, ge=0, le=65535, description="TCP port of that listener (8883 is usual with TLS); 0: a free one"

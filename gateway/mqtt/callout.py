@@ -64,7 +64,7 @@ class CalloutKeys:
         self._account = nkeys.from_seed(nkeys.encode_seed(_derived(seed, "issuer"), nkeys.PREFIX_BYTE_ACCOUNT))
         self._curve = nacl.public.PrivateKey(_derived(seed, "xkey"))
         self.issuer: str = self._account.public_key.decode().rstrip("=")
-        self.xkey = _encoded(_CURVE_PREFIX, bytes(self._curve.public_key))
+        self.xkey = public_curve_key(self._curve)
         self.probe_password = _derived(seed, "probe").hex()
 
     def __repr__(self) -> str:
@@ -148,6 +148,11 @@ def _request(nats: dict[str, Any]) -> LoginRequest:
 
 def _derived(seed: bytes, what: str) -> bytes:
     return hmac.digest(seed, b"nbwater mqtt " + what.encode(), "sha256")
+
+
+def public_curve_key(key: nacl.public.PrivateKey) -> str:
+    """As NATS writes it."""
+    return _encoded(_CURVE_PREFIX, bytes(key.public_key))
 
 
 def _encoded(prefix: int, raw: bytes) -> str:

@@ -40,6 +40,8 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.3, 10.0
 """Between two attempts at the broker: twice as long after each."""
 SHUT_PAUSE_S = 30.0
 """Between two looks at a broker that lets people do too much."""
+RIGHTS_HOLD_S = 3600.0
+"""So long after an external broker's access list was tried a new connection does without."""
 LOG_PAUSE_S = 10.0
 
 _log = structlog.get_logger()
@@ -60,12 +62,13 @@ class MqttDoor:
             else None
         )
         self._external = settings.broker == "external"
-        if self._external and not settings.probe_user:
-            raise SettingsError("mqtt.probe_user is missing: an external broker's access list is tried with it")
+        if self._external and not settings.probe_password.get_secret_value():
+            raise SettingsError("mqtt.probe_password is missing: an external broker's access list is tried with it")
         self._turn = turn.Turn(secrets.token_bytes(8), parts.worker, time.monotonic())
         self._connection: Connection | None = None
         self._is_shut = self._is_stopping = False
         self._connects = 0
+        self._try_rights_at = float("-inf")
         self._pace = Pace(LOG_PAUSE_S)
         self._reports = Reports(
             parts.intake, parts.devices, settings.max_inflight, settings.max_payload_bytes, not self._external,
@@ -180,15 +183,9 @@ class MqttDoor:
     async def _one_session(self, endpoint: Endpoint) -> None:
         """Raises UnavailableError and, for a broker that cannot be trusted, StartError."""
         await require_no_strangers(endpoint, self._tls)
-        if self._external:
-            settings = self._settings
-            await require_rights(
-                endpoint,
-                settings.probe_user,
-                settings.probe_password.get_secret_value(),
-                settings.probe_user,
-                self._tls,
-            )
+        if self._external and time.monotonic() >= self._try_rights_at:
+            await require_rights(endpoint, self._settings.probe_password.get_secret_value(), self._tls)
+            self._try_rights_at = time.monotonic() + RIGHTS_HOLD_S
         self._is_shut = False
         name = f"{HOLDER_ID}-{socket.gethostname()}-{self._parts.worker}" if self._external else HOLDER_ID
         connection = Connection(endpoint, name, self._external, self._settings.max_inflight, self._tls, self)

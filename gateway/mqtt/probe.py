@@ -1,8 +1,7 @@
 """What a broker lets strangers and meters do, tried on it: the door opens to none that lets them do too much.
 
-With the rights of a meter (PROBE at nats-server's listener, `mqtt.probe_user` elsewhere) and, beside it, those of the
-gateway: what the meter publishes to its own topic must arrive, what it publishes to another's must not, and the same
-the other way round.
+With the rights of a meter, as PROBE, and beside it those of the gateway: what the meter publishes to its own topic must
+arrive, what it publishes to another's must not, and the same the other way round.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from contextlib import asynccontextmanager
 import aiomqtt
 
 from gateway.mqtt.endpoints import Endpoint
-from gateway.mqtt.topics import down, up
+from gateway.mqtt.topics import PROBE, down, up
 from metering.errors import StartError, UnavailableError
 
 TIMEOUT_S = 10.0
@@ -43,20 +42,18 @@ async def require_no_strangers(endpoint: Endpoint, context: ssl.SSLContext | Non
             )
 
 
-async def require_rights(
-    endpoint: Endpoint, user: str, password: str, device: str, context: ssl.SSLContext | None
-) -> None:
-    """Raises StartError for a broker where `user`, who has the rights of the meter `device`, reaches another meter's
-    topics, or not its own; UnavailableError for one that is away."""
-    meter = endpoint._replace(user=user, password=password)
+async def require_rights(endpoint: Endpoint, password: str, context: ssl.SSLContext | None) -> None:
+    """Raises StartError for a broker where PROBE, who logs in with `password` and has the rights of a meter, reaches
+    another meter's topics, or not its own; UnavailableError for one that is away."""
+    meter = endpoint._replace(user=PROBE, password=password)
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            _client(meter, device, context) as ours,
+            _client(meter, PROBE, context) as ours,
             _gateway(endpoint, context) as its,
         ):
-            await _one_way(ours, its, up(device), up(PROBE_FOREIGN), "publishes to another meter's topic", endpoint)
-            await _one_way(its, ours, down(device), down(PROBE_FOREIGN), "hears another meter's commands", endpoint)
+            await _one_way(ours, its, up(PROBE), up(PROBE_FOREIGN), "publishes to another meter's topic", endpoint)
+            await _one_way(its, ours, down(PROBE), down(PROBE_FOREIGN), "hears another meter's commands", endpoint)
     except TimeoutError:
         raise StartError(
             f"the MQTT broker at {endpoint.place} does not pass on what the probe publishes to its own topic"
