@@ -49,3 +49,6 @@ async def test_a_report_by_mqtt_reaches_the_database(start: Callable[..., Up]) -
         while not await publish(port):  # noqa: ASYNC110 - until the gateway has heard of the password
             await asyncio.sleep(0.2)
     await up.until_counted("SELECT count(*) FROM reports WHERE door = 'mqtt' AND authentication = 'mqtt'", 1)
+    done = up.nbwater("doctor")
+    assert (done.returncode, done.stdout.count("ok  ")) == (0, 4), done.stdout + done.stderr
+    assert "reaches its own two topics and no other's" in done.stdout
