@@ -75,7 +75,7 @@ class Listeners:
         metrics: list[int] = []
         for section in (gateway, load(IngestSettings), load(SettlementSettings)):
             metrics.append(ports.next_free_tcp(section.metrics_host, section.metrics_port, besides=metrics))
-        return programs.Ports(coap, page, *metrics, mqtt_port)
+        return programs.Ports(coap, page, metrics[0], metrics[1], metrics[2], mqtt_port)
 
     def move(self, spec: Spec) -> bool:
         """Give a program that could not start other ports for those that somebody else has now; False: none may move,
