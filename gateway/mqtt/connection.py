@@ -7,6 +7,7 @@ watched by the loop. Every callback runs on the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -82,6 +83,7 @@ class Connection:
         self._connack: asyncio.Future[ReasonCode] = self._loop.create_future()
         self._suback: asyncio.Future[ReasonCode] = self._loop.create_future()
         self._socket: Any = None
+        self._is_paused = False
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -123,8 +125,7 @@ class Connection:
     async def keep(self) -> None:
         """Pings, until it is closed."""
         while not self.closed.is_set():
-            if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
-                self.close()
+            self._guarded(self._look)
             try:
                 await asyncio.wait_for(self.closed.wait(), MISC_EVERY_S)
             except TimeoutError:
@@ -133,25 +134,37 @@ class Connection:
     def acknowledge(self, message_id: int) -> None:
         """PUBACK; nothing once it is closed, for the broker sends the message again in the next connection."""
         if not self.closed.is_set():
-            self._client.ack(message_id, 1)
+            self._guarded(lambda: self._client.ack(message_id, 1))
 
     def publish(self, topic: str, payload: bytes) -> int | None:
         """With QoS 1. The message id; None when too many wait already or it is closed."""
         if self.closed.is_set():
             return None
-        sent = self._client.publish(topic, payload, qos=1)
-        return sent.mid if sent.rc == paho.MQTT_ERR_SUCCESS else None
+        sent: paho.MQTTMessageInfo | None = None
+
+        def publish() -> None:
+            nonlocal sent
+            sent = self._client.publish(topic, payload, qos=1)
+
+        self._guarded(publish)
+        return sent.mid if sent is not None and sent.rc == paho.MQTT_ERR_SUCCESS else None
 
     def pause(self) -> None:
         """Read no more; acknowledgements can still be sent."""
+        self._is_paused = True
         if self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())
 
     def close(self) -> None:
         """DISCONNECT, as far as it can still be said. The session stays at the broker."""
-        self._client.disconnect()
-        self._client.loop_write()
-        if self._socket is not None:  # paho waits for the broker to close; we do not
+        with contextlib.suppress(OSError, RuntimeError):
+            self._client.disconnect()
+            self._client.loop_write()
+        self._shut()
+
+    def _shut(self) -> None:
+        """paho waits for the broker to close; we do not."""
+        with contextlib.suppress(OSError, RuntimeError):
             self._client._sock_close()  # no public way to it
         self._ended()
 
@@ -183,8 +196,17 @@ class Connection:
     def _unwatch(self) -> None:
         sock, self._socket = self._socket, None
         if sock is not None:
-            self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
+            with contextlib.suppress(RuntimeError):  # uvloop has closed its own handle of it: see _look
+                self._loop.remove_reader(sock.fileno())
+                self._loop.remove_writer(sock.fileno())
+
+    def _look(self) -> None:
+        """Pings; and notices a reset that uvloop keeps to itself: it closes its handle of the socket, calls nobody, and
+        raises RuntimeError at the next use."""
+        if self._socket is not None and not self._is_paused:
+            self._loop.add_reader(self._socket.fileno(), self._read)
+        if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
+            self.close()
 
     def _read(self) -> None:
         self._guarded(self._client.loop_read)
@@ -198,12 +220,15 @@ class Connection:
         self._guarded(self._client.loop_write)
 
     def _guarded(self, step: Callable[[], object]) -> None:
-        """A broker that sends what cannot be read must not harm the other doors."""
+        """A broker that sends what cannot be read, or a socket that is gone, must not harm the other doors."""
         try:
             step()
+        except (OSError, RuntimeError) as error:
+            _log.warning("the MQTT connection is gone", broker=self.endpoint.place, error=repr(error))
+            self._shut()
         except Exception:
             _log.exception("the MQTT connection failed", broker=self.endpoint.place)
-            self.close()
+            self._shut()
 
     async def _accepted(self, answer: asyncio.Future[ReasonCode], what: str) -> None:
         async with asyncio.timeout(ANSWER_S):

@@ -40,8 +40,8 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.3, 10.0
 """Between two attempts at the broker: twice as long after each."""
 SHUT_PAUSE_S = 30.0
 """Between two looks at a broker that lets people do too much."""
-RIGHTS_HOLD_S = 3600.0
-"""So long after an external broker's access list was tried a new connection does without."""
+TRIED_HOLDS_S = 3600.0
+"""So long after it was tried what a broker lets people do, a new connection does without."""
 LOG_PAUSE_S = 10.0
 
 _log = structlog.get_logger()
@@ -68,7 +68,7 @@ class MqttDoor:
         self._connection: Connection | None = None
         self._is_shut = self._is_stopping = False
         self._connects = 0
-        self._try_rights_at = float("-inf")
+        self._try_again_at = float("-inf")
         self._pace = Pace(LOG_PAUSE_S)
         self._reports = Reports(
             parts.intake, parts.devices, settings.max_inflight, settings.max_payload_bytes, not self._external,
@@ -124,8 +124,9 @@ class MqttDoor:
         try:
             self._reports.received(connection, message.mid, topic, bytes(message.payload), message.retain)
         except TooManyError:
-            self._say("the MQTT broker sends more at once than it was allowed", connection.endpoint)
-            connection.close()
+            self._say("the MQTT broker sends more at once than mqtt.max_inflight", connection.endpoint)
+            if self._external:  # it sends again in the next connection; nats-server in this one, after 30 s
+                connection.close()
 
     def published(self, connection: Connection, message_id: int, has_subscriber: bool) -> None:
         if connection is self._connection:
@@ -182,10 +183,11 @@ class MqttDoor:
 
     async def _one_session(self, endpoint: Endpoint) -> None:
         """Raises UnavailableError and, for a broker that cannot be trusted, StartError."""
-        await require_no_strangers(endpoint, self._tls)
-        if self._external and time.monotonic() >= self._try_rights_at:
-            await require_rights(endpoint, self._settings.probe_password.get_secret_value(), self._tls)
-            self._try_rights_at = time.monotonic() + RIGHTS_HOLD_S
+        if time.monotonic() >= self._try_again_at:
+            await require_no_strangers(endpoint, self._tls)
+            if self._external:
+                await require_rights(endpoint, self._settings.probe_password.get_secret_value(), self._tls)
+            self._try_again_at = time.monotonic() + TRIED_HOLDS_S
         self._is_shut = False
         name = f"{HOLDER_ID}-{socket.gethostname()}-{self._parts.worker}" if self._external else HOLDER_ID
         connection = Connection(endpoint, name, self._external, self._settings.max_inflight, self._tls, self)

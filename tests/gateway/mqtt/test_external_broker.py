@@ -87,8 +87,8 @@ async def _accepts(port: int) -> bool:
 
 
 @pytest.fixture
-async def stream(nats_server: NatsServer) -> AsyncIterator[Listener]:
-    """The stream behind; its server has no listener for meters."""
+async def stream(nats_server: NatsServer, nats_url: str) -> AsyncIterator[Listener]:
+    """The stream behind, made after `nats_url` has removed all; its server has no listener for meters."""
     async with listener_of(nats_server) as made:
         yield made
 
