@@ -8,7 +8,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import asyncpg
@@ -30,6 +30,9 @@ LOGINS: Mapping[str, str] = {
 """Group role of each program's login. `reader` is for people and dashboards; the gateway has no business there."""
 
 
+MQTT_SECRETS = frozenset({"password", "callout_secret"})
+
+
 def login_name(program: str) -> str:
     return f"{LOGINS[program]}_login"
 
@@ -44,6 +47,8 @@ class Accounts:
     session_secret: str
     demo_password: str
     """Of the first administrator, when this directory is a demo's; otherwise of nobody."""
+    mqtt: dict[str, str] = field(default_factory=dict)
+    """`password` of the gateways at the MQTT listener, `callout_secret` by which they answer for meters there."""
 
 
 def load_or_create(data: Path) -> Accounts:
@@ -54,7 +59,8 @@ def load_or_create(data: Path) -> Accounts:
             found = Accounts(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise StartError(f"{path} cannot be used: {error}") from error
-        return found if found.database.keys() >= LOGINS.keys() else _completed(found, path)
+        is_complete = found.database.keys() >= LOGINS.keys() and found.mqtt.keys() >= MQTT_SECRETS
+        return found if is_complete else _completed(found, path)
     if (data / "postgres" / "PG_VERSION").exists():
         raise StartError(f"{path} is gone, and with it the passwords of {data / 'postgres'}: put it back from a backup")
     made = Accounts(
@@ -63,6 +69,7 @@ def load_or_create(data: Path) -> Accounts:
         database=_passwords(),
         session_secret=secrets.token_hex(32),
         demo_password=f"water-{secrets.token_hex(4)}",
+        mqtt=_mqtt_secrets(),
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
@@ -88,9 +95,13 @@ def _passwords() -> dict[str, str]:
     return {program: secrets.token_hex(32) for program in LOGINS}
 
 
+def _mqtt_secrets() -> dict[str, str]:
+    return {name: secrets.token_hex(32) for name in MQTT_SECRETS}
+
+
 def _completed(found: Accounts, path: Path) -> Accounts:
-    """With a password for each program that an earlier release did not have."""
-    completed = replace(found, database=_passwords() | found.database)
+    """With a password for each program that an earlier release did not have, and its other secrets."""
+    completed = replace(found, database=_passwords() | found.database, mqtt=_mqtt_secrets() | found.mqtt)
     write_private(path, json.dumps(asdict(completed), indent=2) + "\n")
     return completed
 

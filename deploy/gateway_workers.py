@@ -72,7 +72,10 @@ async def supervise(workers: int) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with tempfile.TemporaryDirectory(prefix="nbwater-gateway-") as directory:
         nats_url = stream.url.get_secret_value()
-        first = _child(programs.gateway(nats_url, stream.monitor_url, wanted, workers, Path(directory), master_file))
+        mqtt = programs.mqtt_settings(None)
+        first = _child(
+            programs.gateway(nats_url, stream.monitor_url, wanted, workers, Path(directory), master_file, mqtt)
+        )
         children = [first]
         try:
             await first.start()

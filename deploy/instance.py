@@ -30,6 +30,8 @@ class Instance:
     nats_url: str
     """With the administrator's rights."""
     nats_monitor_url: str
+    mqtt_port: int = 0
+    """Of nats-server's listener for meters; 0: there is none of ours."""
     programs: dict[str, Any] = field(default_factory=dict)
     coaps_port: int = 0
     """0: there is no DTLS port."""

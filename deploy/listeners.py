@@ -11,10 +11,7 @@ from deploy.supervision.child import Child, Spec, Tell
 from metering.errors import StartError
 from metering.settings import (
     ApiSettings,
-    DtlsSettings,
-    GatewaySettings,
-    IngestSettings,
-    PushSettings,
+    DtlsSettings, GatewaySettings, IngestSettings, PushSettings, MqttSettings, NatsSettings,
     SettlementSettings,
     load,
 )
@@ -49,7 +46,8 @@ class Listeners:
         self._page_host, self._may_move, self._tell = page_host, may_move, tell
         self._coap = Listener("CoAP", udp, gateway.host, "NBWATER_GATEWAY_PORT", may_move)
         self._page = Listener("page", tcp, page_host, "NBWATER_API_PORT", may_move)
-        self._of = {
+        self._mqtt = Listener("MQTT", tcp, load(MqttSettings).host, "NBWATER_MQTT_PORT", may_move)
+        self._of: Mapping[str, tuple[Listener, ...]] = {
             "gateway": (
                 self._coap,
                 Listener("gateway metrics", tcp, gateway.metrics_host, "NBWATER_GATEWAY_METRICS_PORT", True),
@@ -66,20 +64,24 @@ class Listeners:
         self, coap_port: int | None = None, page_port: int | None = None, coaps_port: int | None = None
     ) -> programs.Ports:
         """None: as the settings say. Raises StartError for one that is taken and may not move."""
-        gateway, api = load(GatewaySettings), load(ApiSettings)
+        gateway, api, mqtt_port = load(GatewaySettings), load(ApiSettings), load(MqttSettings).port
         coap = gateway.port if coap_port is None else coap_port
         if coaps_port is None and ("port" in self._dtls.model_fields_set or coap == COAP):
             coaps_port = self._dtls.port
         page = api.port if page_port is None else page_port
         if self._may_move:
             coap, page = self._free(self._coap, coap), self._free(self._page, page)
+            mqtt_port = self._free(self._mqtt, mqtt_port)
         else:
             ports.require_udp(gateway.host, coap, "CoAP", "--coap-port or NBWATER_GATEWAY_PORT")
             ports.require_tcp(self._page_host, page, "pages", "--http-port or NBWATER_API_PORT")
+            if not load(NatsSettings).url.get_secret_value():
+                ports.require_tcp(self._mqtt.host, mqtt_port, "MQTT", self._mqtt.variable)
         metrics: list[int] = []
         for section in (gateway, load(IngestSettings), load(SettlementSettings)):
             metrics.append(ports.next_free_tcp(section.metrics_host, section.metrics_port, besides=metrics))
-        return programs.Ports(coap, self._choose_coaps(coap, coaps_port), page, *metrics)
+        coaps = self._choose_coaps(coap, coaps_port)
+        return programs.Ports(coap, coaps, page, metrics[0], metrics[1], metrics[2], mqtt_port)
 
     def _choose_coaps(self, coap: int, asked: int | None) -> int:
         """COAPS is a port that meters are told, as is one that somebody named; beside another CoAP port (None) any will

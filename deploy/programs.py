@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from deploy.embedded.mqtt_listener import MqttListener
 from deploy.supervision.child import Spec
-from metering.settings import DtlsSettings, PushSettings, load
+from metering.settings import DtlsSettings, MqttSettings, PushSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -24,6 +25,7 @@ PRODUCTS_FILE = Path("secrets", "push.toml")
 
 SECRET_VARIABLES = (
     "NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_API_SESSION_SECRET", "NBWATER_API_FIRST_PASSWORD",
+    "NBWATER_MQTT_URL", "NBWATER_MQTT_CALLOUT_SECRET", "NBWATER_MQTT_PROBE_PASSWORD",
 )  # fmt: skip
 
 
@@ -37,6 +39,8 @@ class Ports:
     gateway_metrics: int
     ingest_metrics: int
     settlement_metrics: int
+    mqtt: int = 0
+    """Of nats-server's listener."""
 
 
 def gateway(
@@ -47,11 +51,12 @@ def gateway(
     workers_directory: Path,
     master_keys: str,
     push: Mapping[str, str] = MappingProxyType({}),
+    mqtt: Mapping[str, str] = MappingProxyType({}),
 ) -> Spec:
-    """The first worker. It is not given the database: it has no business there. `push`: see `push_door`.
-    `workers_directory` keeps the DTLS sessions, too, unless the settings name another place."""
+    """The first worker. It is not given the database: it has no business there. `push`: see `push_door`, `mqtt`: see
+    `mqtt_settings`. `workers_directory` keeps the DTLS sessions, too, unless the settings name another place."""
     sessions_file = load(DtlsSettings).sessions_file or str(workers_directory / "dtls-sessions")
-    return _spec("gateway", dict(push) | {
+    return _spec("gateway", dict(push) | dict(mqtt) | {
         "NBWATER_KEYS_MASTER_FILE": master_keys,
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
@@ -74,6 +79,22 @@ def push_door(data: Path) -> dict[str, str]:
         "NBWATER_PUSH_DIRECTORY": settings.directory or str(data / "push"),
         "NBWATER_PUSH_PORT": str(settings.port),
     }
+
+
+def mqtt_settings(listener: MqttListener | None) -> dict[str, str]:
+    """Of a gateway: of the listener that `nbwater up` started, else those of the settings."""
+    settings = load(MqttSettings)
+    url = settings.url.get_secret_value()
+    if url or listener is None:
+        return {
+            "NBWATER_MQTT_URL": url,
+            "NBWATER_MQTT_CALLOUT_SECRET": settings.callout_secret.get_secret_value(),
+            "NBWATER_MQTT_PROBE_PASSWORD": settings.probe_password.get_secret_value(),
+        }
+    found = {"NBWATER_MQTT_URL": listener.url, "NBWATER_MQTT_CALLOUT_SECRET": listener.callout_secret}
+    if listener.certificate:  # made out to the name that meters know, not to this machine's loopback
+        found |= {"NBWATER_MQTT_TLS_CA": listener.certificate, "NBWATER_MQTT_TLS_CHECK_NAME": "false"}
+    return found
 
 
 def ingest(nats_url: str, monitor_url: str, database_url: str, ports: Ports, partition: int) -> Spec:

@@ -15,7 +15,9 @@ import asyncpg
 import nats.errors
 
 from deploy.accounts import LOGINS, Accounts, login_name, make_logins
+from deploy.embedded.mqtt_listener import MqttListener
 from deploy.embedded.nats import ADMIN, PUBLISH_RIGHTS, NatsServer
+from deploy.embedded.ports import free_tcp_port
 from deploy.embedded.postgres import PostgresServer
 from deploy.embedded.server import EmbeddedServer
 from deploy.programs import NICENESS
@@ -23,7 +25,7 @@ from deploy.supervision.child import Spec, Tell
 from deploy.supervision.leftovers import forget_stale_postmaster
 from ingest.schema.migrate import migrate
 from metering.errors import StartError
-from metering.settings import NatsSettings
+from metering.settings import MqttSettings, NatsSettings, load
 from metering.stream_connection import connect
 from metering.streams import StreamSizes, ensure
 
@@ -46,6 +48,7 @@ class Stream:
     urls: Mapping[str, str]
     monitor_url: str
     spec: Spec | None
+    mqtt: MqttListener | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,21 @@ class Database:
     server: PostgresServer | None
 
 
-def embedded_stream(data: Path, accounts: Accounts, settings: NatsSettings) -> Stream:
+def embedded_stream(data: Path, accounts: Accounts, settings: NatsSettings, mqtt_port: int) -> Stream:
+    mqtt = load(MqttSettings)
+    listener = MqttListener(
+        mqtt.host, mqtt_port or free_tcp_port(), accounts.mqtt["password"], accounts.mqtt["callout_secret"],
+        mqtt.tls_certificate, mqtt.tls_key, mqtt.max_inflight,
+    )  # fmt: skip
     server = NatsServer(
-        data / "nats", accounts.nats, max_file_store=NATS_STORE_HEADROOM * settings.up_max_bytes + (2 << 30)
+        data / "nats",
+        accounts.nats,
+        max_file_store=NATS_STORE_HEADROOM * settings.up_max_bytes + (2 << 30),
+        mqtt=listener,
     )
     server.prepare()
     urls = {user: server.url_for(user) for user in (ADMIN, *PUBLISH_RIGHTS)}
-    return Stream(urls, server.monitor_url, replace(_spec("nats", server), broken=CANNOT_STORE))
+    return Stream(urls, server.monitor_url, replace(_spec("nats", server), broken=CANNOT_STORE), listener)
 
 
 def external_stream(settings: NatsSettings) -> Stream:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from deploy.instance import Instance
 from deploy.servers import place
+from gateway.mqtt.topics import up
+from metering.settings import MqttSettings, load
 
 EMBEDDED = ("nats", "postgres")
 
@@ -17,6 +19,7 @@ def status_table(running: Instance, data: Path, demo_password: str | None) -> li
         ("CoAP", f"coap://<this machine>:{running.coap_port}/r/<IMEI or serial>", _process(running, "gateway")),
         *_push(running),
         *_coaps(running),
+        *_mqtt(running),
         ("ingest", _metrics(running, "ingest"), _process(running, "ingest")),
         ("settlement", _metrics(running, "settlement"), _process(running, "settlement")),
         ("stream (NATS)", place(running.nats_url), _process(running, "nats")),
@@ -39,6 +42,12 @@ def _coaps(running: Instance) -> list[tuple[str, str, str]]:
         return []
     place = f"coaps://<this machine>:{running.coaps_port}/r/<IMEI or serial>"
     return [("CoAP over DTLS", place, _process(running, "gateway"))]
+def _mqtt(running: Instance) -> list[tuple[str, str, str]]:
+    if not running.mqtt_port:
+        return []
+    scheme = "mqtts" if load(MqttSettings).tls_certificate else "mqtt"
+    host = load(MqttSettings).host
+    return [("MQTT", f"{scheme}://{host}:{running.mqtt_port}  {up('<device>')}", _process(running, "nats"))]
 
 
 def _process(running: Instance, name: str) -> str:

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Brings the foreign programs that tests drive: CoAP clients, Chromium with Chinese glyphs, and the WebAssembly
-# TimescaleDB. What cannot be had is said, and its tests are skipped aloud.
+# Brings the foreign programs that tests drive: CoAP and MQTT clients, an MQTT broker, Chromium with Chinese glyphs, and
+# the WebAssembly TimescaleDB. What cannot be had is said, and its tests are skipped aloud.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
 command -v coap-client-notls >/dev/null || missing+=(libcoap3-bin)
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
+command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
 if command -v fc-list >/dev/null; then
   [ -n "$(fc-list :lang=zh 2>/dev/null | head -1)" ] || missing+=(fonts-noto-cjk)
 else

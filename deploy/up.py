@@ -18,6 +18,7 @@ from api.database import open_write_pool
 from api.exposure import check_exposure
 from deploy import instance, programs, servers
 from deploy.accounts import Accounts, load_or_create, master_key_file
+from deploy.embedded.mqtt_listener import check_exposure as check_mqtt_exposure
 from deploy.embedded.nats import ADMIN
 from deploy.gateway_workers import more_workers
 from deploy.instance import Instance, Lock
@@ -32,6 +33,7 @@ from metering.settings import (
     DatabaseSettings,
     GatewaySettings,
     KeysSettings,
+    MqttSettings,
     NatsSettings,
     load,
     unknown_variables,
@@ -110,6 +112,7 @@ class Platform:
             self._tell(line)
         host = self._options.host or load(ApiSettings).host
         check_exposure(load(ApiSettings).model_copy(update={"host": host}), "--host")
+        check_mqtt_exposure(load(MqttSettings))
         listeners = Listeners(host, self._options.ports_may_move, self._tell)
         wanted = listeners.choose(self._options.coap_port, self._options.http_port, self._options.coaps_port)
         make_folders(self._data)
@@ -119,7 +122,7 @@ class Platform:
             self._tell(f"{name} of an earlier run was still there and has been ended")
         accounts = load_or_create(self._data)
 
-        stream, database = await self._start_servers(accounts, settings)
+        stream, database = await self._start_servers(accounts, settings, wanted.mqtt)
         await servers.prepare_stream(stream, settings)
         applied = await servers.prepare_database(database, accounts)
         if applied:
@@ -185,15 +188,18 @@ class Platform:
             directory,
             master_keys(self._data),
             programs.push_door(self._data),
+            programs.mqtt_settings(stream.mqtt),
         )
 
     async def _start_servers(
-        self, accounts: Accounts, settings: NatsSettings
+        self, accounts: Accounts, settings: NatsSettings, mqtt_port: int
     ) -> tuple[servers.Stream, servers.Database]:
         database_url = load(DatabaseSettings).url.get_secret_value()
         external = settings.url.get_secret_value()
         stream = (
-            servers.external_stream(settings) if external else servers.embedded_stream(self._data, accounts, settings)
+            servers.external_stream(settings)
+            if external
+            else servers.embedded_stream(self._data, accounts, settings, mqtt_port)
         )
         database = (
             servers.external_database(database_url)
@@ -243,6 +249,7 @@ class Platform:
             database_url=database.urls["owner"],
             nats_url=stream.urls[ADMIN],
             nats_monitor_url=stream.monitor_url,
+            mqtt_port=stream.mqtt.port if stream.mqtt else 0,
             programs={name: {"pid": child.pid} | child.said for name, child in self._children.items()},
         )
         running.write(self._data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
@@ -28,6 +28,9 @@ _HOST = "/32"
 _NETWORK_BYTES = 17
 _NOBODY = (1, 0)
 """A network that admits nobody: masked with zeros no address equals 1."""
+
+KeysGone = Callable[[str, Collection[Credential]], None]
+"""Told the canonical name of a device and the keys that it has no more."""
 
 _log = structlog.get_logger()
 
@@ -103,6 +106,7 @@ class Devices:
         self._model = array("H")  # by device: number of its model + 1; 0: not known
         self._rotating: set[int] = set()  # devices that have several keys of one kind
         self._count = 0
+        self._keys_gone: list[KeysGone] = []
 
     def __len__(self) -> int:
         return self._count
@@ -154,7 +158,12 @@ class Devices:
 
     def replace(self, newer: Devices) -> None:
         """Take over everything that `newer` knows, which is then not to be used any more."""
-        vars(self).update(vars(newer) | {"ready": self.ready, "complete": self.complete})
+        kept = {"ready": self.ready, "complete": self.complete, "_keys_gone": self._keys_gone}
+        vars(self).update(vars(newer) | kept)
+
+    def on_keys_gone(self, listener: KeysGone) -> None:
+        """Call it when an applied change takes keys from a device (not when a whole snapshot does)."""
+        self._keys_gone.append(listener)
 
     def apply(self, entry: RegistryEntry) -> None:
         """Make the device what the entry says it is now. Applying an entry twice changes nothing."""
@@ -162,7 +171,11 @@ class Devices:
         if was_enabled := self._rights[device] > 0:
             self._forget_others(device)
         self._count += entry.enabled - was_enabled
+        before = tuple(self._keys.of(device)) if self._keys_gone else ()
         self._set_keys(device, entry.credentials if entry.enabled else ())
+        if gone := set(before).difference(self._keys.of(device)):
+            for listener in self._keys_gone:
+                listener(entry.device, gone)
         if not entry.enabled:
             self._rights[device] = 0
             return

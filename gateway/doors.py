@@ -17,12 +17,14 @@ from gateway.intake import Intake
 from gateway.key_uses import KeyUses
 from gateway.link import StreamLink
 from gateway.metrics import Counters, Readings
+from gateway.mqtt.door import MqttDoor
+from gateway.mqtt.parts import MqttParts
 from gateway.push.door import PushDoor
 from gateway.push.products import load_products
 from gateway.refusals import RefusalLimiter
 from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
-from metering.settings import DtlsSettings, GatewaySettings, NatsSettings, PushSettings, load
+from metering.settings import DtlsSettings, GatewaySettings, MqttSettings, NatsSettings, PushSettings, load
 
 
 class OpenDoor(Protocol):
@@ -80,7 +82,8 @@ class Parts:
 
 
 def open_doors(parts: Parts) -> list[OpenDoor]:
-    """Those that the settings open, in the order in which they start. Raises StartError."""
+    """Those that the settings open, in the order in which they start. Raises StartError and
+    SettingsError."""
     doors: list[OpenDoor] = []
     dtls = open_dtls(
         parts.settings.port, parts.settings.worker, load(DtlsSettings), parts.devices, parts.master_keys,
@@ -93,4 +96,18 @@ def open_doors(parts: Parts) -> list[OpenDoor]:
         doors.append(
             PushDoor(push, products, parts.intake, parts.devices, parts.commands, parts.link, parts.limiter)
         )  # fmt: skip
+    if (mqtt := load(MqttSettings)).url.get_secret_value():
+        doors.append(MqttDoor(mqtt, _mqtt_parts(parts)))
     return doors
+
+
+def _mqtt_parts(parts: Parts) -> MqttParts:
+    return MqttParts(
+        parts.settings.worker,
+        parts.intake,
+        parts.devices,
+        parts.commands,
+        parts.master_keys,
+        parts.counters,
+        parts.link,
+    )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from metering.stream_connection import connect
 
 LOG_PAUSE_S = 10.0
 RETRY_PAUSE_S = 0.5
+MAX_PENDING = 10_000
 
 _log = structlog.get_logger()
 
@@ -57,6 +60,16 @@ class StreamLink:
         if self._client is None:
             raise nats.errors.ConnectionClosedError
         await self._client.publish(subject, body)
+
+    async def listen(
+        self, subject: str, told: Callable[[Msg], Awaitable[None]], queue: str = "", max_pending: int = MAX_PENDING
+    ) -> None:
+        """Call `told` with each message on `subject`, also after reconnections; with `queue` one listener of each.
+        Beyond `max_pending` waiting ones further ones are dropped. Raises ConnectionClosedError before the first
+        connection."""
+        if self._client is None:
+            raise nats.errors.ConnectionClosedError
+        await self._client.subscribe(subject, queue, told, pending_msgs_limit=max_pending)
 
     async def close(self) -> None:
         self.connected.clear()

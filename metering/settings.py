@@ -186,6 +186,51 @@ class DtlsSettings(Section):
     )
 
 
+class MqttSettings(Section):
+    """The MQTT door: nats-server's listener, or a broker in front. Closed until there is a url."""
+
+    table = "mqtt"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_MQTT_", extra="forbid", frozen=True)
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="mqtt://user:password@host:port (mqtts:// with TLS) of the gateway's own login, several with "
+        "commas; empty: `nbwater up` knows its listener, and elsewhere the door is closed",
+    )
+    broker: str = Field(
+        "nats",
+        pattern="^(nats|external)$",
+        description="nats: nats-server's listener; external: a broker with MQTT 5, such as Mosquitto or EMQX",
+    )
+    tls_ca: str = Field("", description="PEM file of who signed the broker's certificate; empty: the system's")
+    tls_check_name: bool = Field(
+        True, description="The certificate must name the host of url; false where tls_ca is the certificate itself"
+    )
+    callout_secret: SecretStr = Field(
+        SecretStr(""), description="64 hexadecimal digits that sign logins at nats-server's listener (auth callout)"
+    )
+    session_s: int = Field(
+        3600, ge=5, le=86_400, description="nats-server ends a meter's connection after this; it may come again at once"
+    )
+    failed_logins_per_minute: float = Field(
+        6.0, gt=0, description="Wrong logins of one user name from one source prefix; beyond them all are refused"
+    )
+    max_payload_bytes: int = Field(16_384, ge=64, le=262_144, description="Largest report by MQTT")
+    max_inflight: int = Field(
+        512, ge=1, le=20_000, description="Reports from the broker that wait for custody in one gateway process"
+    )
+    probe_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of the login `nbwater-probe` at an external broker, which has a meter's rights: they are "
+        "tried before the door opens",
+    )
+    host: str = Field("127.0.0.1", description="Address of the listener of `nbwater up`; beyond loopback it needs TLS")
+    port: int = Field(
+        1883, ge=0, le=65535, description="TCP port of that listener (8883 is usual with TLS); 0: a free one"
+    )
+    tls_certificate: str = Field("", description="PEM file; with tls_key that listener speaks TLS only")
+    tls_key: str = Field("", description="PEM file of the private key")
+
+
 class IngestSettings(Section):
     """The ingest worker."""
 
@@ -308,6 +353,7 @@ class ApiSettings(Section):
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
     SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings, DtlsSettings,
+    MqttSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

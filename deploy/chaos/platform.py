@@ -66,6 +66,7 @@ class OwnPlatform:
     def _settings(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         environment |= {f"NBWATER_{program}_METRICS_PORT": "0" for program in ("GATEWAY", "INGEST", "SETTLEMENT")}
+        environment["NBWATER_MQTT_PORT"] = "0"
         environment.setdefault("NBWATER_GATEWAY_WORKERS", str(GATEWAY_WORKERS))
         hook = str(stepped_clock.hook(self._clocks, CLOCKED))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (hook, environment.get("PYTHONPATH"))))

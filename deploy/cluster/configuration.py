@@ -25,6 +25,7 @@ from deploy.cluster.plan import (
     Plan,
 )
 from deploy.cluster.units import nats_unit, program_unit
+from deploy.embedded.mqtt_listener import MqttListener
 from deploy.embedded.nats import ADMIN, stream_rules
 
 CLUSTER_NAME = "nbwater"
@@ -41,6 +42,8 @@ class Secrets:
     database: Mapping[str, str]
     database_owner: str
     sessions: str
+    mqtt: Mapping[str, str]
+    """As `deploy.accounts.Accounts.mqtt`."""
 
 
 def files(plan: Plan, secrets: Secrets) -> Iterator[tuple[str, str]]:
@@ -65,7 +68,8 @@ def nats_conf(plan: Plan, secrets: Secrets, host: str, address: str) -> str:
     others = [other for name, other in plan.addresses("nats").items() if name != host]
     routes = json.dumps([f"nats://routes:{secrets.routes}@{_place(other, ROUTE_PORT)}" for other in others])
     client_tls, route_tls = _tls_blocks(plan, host)
-    rules = stream_rules(f"{plan.places.store}/{host}", plan.up_max_bytes + STORE_HEADROOM_BYTES, secrets.nats)
+    store, mqtt = f"{plan.places.store}/{host}", mqtt_listener(plan, secrets, host, address)
+    rules = stream_rules(store, plan.up_max_bytes + STORE_HEADROOM_BYTES, secrets.nats, mqtt)
     return f"""\
 listen: "{_place(address, NATS_PORT)}"
 http: "{_place(address, MONITOR_PORT)}"
@@ -83,6 +87,29 @@ ping_max: 2
   routes: {routes}
 {route_tls}}}
 {rules}"""
+
+
+def mqtt_listener(plan: Plan, secrets: Secrets, host: str, address: str) -> MqttListener | None:
+    """Of one node, with the node's certificate and a copy of its sessions on every node."""
+    if not (plan.mqtt_port and plan.tls):
+        return None
+    own = f"{plan.tls}/{host}"
+    return MqttListener(
+        address, plan.mqtt_port, secrets.mqtt["password"], secrets.mqtt["callout_secret"],
+        f"{own}.pem", f"{own}.key", replicas=REPLICAS,
+    )  # fmt: skip
+
+
+def _mqtt_settings(plan: Plan, secrets: Secrets) -> dict[str, str]:
+    """Of a gateway: every node's listener, one of which it uses."""
+    listeners = [mqtt_listener(plan, secrets, host, address) for host, address in plan.addresses("nats").items()]
+    if not (urls := [listener.url for listener in listeners if listener]):
+        return {}
+    return {
+        "NBWATER_MQTT_URL": ",".join(urls),
+        "NBWATER_MQTT_CALLOUT_SECRET": secrets.mqtt["callout_secret"],
+        "NBWATER_MQTT_TLS_CA": f"{plan.tls}/ca.pem",
+    }
 
 
 def _tls_blocks(plan: Plan, host: str) -> tuple[str, str]:
@@ -120,6 +147,7 @@ def program_settings(plan: Plan, secrets: Secrets, program: str) -> dict[str, st
         settings["NBWATER_DATABASE_URL"] = _database_url(plan, login_name(program), secrets.database[program])
     if program == "gateway":
         settings |= {"NBWATER_GATEWAY_HOST": plan.coap_host, "NBWATER_GATEWAY_PORT": str(plan.coap_port)}
+        settings |= _mqtt_settings(plan, secrets)
     if program == "api":
         settings["NBWATER_API_SESSION_SECRET"] = secrets.sessions
     return settings

@@ -42,6 +42,8 @@ class Plan:
     up_max_bytes: int = 64 << 30
     coap_host: str = "::"
     coap_port: int = 5683
+    mqtt_port: int = 0
+    """TCP port of the MQTT listener on every NATS host, with TLS; 0: there is none."""
     places: Places = field(default_factory=Places)
 
     def addresses(self, role: str) -> dict[str, str]:
@@ -75,6 +77,8 @@ def _faults(plan: Plan) -> list[str]:
     ]
     if len(nodes := plan.roles.get("nats", [])) < REPLICAS or len(nodes) % 2 == 0:
         found.append(f"roles.nats: {len(nodes)} hosts; a majority needs 3 or 5")
+    if plan.mqtt_port and not plan.tls:
+        found.append("mqtt_port: meters' passwords need tls")
     if not 1 <= plan.partitions <= 64:
         found.append("partitions: 1 to 64")
     return found

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict
 from pathlib import Path
 
-from deploy.accounts import LOGINS
+from deploy.accounts import LOGINS, MQTT_SECRETS
 from deploy.cluster.configuration import Secrets, files
 from deploy.cluster.plan import Plan
 from deploy.embedded.nats import USERS
@@ -44,6 +44,7 @@ def load_secrets(out: Path) -> Secrets:
             database={program: _password() for program in LOGINS} | found.get("database", {}),
             database_owner=found.get("database_owner") or _password(),
             sessions=found.get("sessions") or _password(),
+            mqtt={name: secrets.token_hex(32) for name in MQTT_SECRETS} | found.get("mqtt", {}),
         )
     except (ValueError, AttributeError, TypeError) as error:
         raise StartError(f"{path} cannot be used: {error}") from error

@@ -9,8 +9,11 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deploy.embedded.mqtt_listener import MqttListener
 from deploy.embedded.ports import free_tcp_port
 from deploy.embedded.server import EmbeddedServer
+from gateway.mqtt.callout import SUBJECT as CALLOUT_SUBJECT
+from gateway.mqtt.turn import SUBJECT as HOLDER_SUBJECT
 from metering.errors import StartError
 from metering.heartbeat import subject
 from metering.key_uses import KEYS_USED_SUBJECT
@@ -73,6 +76,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         subject("gateway"),
         STRANGERS_SUBJECT,
         KEYS_USED_SUBJECT,
+        HOLDER_SUBJECT,
         *_info(*STREAMS),
         OSCORE_SUBJECT,
         f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
@@ -100,8 +104,15 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
 }
 """Subjects each program may publish to."""
 
-SUBSCRIBE_RIGHTS: Mapping[str, list[str]] = {"api": [subject("*")], "ingest": [STRANGERS_SUBJECT, KEYS_USED_SUBJECT]}
+SUBSCRIBE_RIGHTS: Mapping[str, list[str]] = {
+    "api": [subject("*")],
+    "gateway": [HOLDER_SUBJECT, CALLOUT_SUBJECT],
+    "ingest": [STRANGERS_SUBJECT, KEYS_USED_SUBJECT],
+}
 """Subjects a program may listen to beside its own inboxes."""
+
+ANSWERS: Mapping[str, str] = {"gateway": 'allow_responses: { max: 1, expires: "10s" }'}
+"""Whoever is asked by nats-server itself may answer, once, wherever the question says."""
 
 ADMIN = "admin"
 USERS = (ADMIN, *PUBLISH_RIGHTS)
@@ -116,10 +127,14 @@ def binary() -> str:
     return found
 
 
-def stream_rules(store: str, max_file_store: int, passwords: Mapping[str, str]) -> str:
+def stream_rules(
+    store: str, max_file_store: int, passwords: Mapping[str, str], mqtt: MqttListener | None = None
+) -> str:
     """What every nats-server of ours is told, embedded or one of a cluster: it syncs before it acknowledges, and each
-    of USERS has its rights and no more. `max_file_store` in bytes."""
+    of USERS has its rights and no more. `max_file_store` in bytes. `mqtt` None: it has no listener for meters."""
     users = "\n".join(f"    {_user(user, passwords[user])}" for user in USERS)
+    if mqtt is not None:
+        users += f"\n    {mqtt.user()}"
     return f"""\
 max_payload: 1MB
 jetstream {{
@@ -131,17 +146,18 @@ authorization {{
   users: [
 {users}
   ]
-}}
-"""
+{mqtt.callout(USERS) if mqtt else ""}}}
+{mqtt.block() if mqtt else ""}"""
 
 
 def _user(user: str, password: str) -> str:
     login = f"user: {user}, password: {json.dumps(password)}"
     if user == ADMIN:
-        return f"{{ {login} }}"
+        return f"{{ {login}, allowed_connection_types: [STANDARD] }}"
     publish = json.dumps(PUBLISH_RIGHTS[user])
     subscribe = json.dumps([f"{inbox_prefix(user)}.>", *SUBSCRIBE_RIGHTS.get(user, [])])
-    return f"{{ {login}, permissions: {{ publish: {publish}, subscribe: {subscribe} }} }}"
+    rights = ", ".join(filter(None, (f"publish: {publish}", f"subscribe: {subscribe}", ANSWERS.get(user, ""))))
+    return f"{{ {login}, allowed_connection_types: [STANDARD], permissions: {{ {rights} }} }}"
 
 
 class NatsServer(EmbeddedServer):
@@ -157,8 +173,10 @@ class NatsServer(EmbeddedServer):
         passwords: Mapping[str, str],
         port: int = 0,
         max_file_store: int = 32 << 30,
+        mqtt: MqttListener | None = None,
     ) -> None:
         self.directory, self._passwords, self._max_file_store = directory, dict(passwords), max_file_store
+        self.mqtt = mqtt
         self.port = port or free_tcp_port()
         self.monitor_port = free_tcp_port()
 
@@ -202,4 +220,4 @@ class NatsServer(EmbeddedServer):
 listen: "127.0.0.1:{self.port}"
 http: "127.0.0.1:{self.monitor_port}"
 server_name: nbwater
-{stream_rules(str(self.directory / "jetstream"), self._max_file_store, self._passwords)}"""
+{stream_rules(str(self.directory / "jetstream"), self._max_file_store, self._passwords, self.mqtt)}"""

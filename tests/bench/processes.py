@@ -23,7 +23,10 @@ from tests.bench.usage import Usage, look, program
 START_S = 90
 STOP_S = 60
 LOG_SHOWN = 4_000
-METRICS_PORTS = ("NBWATER_GATEWAY_METRICS_PORT", "NBWATER_INGEST_METRICS_PORT", "NBWATER_SETTLEMENT_METRICS_PORT")
+OTHER_PORTS = (
+    "NBWATER_GATEWAY_METRICS_PORT", "NBWATER_INGEST_METRICS_PORT", "NBWATER_SETTLEMENT_METRICS_PORT",
+    "NBWATER_MQTT_PORT",
+)  # fmt: skip
 
 
 def free_udp_port() -> int:
@@ -119,7 +122,7 @@ def platform(env: Mapping[str, str] | None = None, server_url: str | None = None
     command = python("deploy", "up", "--coap-port", "0", "--http-port", "0", "--data")
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nbwater-bench-")))
-        more = dict.fromkeys(METRICS_PORTS, "0") | dict(env or {})
+        more = dict.fromkeys(OTHER_PORTS, "0") | dict(env or {})
         if server_url:
             more["NBWATER_DATABASE_URL"] = stack.enter_context(own_database(server_url))
         child = stack.enter_context(process([*command, str(data)], more, data.parent / f"{data.name}.log"))

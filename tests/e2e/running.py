@@ -43,7 +43,7 @@ class Up:
         self.output = data.parent / f"{data.name}.out"
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("NBWATER_")} | environment
         self._environment |= {"NBWATER_GATEWAY_METRICS_PORT": "0", "NBWATER_INGEST_METRICS_PORT": "0"}
-        self._environment |= {"NBWATER_SETTLEMENT_METRICS_PORT": "0"}
+        self._environment |= {"NBWATER_SETTLEMENT_METRICS_PORT": "0", "NBWATER_MQTT_PORT": "0"}
         command = [sys.executable, "-m", "deploy", "up", "--data", str(data), "--coap-port", "0", "--http-port", "0"]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment, cwd=ROOT)

@@ -28,6 +28,7 @@ def test_a_town_lives_although_the_page_port_is_taken(tmp_path: Path) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NBWATER_")} | {
             "NBWATER_API_PORT": str(taken),
             "NBWATER_GATEWAY_PORT": "0",
+            "NBWATER_MQTT_PORT": "0",
             "NBWATER_GATEWAY_METRICS_PORT": "0",
             "NBWATER_INGEST_METRICS_PORT": "0",
         }

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def nbwater(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NBWATER_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NBWATER_")} | {"NBWATER_MQTT_PORT": "0"}
     return subprocess.run(
         [sys.executable, "-m", "deploy", *arguments],
         capture_output=True, text=True, env=inherited | environment, cwd=ROOT, timeout=120, check=False,

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +109,9 @@ async def start_gateway(nats_server: NatsServer, nats_url: str) -> AsyncIterator
     """Starts `python -m gateway` with the rights of the gateway's own NATS user."""
     started: list[asyncio.subprocess.Process] = []
 
-    async def start(ready: bool = True, nats: NatsServer = nats_server, **settings: object) -> GatewayProcess:
+    async def start(
+        ready: bool = True, nats: NatsServer = nats_server, environment: Mapping[str, str] = {}, **settings: object
+    ) -> GatewayProcess:
         environment = {
             **os.environ,
             "NBWATER_NATS_URL": nats.url_for("gateway"),
@@ -118,6 +120,7 @@ async def start_gateway(nats_server: NatsServer, nats_url: str) -> AsyncIterator
             "NBWATER_GATEWAY_METRICS_PORT": "0",
             "NBWATER_GATEWAY_REFUSALS_PER_SECOND": "1000",
             **{f"NBWATER_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()},
+            **environment,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", env=environment, stdout=asyncio.subprocess.PIPE

@@ -17,7 +17,7 @@ from tests.deploy.cluster.test_plan import EXAMPLE
 
 @pytest.fixture
 def plan() -> Plan:
-    return replace(parse(EXAMPLE), tls="", partitions=2)
+    return replace(parse(EXAMPLE), tls="", mqtt_port=0, partitions=2)
 
 
 def test_nats_server_takes_every_node(plan: Plan, tmp_path: Path) -> None:
@@ -45,6 +45,19 @@ def test_with_certificates_clients_and_routes_speak_tls(plan: Plan, tmp_path: Pa
     settings = (tmp_path / "gateway-1" / "gateway.env").read_text()
     assert "NBWATER_NATS_TLS_CA=/etc/nbwater/tls/ca.pem" in settings
     assert "nats://" not in settings
+
+
+def test_the_mqtt_listener_speaks_tls_and_only_gateways_may_answer_for_meters(plan: Plan, tmp_path: Path) -> None:
+    assert "mqtt {" not in nats_conf(plan, load_secrets(tmp_path), "nats-1", "10.0.0.11")
+    secure = replace(plan, tls="/etc/nbwater/tls", mqtt_port=8883)
+    secrets = load_secrets(tmp_path)
+    conf = nats_conf(secure, secrets, "nats-1", "10.0.0.11")
+    assert 'listen: "10.0.0.11:8883"' in conf
+    assert conf.count("/etc/nbwater/tls/nats-1.key") == 3
+    assert "stream_replicas: 3" in conf
+    assert secrets.mqtt["callout_secret"] not in conf
+    told = {path.name for path in write(secure, tmp_path) if secrets.mqtt["callout_secret"] in path.read_text()}
+    assert told == {"gateway.env"}
 
 
 def test_each_program_is_told_its_own_secrets_only(plan: Plan, tmp_path: Path) -> None:

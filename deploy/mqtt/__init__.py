@@ -1,0 +1,1 @@
+"""What an external MQTT broker in front needs: its configuration and the access lists of `nbwater mqtt acl`."""

@@ -1,0 +1,162 @@
+"""The MQTT door in the gateway's own process, at nats-server's listener: what meters may do, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiomqtt
+import pytest
+
+from gateway.mqtt.topics import ROOT, down, up
+from metering.model import Authentication, ContentFormat, Door
+from tests.gateway.conftest import GatewayProcess, StartGateway, stored, until
+from tests.gateway.mqtt.conftest import METERS, PLAIN_PASSWORD, Listener, entry, is_open, open_gateway
+
+JSON, CBOR, FRAME = b'{"v":1,"seq":1}', bytes.fromhex("a2000101191267"), bytes.fromhex("fefe6810")
+REPORTS = (JSON, CBOR, FRAME)
+
+
+async def test_reports_are_stored_as_their_first_byte_says(listener: Listener, gateway: GatewayProcess) -> None:
+    async with listener.meter(METERS[0]) as meter:
+        for payload in REPORTS:
+            await meter.publish(up(METERS[0]), payload, qos=1)
+    await until(lambda: acknowledged(gateway, 3))
+    found = await stored(listener.js)
+    formats = [ContentFormat.JSON, ContentFormat.CBOR, ContentFormat.OCTET_STREAM]
+    assert [(report.payload, report.content_format) for report in found] == list(zip(REPORTS, formats, strict=True))
+    assert {(report.door, report.authentication, report.device) for report in found} == {
+        (Door.MQTT, Authentication.MQTT, METERS[0])
+    }
+
+
+async def acknowledged(gateway: GatewayProcess, count: int) -> bool:
+    return await gateway.metric("nbwater_gateway_mqtt_acknowledged") >= count
+
+
+async def test_a_stock_client(listener: Listener, gateway: GatewayProcess) -> None:
+    program = shutil.which("mosquitto_pub")
+    if program is None:
+        pytest.skip("NOT RUN: mosquitto_pub (mosquitto-clients) is not installed")
+    meter = METERS[1]
+    process = await asyncio.create_subprocess_exec(
+        program, "-p", str(listener.port), "-u", meter, "-P", PLAIN_PASSWORD, "-i", meter, "-q", "1",
+        "-t", up(meter), "-m", JSON.decode(),
+    )  # fmt: skip
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+    await until(lambda: acknowledged(gateway, 1))
+    assert [report.device for report in await stored(listener.js)] == [meter]
+
+
+async def test_strangers_are_refused(listener: Listener, gateway: GatewayProcess) -> None:
+    meter, other = METERS[:2]
+    logins = [
+        listener.meter(meter, "wrong"),
+        listener.meter("unknown"),
+        listener.meter(meter, identifier=other),
+        listener.meter(meter, identifier="nbwater-gateway"),
+        aiomqtt.Client("127.0.0.1", listener.port),
+    ]
+    for login in logins:
+        with pytest.raises(aiomqtt.MqttCodeError, match=r"code:13[45]"):
+            async with login:
+                pass
+    assert await gateway.metric("nbwater_gateway_mqtt_connected") == 1
+    async with listener.meter(meter):
+        pass
+
+
+async def test_a_guesser_is_refused_even_the_right_password(listener: Listener, gateway: GatewayProcess) -> None:
+    for password in ("1", "2", "3", "4", "5", PLAIN_PASSWORD):
+        with pytest.raises(aiomqtt.MqttCodeError):
+            async with listener.meter(METERS[3], password):
+                pass
+    async with listener.meter(METERS[2]):
+        pass
+
+
+@pytest.mark.parametrize(
+    "topic", [up(METERS[1]), down(METERS[0]), f"{ROOT}/*/up", "$MQTT/msgs/x", "up/0", "registry/change"]
+)
+async def test_what_is_published_elsewhere_is_never_stored(
+    listener: Listener, gateway: GatewayProcess, topic: str
+) -> None:
+    try:
+        async with listener.meter(METERS[0]) as meter:
+            await asyncio.wait_for(meter.publish(topic, FRAME, qos=1), 5)
+    except (aiomqtt.MqttError, TimeoutError):
+        pass  # nats-server may acknowledge what it drops, or end the connection
+    async with listener.meter(METERS[0]) as meter:
+        await meter.publish(up(METERS[0]), JSON, qos=1)
+    await until(lambda: acknowledged(gateway, 1))
+    assert [report.payload for report in await stored(listener.js)] == [JSON]
+
+
+@pytest.mark.parametrize(
+    "topic", ["#", f"{ROOT}/+/up", f"{ROOT}/+/down", down(METERS[1]), "$MQTT/sub/#", "$SYS/#", "+/+"]
+)
+async def test_nobody_listens_to_others(listener: Listener, gateway: GatewayProcess, topic: str) -> None:
+    async with listener.meter(METERS[0]) as meter:
+        answer = await meter.subscribe(topic, qos=1)
+        assert all(code.is_failure for code in answer)  # type: ignore[union-attr]
+
+
+@asynccontextmanager
+async def until_disconnected() -> AsyncIterator[None]:
+    """What is done inside ends because the broker ends the connection."""
+    with pytest.raises(aiomqtt.MqttError):
+        async with asyncio.timeout(60):
+            yield
+
+
+async def test_a_connection_ends_when_its_key_is_revoked(listener: Listener, gateway: GatewayProcess) -> None:
+    meter = METERS[0]
+    async with until_disconnected(), listener.meter(meter) as client:
+        await client.subscribe(down(meter), qos=1)
+        await listener.change(entry(meter, None))
+        await anext(client.messages)
+    with pytest.raises(aiomqtt.MqttCodeError):
+        async with listener.meter(meter):
+            pass
+
+
+async def test_a_connection_lasts_as_long_as_its_token(listener: Listener, start_gateway: StartGateway) -> None:
+    await open_gateway(start_gateway, listener, NBWATER_MQTT_SESSION_S="5")
+    async with until_disconnected(), listener.meter(METERS[0]) as client:
+        await anext(client.messages)
+
+
+async def test_what_came_while_no_gateway_was_there_is_stored(listener: Listener, start_gateway: StartGateway) -> None:
+    first = await open_gateway(start_gateway, listener)
+    async with listener.meter(METERS[0]) as meter:
+        await meter.publish(up(METERS[0]), b"\x01", qos=1)
+        await until(lambda: acknowledged(first, 1))
+        first.process.kill()
+        await first.process.wait()
+        await meter.publish(up(METERS[0]), b"\x02", qos=1)
+    await open_gateway(start_gateway, listener)
+
+    async def both() -> bool:
+        return {report.payload for report in await stored(listener.js)} == {b"\x01", b"\x02"}
+
+    await until(both)
+
+
+async def test_of_two_gateways_one_holds_the_session_and_the_other_takes_it_over(
+    listener: Listener, start_gateway: StartGateway
+) -> None:
+    first = await open_gateway(start_gateway, listener)
+    second = await start_gateway(nats=listener.server, environment=listener.settings)
+    async with listener.meter(METERS[0]) as meter:  # whichever of them is asked
+        for payload in (b"\x01", b"\x02"):
+            await meter.publish(up(METERS[0]), payload, qos=1)
+    await until(lambda: acknowledged(first, 2))
+    assert not await is_open(second)
+    first.process.kill()
+    await until(lambda: is_open(second))
+    async with listener.meter(METERS[0]) as meter:
+        await meter.publish(up(METERS[0]), b"\x03", qos=1)
+    await until(lambda: acknowledged(second, 1))
+    assert sorted(report.payload for report in await stored(listener.js)) == [b"\x01", b"\x02", b"\x03"]
