@@ -17,12 +17,14 @@ from prometheus_client import REGISTRY
 from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
+from gateway.coap.lwm2m.resources import resources
+from gateway.coap.lwm2m.udp import Lwm2mOnUdp
 from gateway.coap.port import backlog, bind
 from gateway.coap.siblings import Siblings
 from gateway.commands import NoCommands
 from gateway.custody import StreamCustody
 from gateway.devices import Devices
-from gateway.doors import Parts, open_doors
+from gateway.doors import OpenDoor, Parts, open_doors, open_lwm2m
 from gateway.intake import Intake
 from gateway.link import StreamLink
 from gateway.metrics import Counters, GatewayCollector, Readings
@@ -35,7 +37,7 @@ from metering.credentials import load_master_keys
 from metering.errors import SettingsError
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import GatewaySettings, KeysSettings, LogSettings, NatsSettings, load
+from metering.settings import GatewaySettings, KeysSettings, LogSettings, Lwm2mSettings, NatsSettings, load
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
@@ -82,13 +84,16 @@ class Gateway:
         self.fast = FastLane(
             self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings
         )  # fmt: skip
-        self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
-        self.doors = open_doors(
-            Parts(
-                settings, stream, intake, self.devices, self.commands, load_master_keys(load(KeysSettings)),
-                self.limiter, self.counters, self.link,
-            )
+        parts = Parts(
+            settings, stream, intake, self.devices, self.commands, load_master_keys(load(KeysSettings)),
+            self.limiter, self.counters, self.link,
         )  # fmt: skip
+        self.lwm2m = open_lwm2m(parts, load(Lwm2mSettings))
+        self.slow = AiocoapLane(
+            intake, settings.retry_after_s, self.fast.send,
+            resources=resources(self.lwm2m.server.requests, settings.retry_after_s),
+        )  # fmt: skip
+        self.doors: list[OpenDoor] = [self.lwm2m, *open_doors(parts)]
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
         REGISTRY.register(GatewayCollector(self.counters, self._gauges(), self._totals()))
 
@@ -102,7 +107,7 @@ class Gateway:
         metrics_port = await self.telemetry.start()
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
-        self.fast.start(self.slow)
+        self.fast.start(self.slow, Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings))
         for door in self.doors:
             await door.start()
         async with asyncio.TaskGroup() as group:

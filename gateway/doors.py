@@ -5,10 +5,14 @@ A door makes its own settings class, decides by it in `open_doors` whether it is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.coap.lwm2m.lane import Lwm2mLane
+from gateway.coap.lwm2m.means import Means
+from gateway.coap.lwm2m.store import RegistrationStore
 from gateway.commands import Commands
 from gateway.devices import Devices
 from gateway.intake import Intake
@@ -16,7 +20,7 @@ from gateway.link import StreamLink
 from gateway.metrics import Counters, Readings
 from gateway.refusals import RefusalLimiter
 from metering.credentials import MasterKeys
-from metering.settings import GatewaySettings, NatsSettings
+from metering.settings import GatewaySettings, Lwm2mSettings, NatsSettings
 
 
 class OpenDoor(Protocol):
@@ -68,3 +72,12 @@ class Parts:
 def open_doors(parts: Parts) -> list[OpenDoor]:  # noqa: ARG001 - until the first door is here
     """Those that the settings open, in the order in which they start."""
     return []
+
+
+def open_lwm2m(parts: Parts, settings: Lwm2mSettings) -> Lwm2mLane:
+    """The door on the CoAP port itself: whoever owns the port feeds it."""
+    means = Means(
+        settings, parts.intake, parts.devices, parts.commands, RegistrationStore(parts.link), parts.counters,
+        time.monotonic, time.time,
+    )  # fmt: skip
+    return Lwm2mLane(means, parts.settings.retry_after_s, parts.settings.workers)

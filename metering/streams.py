@@ -6,6 +6,7 @@ name                subjects                   holds
 stream UP           up.{partition}             batches of raw reports, until ingest has committed them
 stream REGISTRY     registry.change            changes of the device registry, in order
 bucket registry     (object store)             the newest registry snapshots
+bucket lwm2m        $KV.lwm2m.{key}            registrations of LwM2M clients, until they expire
 ==================  =========================  ====================================================
 """
 
@@ -39,6 +40,9 @@ REGISTRY_SUBJECT = "registry.change"
 SNAPSHOT_BUCKET = "registry"
 OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
 """The stream that the object store keeps its bucket in."""
+LWM2M_BUCKET = "lwm2m"
+LWM2M_STREAM = f"KV_{LWM2M_BUCKET}"
+LWM2M_SUBJECT = f"$KV.{LWM2M_BUCKET}"
 DUPLICATE_WINDOW_S = 120
 MONITOR_TIMEOUT_S = 5
 
@@ -60,6 +64,8 @@ class StreamSizes:
     up_max_bytes: int
     registry_max_bytes: int = 256 * 1024 * 1024
     replicas: int = 1
+    lwm2m_max_bytes: int = 1 << 30
+    """About 400 bytes a registered client."""
 
 
 def up_subject(partition: int) -> str:
@@ -106,10 +112,33 @@ def _registry_config(sizes: StreamSizes) -> StreamConfig:
     )
 
 
+def _lwm2m_config(sizes: StreamSizes) -> StreamConfig:
+    """A key-value bucket as nats.py knows it, whose keys end by themselves (`allow_msg_ttl`).
+
+    No direct reads: their answer is the message itself, headers and all, sent to whatever subject the request names.
+    Gateways write here what they like, so they could bring it into any stream (docs/decisions/0007, 0017). The answer
+    of STREAM.MSG.GET is JSON of JetStream's own.
+    """
+    return StreamConfig(
+        name=LWM2M_STREAM,
+        subjects=[f"{LWM2M_SUBJECT}.>"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=sizes.lwm2m_max_bytes,
+        max_msgs_per_subject=1,
+        max_age=0,
+        num_replicas=sizes.replicas,
+        allow_direct=False,
+        allow_msg_ttl=True,
+        deny_delete=True,
+    )
+
+
 async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
     """Create what is missing; bring `max_bytes` and the replicas of what exists to what is asked for. Needs the rights
     of the administrator."""
-    for config in (_up_config(sizes), _registry_config(sizes)):
+    for config in (_up_config(sizes), _registry_config(sizes), _lwm2m_config(sizes)):
         try:
             existing = (await js.stream_info(str(config.name))).config
         except NotFoundError:
@@ -156,7 +185,7 @@ async def verify(js: JetStreamContext, monitor_url: str | None, replicas: int = 
     `sync_interval`; None leaves that one check to the operator, as where the servers' monitoring is not reachable.
     """
     deviations = _deviations(await _config(js, UP_STREAM))
-    for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM):
+    for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, LWM2M_STREAM):
         if (is_ := (await _config(js, stream)).num_replicas or 1) != replicas:
             deviations.append(f"{stream} has {is_} replica(s), nats.replicas says {replicas}: run `nbwater migrate`")
     if monitor_url is not None:

@@ -16,6 +16,8 @@ from metering.heartbeat import subject
 from metering.stream_connection import inbox_prefix
 from metering.streams import (
     COUNTERS,
+    LWM2M_STREAM,
+    LWM2M_SUBJECT,
     OBJECTS_STREAM,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
@@ -62,13 +64,16 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
         subject("gateway"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, LWM2M_STREAM),
         f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
         *_get(OBJECTS_STREAM),
+        f"{LWM2M_SUBJECT}.>",
+        # Never DIRECT.GET of a stream that a gateway writes itself: see _lwm2m_config in metering/streams.py.
+        f"$JS.API.STREAM.MSG.GET.{LWM2M_STREAM}",
     ],
     "ingest": [
         subject("ingest"),
-        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM),
+        *_info(UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, LWM2M_STREAM),
         *_watch(UP_STREAM),
         *_get(UP_STREAM),
         *_consume(UP_STREAM),

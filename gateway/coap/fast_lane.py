@@ -13,12 +13,13 @@ import random
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from gateway.coap import message as coap
+from gateway.coap.lanes import Conversations, Peer, SlowLane
 from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
@@ -48,9 +49,6 @@ _CHANGED_ACKS = [bytes((coap.VERSION << 6 | coap.ACK << 4 | token_bytes, coap.CH
 _NON_BITS = coap.VERSION << 6 | coap.NON << 4
 _log = structlog.get_logger()
 
-Peer = tuple[Any, ...]
-"""A socket address as `recvfrom` returns it."""
-
 
 class Exchange(NamedTuple):
     """What is needed to answer a request. `echo`: message ID and token as they came. `address`: 128 bits."""
@@ -70,18 +68,6 @@ def command_payload(command: WaitingCommand) -> bytes:
     """What follows the token of an answer that carries a command: Content-Format (option 12, one byte), payload."""
     content_format = ContentFormat.OCTET_STREAM if command.kind is CommandKind.RAW else ContentFormat.CBOR
     return bytes((0xC1, content_format, 0xFF)) + command.answer()
-
-
-class SlowLane(Protocol):
-    """Takes the requests that need state of their own."""
-
-    def serves(self, path: list[bytes]) -> bool: ...
-
-    def has_room(self, address: int) -> bool: ...
-
-    def awaits(self, peer: Peer, message_id: int) -> bool: ...
-
-    def receive(self, datagram: bytes, peer: Peer, address: int, verified: bool) -> None: ...
 
 
 class Limits(NamedTuple):
@@ -106,6 +92,7 @@ class FastLane:
         self._clock, self._siblings = clock, siblings
         self._max_payload_bytes = limits.max_payload_bytes
         self._slow: SlowLane | None = None
+        self._conversations: Conversations | None = None
         self._hosts = Hosts()
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
@@ -113,8 +100,8 @@ class FastLane:
         self._refusal_pace = Pace(REFUSAL_LOG_PAUSE_S)
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
-    def start(self, slow: SlowLane | None = None) -> None:
-        self._slow = slow
+    def start(self, slow: SlowLane | None = None, conversations: Conversations | None = None) -> None:
+        self._slow, self._conversations = slow, conversations
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
         if self._siblings is not None:
             self._siblings.start(self._take_over)
@@ -202,6 +189,8 @@ class FastLane:
         self, message: Message, address: int, peer: Peer, datagram: bytes, now: float, passed: bool
     ) -> None:
         """RFC 7252 section 4.3: a ping (an empty CON) and a CON nobody waits for get a reset, all else silence."""
+        if self._conversations is not None and self._conversations.answer(message, datagram, peer, address, passed):
+            return
         if message.type == coap.CON:
             self._reject(message, address, peer, "ping" if message.code == coap.EMPTY else "no_request", now)
             return
@@ -237,6 +226,10 @@ class FastLane:
             self._refuse(exchange, refusal, now)
         elif is_report_path(request.path) and request.block1 is None:
             self._report(request.path[1], request.content_format or 0, message.payload, exchange, shown, now)
+        elif (talks := self._conversations) is not None and talks.serves(request.path):
+            refusal = talks.request(message, request, datagram, exchange.peer, exchange.address, now, passed)
+            if refusal is not None:
+                self._refuse(exchange, refusal, now)
         else:
             self._give_to_slow_lane(request, exchange, datagram, now, passed)
 
