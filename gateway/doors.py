@@ -78,6 +78,6 @@ def open_lwm2m(parts: Parts, settings: Lwm2mSettings) -> Lwm2mLane:
     """The door on the CoAP port itself: whoever owns the port feeds it."""
     means = Means(
         settings, parts.intake, parts.devices, parts.commands, RegistrationStore(parts.link), parts.counters,
-        time.monotonic, time.time,
+        parts.master_keys, time.monotonic, time.time,
     )  # fmt: skip
     return Lwm2mLane(means, parts.settings.retry_after_s, parts.settings.workers)

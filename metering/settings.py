@@ -7,7 +7,9 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
@@ -159,13 +161,24 @@ class Lwm2mSettings(Section):
     )
     grace_s: int = Field(300, ge=0, description="A registration lives so long beyond its lifetime")
     ack_timeout_s: float = Field(
-        10.0, gt=0, le=60, description="Before a request to a meter is sent again (then twice)"
+        10.0, gt=0, le=60, description="Before a request to a meter is sent again, three times in all"
     )
     hand_again_s: float = Field(
         3600.0, gt=0, description="A command that arrived and whose end the meter has not told is sent again after this"
     )
     requests_per_second: float = Field(
         200.0, gt=0, description="Registrations, updates and Sends a second from one source prefix (/24, /64)"
+    )
+    bootstrap: bool = Field(
+        False, description="Give keys and address at /bs to clients that DTLS or OSCORE vouches for"
+    )
+    bootstrap_uri: str = Field("", description="coaps://host:port or coap://host:port that such clients are given")
+    enrol_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        description="From these networks a known device may bootstrap in plain, once; its key can be read on the way",
+    )
+    enrol_until: datetime = Field(
+        datetime(2000, 1, 1, tzinfo=UTC), description="End of that enrolment, with time zone; past: nobody may"
     )
     max_sessions: int = Field(50_000, ge=1, description="Clients that listen, kept in memory; the longest silent go")
 

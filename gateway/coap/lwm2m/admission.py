@@ -34,7 +34,7 @@ async def known(means: Means, sessions: Sessions, key: bytes, remote: Remote) ->
     UnavailableError. What this process remembers counts only for who comes from where it was heard last: whoever
     comes from elsewhere may have been at another gateway."""
     session = sessions.get(key)
-    if session is not None and session.remote == remote:
+    if session is not None and session.remote == remote and session.bootstrapping is None:
         record: Registration | None = session.record
     else:
         record = await means.store.get(key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import cbor2
 
@@ -23,7 +23,13 @@ _BY_VERSION: Mapping[tuple[int, int], tuple[int, ...]] = {
 }
 """The first is asked for first. 1.2 needs no client to know LwM2M CBOR, so SenML CBOR comes before it."""
 
-Value: TypeAlias = str | int | bool | bytes
+
+class ObjectLink(NamedTuple):
+    object_id: int
+    instance_id: int
+
+
+Value: TypeAlias = str | int | bool | bytes | ObjectLink
 """Of a resource. Integers are 64 bits at most."""
 
 
@@ -84,6 +90,8 @@ def encode_tlv(resources: Mapping[int, Value]) -> bytes:
 def _tlv_value(value: Value) -> bytes:
     if isinstance(value, bool):
         return bytes((value,))
+    if isinstance(value, ObjectLink):
+        return value.object_id.to_bytes(2, "big") + value.instance_id.to_bytes(2, "big")
     if isinstance(value, int):
         bytes_needed = next(n for n in (1, 2, 4, 8) if -(1 << 8 * n - 1) <= value < 1 << 8 * n - 1)
         return value.to_bytes(bytes_needed, "big", signed=True)
@@ -100,23 +108,26 @@ def _tlv(number: int, value: bytes) -> bytes:
 
 def encode_senml_cbor(path: str, resources: Mapping[int, Value]) -> bytes:
     """RFC 8428 with base name ``path/``: labels -2 bn, 0 n, 2 v, 3 vs, 4 vb, 8 vd."""
-    records: list[dict[int, Any]] = [
-        {0: str(number), _senml_label(value): value} for number, value in sorted(resources.items())
+    records: list[dict[int | str, Any]] = [
+        {0: str(number), _senml_label(value): _plain(value)} for number, value in sorted(resources.items())
     ]
     if records:
         records[0] = {-2: f"{path}/", **records[0]}
     return cbor2.dumps(records)
 
 
-def _senml_label(value: Value) -> int:
-    if isinstance(value, bool):
-        return 4
-    return {int: 2, str: 3, bytes: 8}[type(value)]
+def _senml_label(value: Value) -> int | str:
+    """An object link's label is "vlo" (LwM2M core 1.1 section 7.4.4)."""
+    return {bool: 4, int: 2, str: 3, bytes: 8, ObjectLink: "vlo"}[type(value)]
+
+
+def _plain(value: Value) -> str | int | bool | bytes:
+    return f"{value.object_id}:{value.instance_id}" if isinstance(value, ObjectLink) else value
 
 
 def encode_lwm2m_cbor(path: str, resources: Mapping[int, Value]) -> bytes:
     """LwM2M core 1.2 section 7.4.6: maps by object, instance and resource."""
-    nested: Any = dict(sorted(resources.items()))
+    nested: Any = {number: _plain(value) for number, value in sorted(resources.items())}
     for part in reversed([int(part) for part in path.strip("/").split("/")]):
         nested = {part: nested}
     return cbor2.dumps(nested)

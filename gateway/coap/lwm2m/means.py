@@ -19,6 +19,7 @@ from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.metrics import Counters
 from metering.commands import WaitingCommand
+from metering.credentials import MasterKeys
 from metering.errors import AdmissionError, CustodyError
 from metering.model import Authentication, ContentFormat, Door
 from metering.settings import Lwm2mModel, Lwm2mSettings
@@ -39,6 +40,7 @@ class Means:
     commands: Commands
     store: RegistrationStore
     counters: Counters
+    master_keys: MasterKeys | None
     clock: Callable[[], float]
     wall: Callable[[], float]
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from gateway.coap import message as coap
 from gateway.coap.lwm2m import downlink
 from gateway.coap.lwm2m.admission import admitted, known, read_id
+from gateway.coap.lwm2m.bootstrapping import Bootstrapping, formats_for
+from gateway.coap.lwm2m.enrolment import account_of, enrolled
 from gateway.coap.lwm2m.exchange import DELETE, DELETED, PUT
 from gateway.coap.lwm2m.links import Offer, read_offer
 from gateway.coap.lwm2m.means import Item, Means, taken
@@ -88,7 +90,9 @@ class Requests:
                 return await self._send(inbound)
             case ("t", "r"), coap.POST:
                 return await self._bind(inbound)
-            case ("rd",) | ("rd", _) | ("dp",) | ("t", "r"), _:
+            case ("bs",), coap.POST:
+                return await self._bootstrap(inbound)
+            case ("rd",) | ("rd", _) | ("dp",) | ("t", "r") | ("bs",), _:
                 return Answer(coap.METHOD_NOT_ALLOWED)
             case _:
                 return NOT_FOUND
@@ -174,6 +178,17 @@ class Requests:
         if failure is not None:
             raise failure
         self._after_answer(self._sessions.set(record, remote), Event.HEARD)
+        return Answer(coap.CHANGED)
+
+    async def _bootstrap(self, inbound: Inbound) -> Answer:
+        """LwM2M core 1.2 section 6.1.4: 2.04 at once, then the server writes."""
+        query, remote, means = read_query(inbound.query), inbound.remote, self._means
+        device = await enrolled(means, query.endpoint, remote)
+        work = Bootstrapping(account_of(means, device), formats_for(inbound.query))
+        record = registered(device, query.endpoint or device, query, Offer(()), "", int(means.wall()), None)
+        session = self._sessions.set(record, remote)
+        session.bootstrapping = work
+        self._after_answer(session, Event.REGISTER)
         return Answer(coap.CHANGED)
 
     async def _known(self, text: str, remote: Remote) -> Registration | None:

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.coap import message as coap
 from gateway.coap.lwm2m import downlink, formats
+from gateway.coap.lwm2m.bootstrapping import Bootstrapping
 from gateway.coap.lwm2m.delivery import Delivery
 from gateway.coap.lwm2m.exchange import (
     NOT_ACCEPTABLE,
@@ -54,6 +55,8 @@ class Session:
         self.window = Window(means.window_s(record))
         self.to_read: tuple[str, ...] = ()
         """Paths to read once, after a registration."""
+        self.bootstrapping: Bootstrapping | None = None
+        """The client is no client yet: it is given its keys and nothing else."""
         self._open: Exchange | None = None
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -94,6 +97,11 @@ class Session:
 
     async def _run(self) -> None:
         try:
+            if self.bootstrapping is not None:
+                done = await self.bootstrapping.run(self)
+                _log.info("lwm2m_bootstrap", device=self.record.device, done=done)
+                self.window.tell(Event.DEREGISTER, self._means.clock())
+                return
             while self._again:
                 self._again = False
                 await self._establish()

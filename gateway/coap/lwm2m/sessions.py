@@ -42,6 +42,9 @@ class Sessions:
         """The device's session, with what was heard now. Another device's at the same place has moved or gone."""
         key = registration_id(record.device)
         session = self._by_id.get(key)
+        if session is not None and session.bootstrapping is not None:
+            self.drop(key)  # it was no registration
+            session = None
         if session is None:
             if len(self._by_id) >= self._means.settings.max_sessions:
                 self.drop(next(iter(self._by_id)), Event.WINDOW_OVER)

@@ -46,6 +46,12 @@ class RegistrationStore:
     async def put_peer(self, peer: str, registration_id: bytes, keep_s: float) -> None:
         await self._write(_peer_key(peer), registration_id, keep_s)
 
+    async def was_enrolled(self, registration_id: bytes) -> bool:
+        return await self._read(f"enrolled.{registration_id.hex()}") is not None
+
+    async def put_enrolled(self, registration_id: bytes, keep_s: float) -> None:
+        await self._write(f"enrolled.{registration_id.hex()}", b"\x01", keep_s)
+
     async def _read(self, key: str) -> bytes | None:
         self.reads += 1
         self._must_be_connected()
