@@ -65,7 +65,7 @@ def _first_number(value: Any) -> int | None:
             value = value[0]
         elif isinstance(value, dict):
             pairs = value.get(2, value.get("v", value.get("e")))
-            value = next(iter(value.values())) if pairs is None else pairs
+            value = next(iter(value.values()), None) if pairs is None else pairs
         else:
             return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -103,7 +103,8 @@ def _tlv(number: int, value: bytes) -> bytes:
     length = len(value)
     length_bytes = 0 if length < 8 else (length.bit_length() + 7) // 8
     head = 0xC0 | 0x20 * wide | length_bytes << 3 | (0 if length_bytes else length)
-    return bytes((head,)) + number.to_bytes(1 + wide, "big") + length.to_bytes(length_bytes, "big") + value
+    tail = length.to_bytes(length_bytes, "big") if length_bytes else b""
+    return bytes((head,)) + number.to_bytes(1 + wide, "big") + tail + value
 
 
 def encode_senml_cbor(path: str, resources: Mapping[int, Value]) -> bytes:

@@ -6,17 +6,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import cbor2
 import pytest
 from nats.js import JetStreamContext
 
+from metering.streams import StreamSizes, ensure
 from simulators.lwm2m import Lwm2mMeter
 from simulators.lwm2m_client import ANJAY, BC66, WAKAAMA, Client, Style
 from tests.gateway.conftest import ENTRIES, IMEI, GatewayProcess, StartGateway, stored, until, write_snapshot
 
 FRAME = bytes.fromhex("681002390745404358811d1f90a702390745404350172309010220a6090000024836090015000000db16")
-TLV_3424 = bytes.fromhex("e80d480008405edd2f1a9fbe77")[:4]
 SENML = bytes.fromhex("81a321662f342f302f3222fb41dac0ec65ed1a2e02384b")
 ANOTHER = "861234567890124"
 OpenMeter = Callable[..., "asyncio.Future[Lwm2mMeter]"]
@@ -63,31 +64,30 @@ async def items(js: JetStreamContext, count: int) -> list[list[object]]:
     return [item for report in reports for item in cbor2.loads(report.payload)]
 
 
-@pytest.mark.parametrize("style", [WAKAAMA, ANJAY, BC66], ids=["wakaama 1.1", "anjay 1.2", "bc66 1.0"])
-async def test_a_client_registers_is_observed_and_its_notifications_are_reports(
-    gateway: GatewayProcess, js: JetStreamContext, open_meter: OpenMeter, style: Style
+async def test_clients_register_are_observed_and_their_notifications_are_reports(
+    gateway: GatewayProcess, js: JetStreamContext, open_meter: OpenMeter
 ) -> None:
-    meter = await open_meter(gateway, client(style))
-    answer = await meter.ask(meter.client.register())
-    assert (answer.code, meter.client.location[0]) == (0x41, "rd")
-    await meter.until(lambda c: "/19/0/0" in c.observed)
-    assert len(meter.client.observed["/19/0/0"]) == 8
-    notification = meter.client.notify("/19/0/0", FRAME)
-    if style.notifies_confirmably:
-        assert (await meter.ask(notification)).code == 0
-    else:
-        meter.tell(notification)
-    expected = 4 if style is not BC66 else 3
+    for style in (WAKAAMA, ANJAY, BC66):
+        meter = await open_meter(gateway, client(style))
+        answer = await meter.ask(meter.client.register())
+        assert (answer.code, meter.client.location[0]) == (0x41, "rd")
+        await meter.until(lambda c: "/19/0/0" in c.observed)
+        assert len(meter.client.observed["/19/0/0"]) == 8
+        frame = FRAME + style.query[0].encode()
+        notification = meter.client.notify("/19/0/0", frame)
+        if style.notifies_confirmably:
+            assert (await meter.ask(notification)).code == 0
+        else:
+            meter.tell(notification)
 
-    async def arrived() -> bool:
-        return ["/19/0/0", 42, FRAME] in await items(js, 1)
+        async def arrived(item: list[object]) -> bool:
+            return item in await items(js, 1)
 
-    await until(arrived)
-    assert len(await items(js, expected)) == expected  # reads of /3/0, and the first values of what is observed
+        await until(partial(arrived, ["/19/0/0", 42, frame]))
+        assert (await meter.ask(meter.client.update())).code == 0x44
+        assert (await meter.ask(meter.client.deregister())).code == 0x42
+        assert (await meter.ask(meter.client.update())).code == 0x84
     assert {report.device for report in await stored(js)} == {IMEI}
-    assert (await meter.ask(meter.client.update())).code == 0x44
-    assert (await meter.ask(meter.client.deregister())).code == 0x42
-    assert (await meter.ask(meter.client.update())).code == 0x84
 
 
 async def test_a_send_is_a_report_also_with_an_empty_token_and_after_a_restart(
@@ -149,17 +149,17 @@ async def test_an_expired_registration_is_told_to_register_again_and_its_observa
     assert (await meter.ask(meter.client.update())).code == 0x44
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "code"),
-    [
-        (f"urn:imei:{IMEI}", 0x41), (f"urn:imei-imsi:{IMEI}-460012345678901", 0x41), (IMEI, 0x41),
-        (f"{IMEI};460012345678901", 0x41), ("44403907450243", 0x41), ("urn:imei:999999999999999", 0x83),
-        ("keyed", 0x83), ("elsewhere", 0x83), ("", 0x83),
-    ],
-)  # fmt: skip
-async def test_who_may_register(gateway: GatewayProcess, open_meter: OpenMeter, endpoint: str, code: int) -> None:
-    meter = await open_meter(gateway, client(WAKAAMA, endpoint))
-    assert (await meter.ask(meter.client.register())).code == code
+WHO = {
+    f"urn:imei:{IMEI}": 0x41, f"urn:imei-imsi:{IMEI}-460012345678901": 0x41, IMEI: 0x41,
+    f"{IMEI};460012345678901": 0x41, "44403907450243": 0x41, "urn:imei:999999999999999": 0x83,
+    "keyed": 0x83, "elsewhere": 0x83, "": 0x83,
+}  # fmt: skip
+
+
+async def test_who_may_register(gateway: GatewayProcess, open_meter: OpenMeter) -> None:
+    for endpoint, code in WHO.items():
+        meter = await open_meter(gateway, client(WAKAAMA, endpoint))
+        assert (await meter.ask(meter.client.register())).code == code, endpoint
 
 
 async def test_nobody_speaks_for_another(gateway: GatewayProcess, js: JetStreamContext, open_meter: OpenMeter) -> None:
@@ -195,8 +195,6 @@ async def test_the_older_direct_coap_binds_reports_and_binds_again(
 async def test_a_notification_is_not_acknowledged_while_the_stream_is_full(
     js: JetStreamContext, start_gateway: StartGateway, open_meter: OpenMeter
 ) -> None:
-    from metering.streams import StreamSizes, ensure
-
     await write_snapshot(js, ENTRIES)
     gateway = await start_gateway()
     meter = await open_meter(gateway, client(ANJAY))

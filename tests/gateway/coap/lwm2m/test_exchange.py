@@ -126,7 +126,7 @@ def test_formats_by_version_by_what_the_client_names_and_by_what_it_was_seen_to_
     [
         (0, b"2", 2), (None, b" -3 ", -3), (0, b"x", None), (11542, bytes.fromhex("c10302"), 2),
         (11542, bytes.fromhex("e1010302"), 2), (11542, bytes.fromhex("c2030100"), 256), (11542, b"", None),
-        (11542, bytes.fromhex("0003c10302"), 2), (11542, bytes.fromhex("c803"), None),
+        (11542, bytes.fromhex("0300c10302"), 2), (11542, bytes.fromhex("c803"), None),
         (112, cbor2.dumps([{-2: "/5/0/", 0: "3", 2: 2}]), 2), (112, b"\xff", None), (112, cbor2.dumps([]), None),
         (110, b'[{"bn":"/5/0/3","v":2}]', 2), (11543, b'{"bn":"/5/0/3","e":[{"n":"","v":2}]}', 2),
         (11544, cbor2.dumps({5: {0: {3: 2}}}), 2), (110, b"{}", None), (110, b'"x"', None),
