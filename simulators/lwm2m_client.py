@@ -14,7 +14,11 @@ from simulators.message import Message, Type
 GET, POST, PUT, DELETE, FETCH = 1, 2, 3, 4, 5
 CREATED, DELETED, CHANGED, CONTENT = 0x41, 0x42, 0x44, 0x45
 NOT_FOUND, NOT_ALLOWED, NOT_ACCEPTABLE = 0x84, 0x85, 0x86
-OBSERVE, LOCATION_PATH, URI_QUERY, ACCEPT = 6, 8, 15, 17
+OBSERVE, LOCATION_PATH, URI_QUERY, ACCEPT, BLOCK2 = 6, 8, 15, 17, 23
+BLOCK_SZX = 4
+"""Blocks of 256 bytes (RFC 7959)."""
+
+BLOCK_BYTES = 1 << BLOCK_SZX + 4
 TEXT, LINK_FORMAT, OPAQUE, SENML_CBOR, TLV = 0, 40, 42, 112, 11542
 
 LEGACY_DATA = "/t/d"
@@ -111,7 +115,8 @@ class Client:
         self._sequence += 1
         kind = Type.CON if confirmable else Type.NON
         options = [(OBSERVE, _uint(self._sequence)), (message.CONTENT_FORMAT, _uint(content_format))]
-        return _encode(kind, CONTENT, self._id(), self.observed[path], options, payload)
+        block, part = _block(payload, None)
+        return _encode(kind, CONTENT, self._id(), self.observed[path], options + block, part)
 
     # What the server says
 
@@ -156,7 +161,8 @@ class Client:
         if said.uint_option(OBSERVE) == 0:
             self.observed[path] = said.token
             options.insert(0, (OBSERVE, _uint(self._sequence)))
-        return self._ack(said, CONTENT, options, value[1])
+        block, part = _block(value[1], said.uint_option(BLOCK2))
+        return self._ack(said, CONTENT, options + block, part)
 
     def _ack(
         self, said: Message, code: int, options: list[tuple[int, bytes]] | None = None, payload: bytes = b""
@@ -183,6 +189,16 @@ def _encode(
 ) -> bytes:
     head = bytes((message.first_byte(kind, len(token)), code)) + message_id.to_bytes(2, "big") + token
     return head + message.encode_options(options) + (b"\xff" + payload if payload else b"")
+
+
+def _block(payload: bytes, asked: int | None) -> tuple[list[tuple[int, bytes]], bytes]:
+    """The Block2 option and the part of a payload; none for one that fits into a block."""
+    if len(payload) <= BLOCK_BYTES:
+        return [], payload
+    number = (asked or 0) >> 4
+    part = payload[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
+    more = len(payload) > (number + 1) * BLOCK_BYTES
+    return [(BLOCK2, _uint(number << 4 | more << 3 | BLOCK_SZX))], part
 
 
 def _uint(value: int) -> bytes:

@@ -189,7 +189,8 @@ class FastLane:
         self, message: Message, address: int, peer: Peer, datagram: bytes, now: float, passed: bool
     ) -> None:
         """RFC 7252 section 4.3: a ping (an empty CON) and a CON nobody waits for get a reset, all else silence."""
-        if self._conversations is not None and self._conversations.answer(message, datagram, peer, address, passed):
+        talks = self._conversations if len(datagram) < self._buffer_bytes else None  # what was cut is no answer
+        if talks is not None and talks.answer(message, datagram, peer, address, passed):
             return
         if message.type == coap.CON:
             self._reject(message, address, peer, "ping" if message.code == coap.EMPTY else "no_request", now)

@@ -66,34 +66,20 @@ async def test_blocks_of_a_registration_come_together(open_desk: OpenDesk, open_
         await context.shutdown()
 
 
-async def test_an_answer_of_blocks_is_fetched_to_its_end(open_desk: OpenDesk) -> None:
-    """aiocoap's server as the client's side: a value of 3 kB comes in blocks, also in a notification."""
+async def test_an_answer_of_blocks_is_fetched_to_its_end(open_desk: OpenDesk, open_meter: OpenMeter) -> None:
+    """Also one that a notification begins; it is acknowledged when the whole is in custody."""
     desk = await open_desk(observe=["/19/0/0"], read=[])
-
-    class Data(aiocoap.resource.ObservableResource):
-        content = bytes(3000)
-
-        async def render_get(self, request: aiocoap.Message) -> aiocoap.Message:
-            return aiocoap.Message(payload=self.content, content_format=42)
-
-    data, site = Data(), aiocoap.resource.Site()
-    site.add_resource(["19", "0", "0"], data)
-    context = await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", 0))
-    try:
-        request = aiocoap.Message(
-            code=aiocoap.POST, uri=f"coap://127.0.0.1:{desk.port}/rd?ep={DEVICE}&lwm2m=1.1", payload=b"</19/0>"
-        )
-        assert (await asyncio.wait_for(context.request(request).response, 20)).code == aiocoap.CREATED
-
-        async def holds(content: bytes) -> bool:
-            return ["/19/0/0", 42, content] in desk.custody.items()
-
-        await until(lambda: holds(bytes(3000)))
-        data.content = bytes(range(250)) * 12
-        data.updated_state()
-        await until(lambda: holds(data.content))
-    finally:
-        await context.shutdown()
+    long = bytes(range(250)) * 12
+    meter = await open_meter(desk.port, Client(f"urn:imei:{DEVICE}", ANJAY, {"/19/0/0": (42, long)}))
+    await meter.ask(meter.client.register())
+    await until(lambda: asyncio.sleep(0, desk.custody.items() == [["/19/0/0", 42, long]]))
+    assert (await meter.ask(meter.client.notify("/19/0/0", long[::-1]))).code == 0
+    assert desk.custody.items()[1:] == [["/19/0/0", 42, long[::-1]]]
+    too_long = bytes(70_000)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await meter.ask(meter.client.notify("/19/0/0", too_long))
+    assert len(desk.custody.items()) == 2
 
 
 async def test_a_source_prefix_has_its_share_and_others_theirs(open_desk: OpenDesk, open_sender: OpenSender) -> None:
