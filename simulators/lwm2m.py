@@ -80,7 +80,8 @@ class Lwm2mMeter(asyncio.DatagramProtocol):
     async def ask(self, datagram: bytes) -> Message:
         """Send until it is acknowledged or reset; that acknowledgement. Raises TimeoutError in the end."""
         message_id = int.from_bytes(datagram[2:4], "big")
-        answer = self._waiting[message_id] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[message_id] = answer
         timeout_s = self._ack_timeout_s
         try:
             for _ in range(MAX_RETRANSMIT + 1):

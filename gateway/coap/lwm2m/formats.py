@@ -119,7 +119,8 @@ def encode_senml_cbor(path: str, resources: Mapping[int, Value]) -> bytes:
 
 def _senml_label(value: Value) -> int | str:
     """An object link's label is "vlo" (LwM2M core 1.1 section 7.4.4)."""
-    return {bool: 4, int: 2, str: 3, bytes: 8, ObjectLink: "vlo"}[type(value)]
+    labels: Mapping[type, int | str] = {bool: 4, int: 2, str: 3, bytes: 8, ObjectLink: "vlo"}
+    return labels[type(value)]
 
 
 def _plain(value: Value) -> str | int | bool | bytes:
