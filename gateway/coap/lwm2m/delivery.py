@@ -118,12 +118,15 @@ class Delivery:
         self._ended(command, DONE if answered else FAILED, "" if answered else "no path can be read")
 
     async def _read_composite(self, paths: list[str]) -> bool:
+        """Whether that was the report. No client says whether it knows composite reads; Wakaama (1.1) does not even
+        answer one. So only clients of 1.2 are asked, and who is silent once is not asked again."""
         record = self._client.record
-        if not self._composite or record.legacy or record.version < (1, 1) or len(paths) < 2:
+        if not self._composite or record.legacy or record.version < (1, 2) or len(paths) < 2:
             return False
         accept = formats.candidates(record)[0]
         if accept not in (formats.SENML_CBOR, formats.SENML_JSON):
             return False
+        self._composite = False
         reply = await self._client.ask(downlink.read_composite(paths, accept))
         self._composite = reply is not None and reply.success
         return self._composite and reply is not None and await self._client.report("/", reply)
