@@ -180,7 +180,7 @@ class Lwm2mSettings(Section):
     enrol_until: datetime = Field(
         datetime(2000, 1, 1, tzinfo=UTC), description="End of that enrolment, with time zone; past: nobody may"
     )
-    max_sessions: int = Field(50_000, ge=1, description="Clients that listen, kept in memory; the longest silent go")
+    max_sessions: int = Field(20_000, ge=1, description="Clients that listen, kept in memory; the longest silent go")
 
 
 class IngestSettings(Section):
