@@ -22,6 +22,8 @@ from gateway.coap.oscore.journal import Journal, read_boot_id
 from gateway.coap.oscore.key_ring import KeyRing
 from gateway.coap.oscore.numbers import SenderNumbers
 from gateway.coap.oscore.windows import Windows
+from gateway.coap.lwm2m.resources import resources
+from gateway.coap.lwm2m.udp import Lwm2mOnUdp
 from gateway.coap.port import backlog, bind
 from gateway.coap.protected_lane import Contexts, ProtectedLane
 from gateway.coap.siblings import Siblings
@@ -29,7 +31,7 @@ from gateway.command_mirror import CommandMirror
 from gateway.command_telling import CommandTelling
 from gateway.custody import StreamCustody
 from gateway.devices import Devices
-from gateway.doors import Parts, open_doors
+from gateway.doors import OpenDoor, Parts, open_doors, open_lwm2m
 from gateway.intake import Intake
 from gateway.key_uses import KeyUses, tell_key_uses
 from gateway.link import StreamLink
@@ -45,7 +47,15 @@ from metering.credentials import MasterKeys, load_master_keys
 from metering.errors import SettingsError
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
-from metering.settings import GatewaySettings, KeysSettings, LogSettings, NatsSettings, OscoreSettings, load
+from metering.settings import (
+    GatewaySettings,
+    KeysSettings,
+    LogSettings,
+    Lwm2mSettings,
+    NatsSettings,
+    OscoreSettings,
+    load,
+)
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
@@ -94,16 +104,19 @@ class Gateway:
         self.fast = FastLane(
             self._socket, intake, self.limiter, self.counters, limits, time.monotonic, self.siblings, self.strangers
         )  # fmt: skip
-        self.slow = AiocoapLane(intake, settings.retry_after_s, self.fast.send)
         master_keys = load_master_keys(load(KeysSettings))
+        parts = Parts(
+            settings, stream, intake, self.devices, self.commands, master_keys,
+            self.limiter, self.counters, self.link, self.strangers, self.key_uses, self.fast.receive,
+        )  # fmt: skip
+        self.lwm2m = open_lwm2m(parts, load(Lwm2mSettings))
+        self.slow = AiocoapLane(
+            intake, settings.retry_after_s, self.fast.send,
+            resources=resources(self.lwm2m.server.requests, settings.retry_after_s),
+        )  # fmt: skip
         self.numbers = SenderNumbers()
         self.protected = self._protected_lane(intake, master_keys)
-        self.doors = open_doors(
-            Parts(
-                settings, stream, intake, self.devices, self.commands, master_keys,
-                self.limiter, self.counters, self.link, self.strangers, self.key_uses, self.fast.receive,
-            )
-        )  # fmt: skip
+        self.doors: list[OpenDoor] = [self.lwm2m, *open_doors(parts)]
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
         REGISTRY.register(GatewayCollector(self.counters, self._gauges(), self._totals()))
 
@@ -139,7 +152,8 @@ class Gateway:
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
         if self.protected is not None:
             self.protected.start(self.fast, self.slow)
-        self.fast.start(self.slow, self.protected)
+        talks = Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings)
+        self.fast.start(self.slow, self.protected, talks)
         for door in self.doors:
             await door.start()
         async with asyncio.TaskGroup() as group:

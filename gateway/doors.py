@@ -5,10 +5,14 @@ A door makes its own settings class, decides by it in `open_doors` whether it is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.coap.lwm2m.lane import Lwm2mLane
+from gateway.coap.lwm2m.means import Means
+from gateway.coap.lwm2m.store import RegistrationStore
 from gateway.coap.peers import Peer
 from gateway.commands import Commands
 from gateway.devices import Devices
@@ -24,7 +28,15 @@ from gateway.push.products import load_products
 from gateway.refusals import RefusalLimiter
 from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
-from metering.settings import DtlsSettings, GatewaySettings, MqttSettings, NatsSettings, PushSettings, load
+from metering.settings import (
+    DtlsSettings,
+    GatewaySettings,
+    Lwm2mSettings,
+    MqttSettings,
+    NatsSettings,
+    PushSettings,
+    load,
+)
 
 
 class OpenDoor(Protocol):
@@ -111,3 +123,12 @@ def _mqtt_parts(parts: Parts) -> MqttParts:
         parts.counters,
         parts.link,
     )
+
+
+def open_lwm2m(parts: Parts, settings: Lwm2mSettings) -> Lwm2mLane:
+    """The door on the CoAP port itself: whoever owns the port feeds it."""
+    means = Means(
+        settings, parts.intake, parts.devices, parts.commands, RegistrationStore(parts.link), parts.counters,
+        parts.master_keys, time.monotonic, time.time,
+    )  # fmt: skip
+    return Lwm2mLane(means, parts.settings.retry_after_s, parts.settings.workers)

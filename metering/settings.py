@@ -7,15 +7,20 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from metering.errors import SettingsError
+
+_OBJECT_PATH = r"^/\d{1,5}(/\d{1,5}){0,2}$"
+_RESOURCE_OR_NONE = r"^(/\d{1,5}/\d{1,5}/\d{1,5})?$"
 
 
 class Section(BaseSettings):
@@ -231,6 +236,60 @@ class MqttSettings(Section):
     tls_key: str = Field("", description="PEM file of the private key")
 
 
+class Lwm2mModel(BaseModel):
+    """What is particular to one model of meter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    awake_s: float = Field(0.0, ge=0, le=3600, description="Awake window of queue mode; 0: lwm2m.awake_s")
+    valve: str = Field("", pattern=_RESOURCE_OR_NONE, description="Boolean resource that closes the valve")
+    valve_inverted: bool = Field(False, description="The resource's 1 is open")
+    plan: str = Field("opaque", pattern="^(opaque|attributes)$", description="How a reporting plan is set")
+
+
+class Lwm2mSettings(Section):
+    """LwM2M and the older direct CoAP (/t/r, /t/d) on the CoAP port."""
+
+    table = "lwm2m"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_LWM2M_", extra="forbid", frozen=True)
+    enabled: bool = Field(True, description="Whether meters may register; who may is decided as for plain reports")
+    observe: tuple[Annotated[str, Field(pattern=_OBJECT_PATH)], ...] = Field(
+        ("/19/0/0", "/3424", "/3411", "/3412", "/4", "/10266"),
+        max_length=100,
+        description="Paths observed where a client offers them; a bare object means each of its instances",
+    )
+    read: tuple[Annotated[str, Field(pattern=_OBJECT_PATH)], ...] = Field(
+        ("/3/0",), max_length=20, description="Paths read once after each registration"
+    )
+    awake_s: float = Field(
+        93.0, gt=0, le=3600, description="How long a client in queue mode listens after it was heard"
+    )
+    models: dict[str, Lwm2mModel] = Field(
+        {}, description="By maker and model as the registry names it: awake_s, valve, valve_inverted, plan"
+    )
+    grace_s: int = Field(300, ge=0, description="A registration lives so long beyond its lifetime")
+    ack_timeout_s: float = Field(
+        10.0, gt=0, le=60, description="Before a request to a meter is sent again, three times in all"
+    )
+    hand_again_s: float = Field(
+        3600.0, gt=0, description="A command that arrived and whose end the meter has not told is sent again after this"
+    )
+    requests_per_second: float = Field(
+        200.0, gt=0, description="Registrations, updates and Sends a second from one source prefix (/24, /64)"
+    )
+    bootstrap: bool = Field(
+        False, description="Give keys and address at /bs to clients that DTLS or OSCORE vouches for"
+    )
+    bootstrap_uri: str = Field("", description="coaps://host:port or coap://host:port that such clients are given")
+    enrol_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        description="From these networks a known device may bootstrap in plain, once; its key can be read on the way",
+    )
+    enrol_until: datetime = Field(
+        datetime(2000, 1, 1, tzinfo=UTC), description="End of that enrolment, with time zone; past: nobody may"
+    )
+    max_sessions: int = Field(20_000, ge=1, description="Clients that listen, kept in memory; the longest silent go")
+
+
 class IngestSettings(Section):
     """The ingest worker."""
 
@@ -353,7 +412,7 @@ class ApiSettings(Section):
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
     SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings, DtlsSettings,
-    MqttSettings,
+    MqttSettings, Lwm2mSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

@@ -9,6 +9,7 @@ bucket registry     (object store)             the newest registry snapshots
 stream OSCORE       oscore.lease               nothing: its sequence numbers are leases of Partial IVs, none given twice
 stream COMMANDS     commands.waiting.{device}  what waits for each device, the newest message of each
 stream TOLD         command.told               what gateways saw of commands, until ingest has committed it
+bucket lwm2m        $KV.lwm2m.{key}            registrations of LwM2M clients, until they expire
 ==================  =========================  ====================================================
 """
 
@@ -56,11 +57,16 @@ COMMANDS_KEEP_S = MAX_TTL_S + 86_400
 TOLD_STREAM = "TOLD"
 TOLD_SUBJECT = "command.told"
 TOLD_DURABLE = "ingest"
+LWM2M_BUCKET = "lwm2m"
+LWM2M_STREAM = f"KV_{LWM2M_BUCKET}"
+LWM2M_SUBJECT = f"$KV.{LWM2M_BUCKET}"
 DUPLICATE_WINDOW_S = 120
 MONITOR_TIMEOUT_S = 5
 
 
-STREAMS = (UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM, COMMANDS_STREAM, TOLD_STREAM)
+STREAMS = (
+    UP_STREAM, REGISTRY_STREAM, OBJECTS_STREAM, OSCORE_STREAM, COMMANDS_STREAM, TOLD_STREAM, LWM2M_STREAM,
+)  # fmt: skip
 
 COUNTERS = tuple(f"api-{n}" for n in range(4))
 """Names of the consumers by which api processes count what is in flight; one is chosen by chance for each count. They
@@ -81,6 +87,8 @@ class StreamSizes:
     commands_max_bytes: int = 256 * 1024 * 1024
     told_max_bytes: int = 64 * 1024 * 1024
     replicas: int = 1
+    lwm2m_max_bytes: int = 1 << 30
+    """About 340 bytes a registered client were measured."""
 
 
 def up_subject(partition: int) -> str:
@@ -182,11 +190,35 @@ def _told_config(sizes: StreamSizes) -> StreamConfig:
     )
 
 
+def _lwm2m_config(sizes: StreamSizes) -> StreamConfig:
+    """A key-value bucket as nats.py knows it, whose keys end by themselves (`allow_msg_ttl`).
+
+    No direct reads: their answer is the message itself, headers and all, sent to whatever subject the request names.
+    Gateways write here what they like, so they could bring it into any stream (docs/decisions/0007, 0017). The answer
+    of STREAM.MSG.GET is JSON of JetStream's own.
+    """
+    return StreamConfig(
+        name=LWM2M_STREAM,
+        subjects=[f"{LWM2M_SUBJECT}.>"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=sizes.lwm2m_max_bytes,
+        max_msgs_per_subject=1,
+        max_age=0,
+        num_replicas=sizes.replicas,
+        allow_direct=False,
+        allow_msg_ttl=True,
+        deny_delete=True,
+    )
+
+
 async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
     """Create what is missing; bring `max_bytes` and the replicas of what exists to what is asked for. Needs the rights
     of the administrator."""
     wanted = (
         _up_config(sizes), _registry_config(sizes), _oscore_config(sizes), _commands_config(sizes), _told_config(sizes),
+        _lwm2m_config(sizes),
     )  # fmt: skip
     for config in wanted:
         try:

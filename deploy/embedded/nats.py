@@ -23,6 +23,8 @@ from metering.streams import (
     COMMANDS_STREAM,
     COMMANDS_SUBJECT,
     COUNTERS,
+    LWM2M_STREAM,
+    LWM2M_SUBJECT,
     OBJECTS_STREAM,
     OSCORE_STREAM,
     OSCORE_SUBJECT,
@@ -83,6 +85,9 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         f"$JS.API.DIRECT.GET.{COMMANDS_STREAM}",
         TOLD_SUBJECT,
         *_get(OBJECTS_STREAM),
+        f"{LWM2M_SUBJECT}.>",
+        # Never DIRECT.GET of a stream that a gateway writes itself: see _lwm2m_config in metering/streams.py.
+        f"$JS.API.STREAM.MSG.GET.{LWM2M_STREAM}",
     ],
     "ingest": [
         subject("ingest"),

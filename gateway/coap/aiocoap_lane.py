@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiocoap
@@ -26,8 +26,9 @@ from aiocoap.util import hostportjoin
 from gateway.coap import message as coap
 from gateway.coap.message import code_of
 from gateway.coap.peers import SecurePeer, source_of, vouched
-from gateway.coap.port import Hosts
+from gateway.coap.port import Hosts, read_host
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
+from gateway.coap.remote import Remote, UdpRemote
 from gateway.intake import Intake
 from gateway.refusals import prefix_of
 from metering.commands import CommandKind, WaitingCommand
@@ -79,6 +80,12 @@ class PeerAddress(EndpointAddress):  # type: ignore[misc]  # aiocoap has no type
         """Nothing that grows beyond AMPLIFICATION goes to a peer that may be forged."""
         if self._verified or len(datagram) <= AMPLIFICATION * self._request_bytes:
             self._send(datagram, self.peer)
+
+    @property
+    def client(self) -> Remote:
+        """The same peer as the rest of the gateway sees it."""
+        address, shown = read_host(self.peer[0])
+        return UdpRemote(self.peer, address, shown, self._send)
 
     @property
     def hostinfo(self) -> str:
@@ -260,11 +267,20 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
 class AiocoapLane:
     """See `gateway.coap.fast_lane.SlowLane`."""
 
-    def __init__(self, intake: Intake, retry_after_s: int, send: Send, max_messages: int = MAX_MESSAGES) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        retry_after_s: int,
+        send: Send,
+        max_messages: int = MAX_MESSAGES,
+        resources: Iterable[tuple[list[str], resource.Resource]] = (),
+    ) -> None:
         self._send, self._max_messages = send, max_messages
         self._site = resource.Site()
         self._site.add_resource([part.decode() for part in WELL_KNOWN_CORE], CoreResource())
         self._site.add_resource([REPORT_PATH.decode()], ReportResource(intake, retry_after_s))
+        for path, more in resources:
+            self._site.add_resource(path, more)
         self._context: aiocoap.Context | None = None
         self._interface: SharedSocketInterface | None = None
 

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+
 import structlog
 
 from gateway.coap import message as coap
 from gateway.coap.exchange import Exchange, Peer, command_payload, make_exchange
-from gateway.coap.lanes import ProtectedLane, SlowLane
+from gateway.coap.lanes import Conversations, ProtectedLane, SlowLane
 from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.oscore.option import OSCORE, read_protected
 from gateway.coap.peers import SecurePeer, source_of, vouched
@@ -73,6 +74,7 @@ class FastLane:
         self._max_payload_bytes = limits.max_payload_bytes
         self._slow: SlowLane | None = None
         self._protected: ProtectedLane | None = None
+        self._conversations: Conversations | None = None
         self._hosts = Hosts()
         self._buffer_bytes = max(limits.max_payload_bytes, BLOCK_BYTES) + MAX_OPTION_BYTES
         self._message_id = random.getrandbits(16)  # section 4.4 wants variety
@@ -80,8 +82,13 @@ class FastLane:
         self._notes = RefusalNotes(Strangers() if strangers is None else strangers)
         self._max_age = (coap.MAX_AGE, coap.uint(limits.retry_after_s))
 
-    def start(self, slow: SlowLane | None = None, protected: ProtectedLane | None = None) -> None:
-        self._slow, self._protected = slow, protected
+    def start(
+        self,
+        slow: SlowLane | None = None,
+        protected: ProtectedLane | None = None,
+        conversations: Conversations | None = None,
+    ) -> None:
+        self._slow, self._protected, self._conversations = slow, protected, conversations
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
         if self._siblings is not None:
             self._siblings.start(self.receive)
@@ -182,6 +189,9 @@ class FastLane:
         self, message: Message, address: int, peer: Peer, datagram: bytes, now: float, passed: bool
     ) -> None:
         """RFC 7252 section 4.3: a ping (an empty CON) and a CON nobody waits for get a reset, all else silence."""
+        talks = self._conversations if len(datagram) < self._buffer_bytes else None  # what was cut is no answer
+        if talks is not None and talks.answer(message, datagram, peer, address, passed):
+            return
         if message.type == coap.CON:
             self._reject(message, address, peer, "ping" if message.code == coap.EMPTY else "no_request", now)
             return
@@ -223,6 +233,10 @@ class FastLane:
             self.refuse(exchange, refusal, now)
         elif is_report_path(request.path) and request.block1 is None:
             self._report(request.path[1], request.content_format or 0, message.payload, exchange, shown, now)
+        elif (talks := self._conversations) is not None and talks.serves(request.path):
+            refusal = talks.request(message, request, datagram, exchange.peer, exchange.address, now, passed)
+            if refusal is not None:
+                self._refuse(exchange, refusal, now)
         else:
             self._give_to_slow_lane(request, exchange, shown, datagram, now, passed)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.coap.exchange import Exchange, Peer
+from gateway.coap.message import Message, Request
 from gateway.coap.refusal import Refusal
 from metering.model import Authentication
 
@@ -46,3 +47,19 @@ class ProtectedLane(Protocol):
     def receive(
         self, option: bytes, ciphertext: bytes, datagram: bytes, exchange: Exchange, shown: str, passed: bool
     ) -> None: ...
+
+
+class Conversations(Protocol):
+    """Takes requests of clients that the server talks to by itself, and their answers and notifications."""
+
+    def serves(self, path: list[bytes]) -> bool: ...
+
+    def request(
+        self, message: Message, request: Request, datagram: bytes, peer: Peer, address: int, now: float, passed: bool
+    ) -> Refusal | None:
+        """A request for a path that it `serves`; a refusal is the caller's to send."""
+        ...
+
+    def answer(self, message: Message, datagram: bytes, peer: Peer, address: int, passed: bool) -> bool:
+        """Anything but a request; False when it belongs to no conversation."""
+        ...

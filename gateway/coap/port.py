@@ -90,11 +90,12 @@ class Hosts:
         if known is None:
             if len(self._known) >= MAX_CACHED_HOSTS:
                 self._known.clear()
-            known = self._known[host] = _read(host)
+            known = self._known[host] = read_host(host)
         return known
 
 
-def _read(host: str) -> tuple[int, str]:
+def read_host(host: str) -> tuple[int, str]:
+    """As `Hosts.read`, remembering nothing."""
     if host.startswith(_MAPPED_PREFIX) and "." in host:
         host = host.removeprefix(_MAPPED_PREFIX)
     if ":" in host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,6 +18,8 @@ from metering.streams import (
     COUNTERS,
     OSCORE_STREAM,
     OSCORE_SUBJECT,
+    LWM2M_STREAM,
+    LWM2M_SUBJECT,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
     SNAPSHOT_BUCKET,
@@ -61,10 +64,16 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     f"{API}.CONSUMER.MSG.NEXT.{UP_STREAM}.{DURABLE}": EVERYBODY - {"ingest"},
     f"{API}.CONSUMER.PAUSE.{UP_STREAM}.{DURABLE}": EVERYBODY,
     f"$JS.ACK.{UP_STREAM}.{DURABLE}.1.1.1.1.1": EVERYBODY - {"ingest"},
+    f"{LWM2M_SUBJECT}.reg.x": EVERYBODY - {"gateway"},
+    f"{API}.STREAM.MSG.GET.{LWM2M_STREAM}": EVERYBODY - {"gateway"},
+    f"{API}.DIRECT.GET.{LWM2M_STREAM}": EVERYBODY,  # its answer is whatever a gateway wrote, sent wherever it says
+    f"{API}.DIRECT.GET.{LWM2M_STREAM}.{LWM2M_SUBJECT}.reg.x": EVERYBODY,
+    f"{API}.CONSUMER.CREATE.{LWM2M_STREAM}": EVERYBODY,
+    f"{API}.STREAM.PURGE.{LWM2M_STREAM}": EVERYBODY,
     **{
         f"{API}.STREAM.{verb}.{stream}": EVERYBODY
         for verb in ("DELETE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
-        for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS, OSCORE_STREAM)
+        for stream in (UP_STREAM, REGISTRY_STREAM, OBJECTS, OSCORE_STREAM, LWM2M_STREAM)
     },
 }
 """Subject and the programs that must not publish to it."""
@@ -124,4 +133,26 @@ async def test_a_counter_shows_no_report_wherever_its_answer_is_sent(
 
     await until(arrived)
     assert not (await js.get_msg(REGISTRY_STREAM, 1)).data
+    await client.close()
+
+
+async def test_what_a_gateway_writes_itself_cannot_be_brought_into_the_registry(
+    nats_server: NatsServer, js: JetStreamContext
+) -> None:
+    """A change of the registry names its position in a header. A gateway could write one with a fitting header to its
+    own bucket and have it sent on, were the answer to its read the message itself."""
+    client = await connect(nats_server.url_for("gateway"), "gateway")
+    headers = {"Nats-Expected-Last-Sequence": "0"}
+    await client.jetstream().publish(f"{LWM2M_SUBJECT}.reg.x", b"a change", headers=headers)
+    request = json.dumps({"last_by_subj": f"{LWM2M_SUBJECT}.reg.x"}).encode()
+    await client.publish(f"{API}.STREAM.MSG.GET.{LWM2M_STREAM}", request, reply=REGISTRY_SUBJECT)
+    await client.flush()
+
+    async def arrived() -> bool:
+        return (await js.stream_info(REGISTRY_STREAM)).state.messages > 0
+
+    await until(arrived)
+    landed = await js.get_msg(REGISTRY_STREAM, 1)
+    assert not landed.headers
+    assert b"stream_msg_get_response" in (landed.data or b"")
     await client.close()

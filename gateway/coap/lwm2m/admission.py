@@ -1,0 +1,56 @@
+"""Who may speak for which registration: the registry's rights decide, as for every report (DESIGN section 5.3)."""
+
+from __future__ import annotations
+
+from gateway.coap.lwm2m.means import Means
+from gateway.coap.lwm2m.registration import ID_BYTES, Registration, names_of
+from gateway.coap.lwm2m.sessions import Sessions
+from gateway.coap.remote import Remote
+from metering.errors import AdmissionError, UnauthorisedError
+
+
+def admitted(means: Means, endpoint: str | None, remote: Remote) -> str:
+    """The canonical name of the device that registers. Raises AdmissionError."""
+    vouched = remote.vouched
+    if vouched is not None and endpoint is None:
+        endpoint = vouched.device  # LwM2M core 1.1: it may be left out where the security layer names the client
+    refusal: AdmissionError = UnauthorisedError("no_endpoint")
+    for name in names_of(endpoint) if endpoint else ():
+        try:
+            device = means.intake.admit(name, remote.address, None if vouched is None else vouched.authentication)
+        except AdmissionError as error:
+            refusal = error
+            if error.reason != "unknown_device":
+                break
+        else:
+            if vouched is None or vouched.device == device:
+                return device
+            refusal = UnauthorisedError("endpoint_of_another")
+    raise refusal
+
+
+async def known(means: Means, sessions: Sessions, key: bytes, remote: Remote) -> Registration | None:
+    """The registration of this id if it lives and this sender may speak for it. Raises AdmissionError,
+    UnavailableError. What this process remembers counts only for who comes from where it was heard last: whoever
+    comes from elsewhere may have been at another gateway."""
+    session = sessions.get(key)
+    if session is not None and session.remote == remote and session.bootstrapping is None:
+        record: Registration | None = session.record
+    else:
+        record = await means.store.get(key)
+    if record is None or record.expired(means.wall(), means.settings.grace_s):
+        return None
+    vouched = remote.vouched
+    if vouched is not None and vouched.device != record.device:
+        return None
+    means.intake.admit(record.device, remote.address, None if vouched is None else vouched.authentication)
+    return record
+
+
+def read_id(text: str) -> bytes | None:
+    """The registration id of a location; None for what is none."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return key if len(key) == ID_BYTES else None
