@@ -97,7 +97,7 @@ class Up:
         uri = f"coap://127.0.0.1:{self.instance['coap_port']}/r/{IMEI}"
         done = subprocess.run(
             [client, "-B", "5", "-v", "7", "-m", "post", "-t", "42", "-f", str(file), uri],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, errors="replace", timeout=30, check=False,
         )  # fmt: skip
         answers = [word for word in (done.stdout + done.stderr).split() if word.startswith("c:") and word[2].isdigit()]
         return answers[-1].removeprefix("c:") if answers else ""
