@@ -52,6 +52,9 @@ PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
 
 _KEYS = range(len(NAMES))
 _KNOWN_KEYS = frozenset(_KEYS)
+RESERVED = frozenset({"results", "tasks", "implausible", "inner_decoder", "services", "undecoded"})
+"""Names in ``extra`` that the platform acts on or makes itself: a device cannot put its own words there."""
+
 _HEX = frozenset("0123456789abcdefABCDEF")
 _VALVES = (Valve.OPEN, Valve.CLOSED, Valve.FAULT)
 
@@ -168,7 +171,7 @@ def _keep_unknown(fields: dict[Any, Any], extra: dict[str, Any]) -> None:
             extra["more"] = True
             return
         name = str(plain(key))
-        extra[f"key_{name}" if name in extra else name] = plain(value)
+        extra[f"key_{name}" if name in extra or name in RESERVED else name] = plain(value)
 
 
 def plain(value: Any, depth: int = 0) -> Any:

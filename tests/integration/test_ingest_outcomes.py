@@ -228,12 +228,12 @@ async def test_an_envelope_that_can_be_opened_later_gives_its_reports(
 async def test_a_decoder_that_breaks_costs_one_report(
     js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.decoders import decode
+    from ingest.decoders import Formats, decode
 
     for serial in ("1001", "1002", "1003", "1004", "1005"):
         await install(pool, serial)
 
-    def broken(content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
+    def broken(_: Formats, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
         match payload:
             case b"raise":
                 raise RecursionError("deep")
@@ -247,7 +247,7 @@ async def test_a_decoder_that_breaks_costs_one_report(
                 return "x", DecodedReport(state, [FIRST_S], [1000], seq=10**30, extra=extra)
         return decode(content_format, payload, received_at_s)
 
-    monkeypatch.setattr("ingest.classify.decode", broken)
+    monkeypatch.setattr(Formats, "decode", broken)
     payloads = (b"raise", b"uneven", b"float", b"wild", native(1, FIRST_S, [1]))
     batch = [report(f"100{n}", payload) for n, payload in enumerate(payloads, 1)]
     await take_all(pool, js, await publish(js, *batch))

@@ -68,6 +68,15 @@ def test_the_same_day_gives_the_same_readings_and_the_same_identity(way):
     assert came_as(content_format, payload, report) == came_as(ContentFormat.CBOR, CBOR, plain)
 
 
+def test_a_device_cannot_put_words_into_the_platforms_mouth():
+    frame = cbor2.dumps({0: 1, "results": [["x"]], "tasks": [["1", "SUCCESSFUL"]]})
+    for content_format, payload in ((ContentFormat.CBOR, frame), (ContentFormat.CTWING, ctwing(frame))):
+        extra = decode(content_format, payload, RECEIVED_S)[1].extra
+        assert "results" not in extra
+        assert "tasks" not in extra
+        assert extra["key_tasks"] == [["1", "SUCCESSFUL"]]
+
+
 @pytest.mark.parametrize("carry", [ctwing, oceanconnect, iotda])
 def test_results_of_commands_stand_in_one_place(carry):
     content_format = {ctwing: 65_110, oceanconnect: 65_111, iotda: 65_112}[carry]
