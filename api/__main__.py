@@ -33,7 +33,9 @@ from metering.heartbeat import subject as heartbeat_subject
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import (
     ApiSettings,
-    DatabaseSettings, KeysSettings, CommandSettings,
+    CommandSettings,
+    DatabaseSettings,
+    KeysSettings,
     NatsSettings,
     SettlementSettings,
     UtilitySettings,

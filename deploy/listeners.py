@@ -11,7 +11,12 @@ from deploy.supervision.child import Child, Spec, Tell
 from metering.errors import StartError
 from metering.settings import (
     ApiSettings,
-    DtlsSettings, GatewaySettings, IngestSettings, PushSettings, MqttSettings, NatsSettings,
+    DtlsSettings,
+    GatewaySettings,
+    IngestSettings,
+    MqttSettings,
+    NatsSettings,
+    PushSettings,
     SettlementSettings,
     load,
 )
@@ -47,7 +52,7 @@ class Listeners:
         self._coap = Listener("CoAP", udp, gateway.host, "NBWATER_GATEWAY_PORT", may_move)
         self._page = Listener("page", tcp, page_host, "NBWATER_API_PORT", may_move)
         self._mqtt = Listener("MQTT", tcp, load(MqttSettings).host, "NBWATER_MQTT_PORT", may_move)
-        self._of: Mapping[str, tuple[Listener, ...]] = {
+        self._of: dict[str, tuple[Listener, ...]] = {
             "gateway": (
                 self._coap,
                 Listener("gateway metrics", tcp, gateway.metrics_host, "NBWATER_GATEWAY_METRICS_PORT", True),

@@ -37,11 +37,15 @@ def _push(running: Instance) -> list[tuple[str, str, str]]:
     """A line for the push door when it is open."""
     port = running.programs.get("gateway", {}).get("push_port")
     return [("push", f"port {port}, /push/<secret path of a product>", _process(running, "gateway"))] if port else []
+
+
 def _coaps(running: Instance) -> list[tuple[str, str, str]]:
     if not running.coaps_port:
         return []
     place = f"coaps://<this machine>:{running.coaps_port}/r/<IMEI or serial>"
     return [("CoAP over DTLS", place, _process(running, "gateway"))]
+
+
 def _mqtt(running: Instance) -> list[tuple[str, str, str]]:
     if not running.mqtt_port:
         return []

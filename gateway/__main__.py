@@ -18,12 +18,12 @@ from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.leases import keep_numbers
+from gateway.coap.lwm2m.resources import resources
+from gateway.coap.lwm2m.udp import Lwm2mOnUdp
 from gateway.coap.oscore.journal import Journal, read_boot_id
 from gateway.coap.oscore.key_ring import KeyRing
 from gateway.coap.oscore.numbers import SenderNumbers
 from gateway.coap.oscore.windows import Windows
-from gateway.coap.lwm2m.resources import resources
-from gateway.coap.lwm2m.udp import Lwm2mOnUdp
 from gateway.coap.port import backlog, bind
 from gateway.coap.protected_lane import Contexts, ProtectedLane
 from gateway.coap.siblings import Siblings

@@ -27,9 +27,9 @@ from metering.stream_connection import connect
 from metering.streams import verify
 from metering.telemetry import TelemetryServer
 
-from .dialects import decoders_of
 from .commands.publisher import CommandPublisher
 from .commands.told import CommandsTold
+from .dialects import decoders_of
 from .program import Stage, close_pool, open_pool, patiently, serve_until_stopped
 from .registry.gateway_ear import GatewayEar
 from .registry.publisher import RegistryPublisher

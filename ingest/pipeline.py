@@ -22,9 +22,9 @@ from metering.settings import IngestSettings
 from . import metrics, writer
 from .accounting import Tally
 from .classify import Decoded, Prepared, Refused, Repeats
-from .dialects import decoders_of
 from .commands.ledger import write_down
 from .commands.life import results_of
+from .dialects import decoders_of
 from .identity import RepeatMemory
 from .installations import Installations
 from .leaks.alarms import AlarmEvent, record_alarms

@@ -18,8 +18,8 @@ from simulators.households import EPOCH_S
 from simulators.keys import first_number, key_row
 from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.meter import Meter, Transmission
-from simulators.protected_sender import ProtectedSender
 from simulators.obedience import Obedience
+from simulators.protected_sender import ProtectedSender
 from simulators.target import Target
 from simulators.town_plan import make_meters
 

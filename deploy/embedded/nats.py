@@ -26,7 +26,6 @@ from metering.streams import (
     LWM2M_STREAM,
     LWM2M_SUBJECT,
     OBJECTS_STREAM,
-    OSCORE_STREAM,
     OSCORE_SUBJECT,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-
 import structlog
 
 from gateway.coap import message as coap
@@ -236,7 +235,7 @@ class FastLane:
         elif (talks := self._conversations) is not None and talks.serves(request.path):
             refusal = talks.request(message, request, datagram, exchange.peer, exchange.address, now, passed)
             if refusal is not None:
-                self._refuse(exchange, refusal, now)
+                self.refuse(exchange, refusal, now)
         else:
             self._give_to_slow_lane(request, exchange, shown, datagram, now, passed)
 

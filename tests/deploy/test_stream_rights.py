@@ -16,10 +16,10 @@ from metering.strangers import STRANGERS_SUBJECT
 from metering.stream_connection import connect, inbox_prefix
 from metering.streams import (
     COUNTERS,
-    OSCORE_STREAM,
-    OSCORE_SUBJECT,
     LWM2M_STREAM,
     LWM2M_SUBJECT,
+    OSCORE_STREAM,
+    OSCORE_SUBJECT,
     REGISTRY_STREAM,
     REGISTRY_SUBJECT,
     SNAPSHOT_BUCKET,
