@@ -71,6 +71,10 @@ def _consume(stream: str) -> list[str]:
     ]
 
 
+CALLOUT_ANSWERS = "$SYS._INBOX.>"
+"""Where nats-server itself waits for answers to its questions about logins. Never `allow_responses` instead: a gateway
+hears what it says itself as the MQTT holder, and may give it any subject to answer to."""
+
 PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     "gateway": [
         f"{UP_SUBJECT}.>",
@@ -78,6 +82,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
         STRANGERS_SUBJECT,
         KEYS_USED_SUBJECT,
         HOLDER_SUBJECT,
+        CALLOUT_ANSWERS,
         *_info(*STREAMS),
         OSCORE_SUBJECT,
         f"$JS.API.DIRECT.GET.{REGISTRY_STREAM}",
@@ -114,9 +119,6 @@ SUBSCRIBE_RIGHTS: Mapping[str, list[str]] = {
     "ingest": [STRANGERS_SUBJECT, KEYS_USED_SUBJECT],
 }
 """Subjects a program may listen to beside its own inboxes."""
-
-ANSWERS: Mapping[str, str] = {"gateway": 'allow_responses: { max: 1, expires: "10s" }'}
-"""Whoever is asked by nats-server itself may answer, once, wherever the question says."""
 
 ADMIN = "admin"
 USERS = (ADMIN, *PUBLISH_RIGHTS)
@@ -160,7 +162,7 @@ def _user(user: str, password: str) -> str:
         return f"{{ {login}, allowed_connection_types: [STANDARD] }}"
     publish = json.dumps(PUBLISH_RIGHTS[user])
     subscribe = json.dumps([f"{inbox_prefix(user)}.>", *SUBSCRIBE_RIGHTS.get(user, [])])
-    rights = ", ".join(filter(None, (f"publish: {publish}", f"subscribe: {subscribe}", ANSWERS.get(user, ""))))
+    rights = f"publish: {publish}, subscribe: {subscribe}"
     return f"{{ {login}, allowed_connection_types: [STANDARD], permissions: {{ {rights} }} }}"
 
 

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from deploy.embedded.nats import ADMIN, USERS, NatsServer
+from gateway.mqtt.turn import SUBJECT as HOLDER_SUBJECT
 from metering.key_uses import KEYS_USED_SUBJECT
 from metering.strangers import STRANGERS_SUBJECT
 from metering.stream_connection import connect, inbox_prefix
 from metering.streams import (
+    COMMANDS_STREAM,
     COUNTERS,
     LWM2M_STREAM,
     LWM2M_SUBJECT,
@@ -26,6 +29,7 @@ from metering.streams import (
     UP_STREAM,
     up_durable,
     up_subject,
+    waiting_subject,
 )
 from tests.gateway.conftest import until
 
@@ -155,4 +159,25 @@ async def test_what_a_gateway_writes_itself_cannot_be_brought_into_the_registry(
     landed = await js.get_msg(REGISTRY_STREAM, 1)
     assert not landed.headers
     assert b"stream_msg_get_response" in (landed.data or b"")
+    await client.close()
+
+
+async def test_a_gateway_answers_nothing_but_logins(nats_server: NatsServer, js: JetStreamContext) -> None:
+    """`allow_responses` would let it publish wherever a message it hears wants its answer, and what it says itself on a
+    subject that it hears wants its answer wherever it likes: any stream, with any header."""
+    noted = Intruder()
+    client = await connect(nats_server.url_for("gateway"), "gateway", error_cb=noted.note)
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+
+    async def hear(message: Msg) -> None:
+        heard.put_nowait(message)
+
+    await client.subscribe(HOLDER_SUBJECT, cb=hear)
+    for target in (REGISTRY_SUBJECT, waiting_subject("861000000000001"), f"{API}.STREAM.PURGE.{UP_STREAM}"):
+        await client.publish(HOLDER_SUBJECT, b"", reply=target)
+        message = await asyncio.wait_for(heard.get(), REFUSAL_S)
+        await client.publish(message.reply, b"forged", headers={"Nats-Expected-Last-Sequence": "0"})
+        assert f'publish to "{target.lower()}"' in await noted.refusal()
+    for stream in (REGISTRY_STREAM, COMMANDS_STREAM):
+        assert (await js.stream_info(stream)).state.messages == 0
     await client.close()
