@@ -86,12 +86,14 @@ class Endpoint:
             self.ignored["no_handshake"] += 1
 
     def send(self, message: bytes, peer: Peer, device: str) -> None:
-        """To the session of this address, if it is still that device's."""
+        """To the session of this address, if it is still that device's and its key still counts."""
         session = self._sessions.get(peer)
         if session is None or session.speaker.device != device:
             self.ignored["no_session_to_answer"] += 1
-            return
-        self._transmit(session.seal(APPLICATION_DATA, message), peer)
+        elif self._keyring.stands(session.speaker):
+            self._transmit(session.seal(APPLICATION_DATA, message), peer)
+        else:
+            self._end(session, peer, bytes((_FATAL, _ACCESS_DENIED)))
 
     def tick(self, now: float) -> None:
         """To be called about once a second: retransmissions, and what is too old goes."""

@@ -80,6 +80,15 @@ def test_during_a_rotation_both_keys_open(bench: Bench) -> None:
     bench.session(identity=METER, key=KEY)  # then the other
 
 
+def test_nothing_is_sent_to_who_had_a_key_that_is_revoked(bench: Bench) -> None:
+    """An LwM2M client that listens always would otherwise be told commands until it speaks."""
+    bench.session()
+    bench.devices.apply(entry(METER, {}))
+    bench.endpoint.send(b"close the valve", PEER, METER)
+    assert [record.type for datagram in bench.taken() for record in read_records(datagram)] == [ALERT]
+    assert len(bench.sessions) == 0
+
+
 def test_a_key_that_is_revoked_ends_its_session(bench: Bench) -> None:
     client = bench.session()
     bench.devices.apply(entry(METER, {"another": OTHER_KEY}))
