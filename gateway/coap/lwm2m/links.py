@@ -10,6 +10,8 @@ MAX_LINKS = 256
 """Real clients offer fewer than fifty; what is beyond is left out."""
 
 MAX_PATH = 40
+MAX_FORMAT_DIGITS = 5
+"""A Content-Format has 16 bits (RFC 7252 section 12.3)."""
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s=;,<>]+(?:\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,\"<>]*))?)*)")
 _ATTRIBUTE = re.compile(r";\s*([^\s=;,<>]+)(?:\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^\s;,\"<>]*))?")
 _OBJECT_PATH = re.compile(r"/\d{1,5}(?:/\d{1,5}){0,3}")
@@ -53,7 +55,8 @@ def read_offer(payload: bytes) -> Offer:
     for link in links(payload.decode("utf-8", "replace")):
         if "oma.lwm2m" in link.attributes.get("rt", "").split():
             root = link.path.rstrip("/")
-            formats = tuple(int(word) for word in link.attributes.get("ct", "").split() if word.isdecimal())[:8]
+            words = link.attributes.get("ct", "").split()
+            formats = tuple(int(word) for word in words if word.isdecimal() and len(word) <= MAX_FORMAT_DIGITS)[:8]
         else:
             targets.append(link.path)
     paths = (_below(root, target) for target in targets)

@@ -145,3 +145,9 @@ def test_tokens_name_registration_and_path() -> None:
     assert [read_token(token) for token in (b"", b"1234", b"123456789")] == [None] * 3
     numbers = {number := 200} | {number := next_request_number(number) for _ in range(500)}
     assert numbers == set(range(128, 256))
+
+
+def test_a_content_format_of_five_thousand_digits_is_left_out() -> None:
+    """Python reads no integer of more than 4,300 digits; a registration of blocks has room for them."""
+    offer = read_offer(b'</>;rt="oma.lwm2m";ct="60 ' + b"1" * 5000 + b' 110",</3/0>')
+    assert offer == Offer(("/3/0",), "", (60, 110))
