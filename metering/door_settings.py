@@ -157,6 +157,11 @@ class Lwm2mSettings(Section):
     ack_timeout_s: float = Field(
         10.0, gt=0, le=60, description="Before a request to a meter is sent again, three times in all"
     )
+    send_fresh_s: float = Field(
+        600.0,
+        gt=0,
+        description="In plain a Send without `ep` is its sender's who was heard from that address and port so lately",
+    )
     hand_again_s: float = Field(
         3600.0, gt=0, description="A command that arrived and whose end the meter has not told is sent again after this"
     )

@@ -161,24 +161,40 @@ class Requests:
         record = await self._known(text, inbound.remote)
         if record is None:
             return NOT_FOUND
-        await self._means.store.delete(registration_id(record.device))
+        # In this order: what the session does meanwhile would write the registration anew.
         self._sessions.drop(registration_id(record.device))
+        await self._means.store.delete(registration_id(record.device))
         return Answer(DELETED)
 
     async def _send(self, inbound: Inbound) -> Answer:
-        """LwM2M core 1.1 section 6.4.3: the client is known by its security, or by the address it registered from."""
-        remote = inbound.remote
-        key = registration_id(remote.vouched.device) if remote.vouched else self._sessions.id_at(remote.shown)
-        key = key or await self._means.store.id_at(remote.shown)
-        record = None if key is None else await known(self._means, self._sessions, key, remote)
-        if record is None or (remote.vouched is None and record.peer != remote.shown) or not inbound.payload:
-            return NOT_FOUND if record is None or inbound.payload else Answer(coap.BAD_REQUEST)
+        """LwM2M core 1.1 section 6.4.3."""
+        record, remote = await self._sender(inbound), inbound.remote
+        if record is None or not inbound.payload:
+            return NOT_FOUND if record is None else Answer(coap.BAD_REQUEST)
         item: Item = ("/", downlink.content_format_of(inbound.content_format), inbound.payload)
         failure = await taken(self._means, record, remote, (item,))
         if failure is not None:
             raise failure
         self._after_answer(self._sessions.set(record, remote), Event.HEARD)
         return Answer(coap.CHANGED)
+
+    async def _sender(self, inbound: Inbound) -> Registration | None:
+        """Of a Send: the client is known by its security, by `ep` if it says so, or by the address it registered from.
+        An address that was silent may be another's by now, whom a NAT or the network gave it: it counts for
+        `send_fresh_s` only, and then the client has to say its name, by an update or a registration."""
+        remote, means, endpoint = inbound.remote, self._means, read_query(inbound.query).endpoint
+        if remote.vouched is not None or endpoint is not None:
+            device = admitted(means, endpoint, remote)
+            return await known(means, self._sessions, registration_id(device), remote)
+        key = self._sessions.id_at(remote.shown) or await means.store.id_at(remote.shown)
+        record = None if key is None else await known(means, self._sessions, key, remote)
+        if record is None or record.peer != remote.shown:
+            return None
+        session = self._sessions.at(remote.shown)
+        silent_s = means.wall() - record.last_heard_s
+        if session is not None and session.record.device == record.device:
+            silent_s = min(silent_s, means.clock() - session.window.heard_at)
+        return record if silent_s <= means.settings.send_fresh_s else None
 
     async def _bootstrap(self, inbound: Inbound) -> Answer:
         """LwM2M core 1.2 section 6.1.4: 2.04 at once, then the server writes."""

@@ -52,16 +52,18 @@ def after(state: State, event: Event) -> State:
 
 class Window:
     """When a client listens. `now` is a monotonic clock in seconds. `window_s`: None for a client without queue mode,
-    which listens for as long as it is registered and answers."""
+    which listens for as long as it is registered and answers. `heard_at`: when it was heard last."""
 
-    __slots__ = ("_until", "state", "window_s")
+    __slots__ = ("_until", "heard_at", "state", "window_s")
 
     def __init__(self, window_s: float | None) -> None:
         self.window_s, self.state, self._until = window_s, State.ABSENT, float("-inf")
+        self.heard_at = float("-inf")
 
     def tell(self, event: Event, now: float) -> None:
         self.state = after(self.state, event)
         if event in (Event.REGISTER, Event.HEARD):
+            self.heard_at = now
             self._until = float("inf") if self.window_s is None else now + self.window_s
 
     def listens(self, now: float) -> bool:

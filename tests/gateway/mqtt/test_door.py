@@ -158,3 +158,29 @@ async def test_of_two_gateways_one_holds_the_session_and_the_other_takes_it_over
         await meter.publish(up(METERS[0]), b"\x03", qos=1)
     await until(lambda: acknowledged(second, 1))
     assert sorted(report.payload for report in await stored(listener.js)) == [b"\x01", b"\x02", b"\x03"]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_no_retained_message_or_will_of_one_meter_reaches_another(
+    listener: Listener, gateway: GatewayProcess, qos: int
+) -> None:
+    """Ways around a publish that is refused: what the broker keeps for later subscribers, and what it says for the
+    dead."""
+    meter, other = METERS[2:]
+    will = aiomqtt.Will(down(other), b"will", qos=qos, retain=True)
+    with suppress(aiomqtt.MqttError):
+        async with listener.meter(meter, will=will) as attacker:
+            await attacker.publish(down(other), b"retained", qos=qos, retain=True)
+            await attacker.publish(up(other), b"retained", qos=qos, retain=True)
+            attacker._client._sock_close()  # no DISCONNECT: the broker says the will
+            await asyncio.sleep(1)
+    with suppress(aiomqtt.MqttError):
+        async with listener.meter(meter) as attacker:
+            await attacker.publish(down(other), b"retained", qos=qos, retain=True)
+            await attacker.publish(up(meter), b"mine", qos=1)
+    await until(lambda: acknowledged(gateway, 1))
+    async with listener.meter(other) as victim:
+        await victim.subscribe(down(other), qos=1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(victim.messages), 2)
+    assert {report.device for report in await stored(listener.js)} == {meter}

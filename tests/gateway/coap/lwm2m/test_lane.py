@@ -172,6 +172,50 @@ async def test_a_vouched_device_speaks_for_itself_alone(open_desk: OpenDesk, ope
     assert (await meter.ask(meter.client.send(b"\x80"))).code == 0x84
 
 
+async def test_in_plain_a_silent_address_may_be_anothers_by_now(open_desk: OpenDesk, open_meter: OpenMeter) -> None:
+    """A NAT, or a network that gives addresses out anew, puts another meter at the address of one that sleeps: its Send
+    must not become the other's reading."""
+    desk = await open_desk(observe=[], read=[], send_fresh_s=600)
+    meter = await open_meter(desk.port, client())
+    played = meter.client
+    assert (await meter.ask(played.register())).code == 0x41
+    assert (await meter.ask(played.send(b"\x80"))).code == 0x44
+    desk.wall_s = 599
+    desk.lane.server.sessions.close()  # as of one that sleeps, or after a restart
+    assert (await meter.ask(played.send(b"\x81"))).code == 0x44
+    desk.wall_s = 602
+    desk.lane.server.sessions.close()
+    assert (await meter.ask(played.send(b"\x82"))).code == 0x84
+    by_name = played._request(2, ("dp",), [f"ep=urn:imei:{DEVICE}"], 112, b"\x83", b"")
+    assert (await meter.ask(by_name)).code == 0x44
+    desk.lane.server.sessions.close()
+    assert (await meter.ask(played.update())).code == 0x44
+    assert (await meter.ask(played.send(b"\x85"))).code == 0x44
+    foreign = played._request(2, ("dp",), [f"ep={KEYED}"], 112, b"\x86", b"")
+    assert (await meter.ask(foreign)).code == 0x83
+    sent = [item[2] for item in desk.custody.items()]
+    assert sent == [b"\x80", b"\x81", b"\x83", b"\x85"]
+
+
+async def test_a_conversation_does_not_bring_a_deregistered_client_back(
+    open_desk: OpenDesk, open_meter: OpenMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await open_desk(observe=["/19/0/0"], read=[])
+    meter = await open_meter(desk.port, client())
+    await meter.ask(meter.client.register())
+    await meter.until(lambda c: "/19/0/0" in c.observed)
+    delete = desk.store.delete
+
+    async def delete_slowly(key: bytes) -> None:
+        await delete(key)
+        if (session := desk.lane.server.sessions.get(key)) is not None:
+            await session.save()
+
+    monkeypatch.setattr(desk.store, "delete", delete_slowly)
+    assert (await meter.ask(meter.client.deregister())).code == 0x42
+    assert (await meter.ask(meter.client.update())).code == 0x84
+
+
 def test_the_settings_refuse_what_is_no_path() -> None:
     with pytest.raises(ValueError, match="pattern"):
         Lwm2mSettings.model_validate({"observe": ["19/0/0"]})
