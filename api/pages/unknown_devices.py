@@ -120,7 +120,7 @@ def _ask(visit: Visit, stranger: StrangerRow, view: LiveView[Page[StrangerRow]])
 
 
 async def _approve(pool: WritePool, who: Principal, stranger: StrangerRow, serial: str, plain: bool) -> None:
-    await approve_stranger(pool, stranger.name, serial, plain, actor=who.login)
+    await approve_stranger(pool, stranger.name, serial, plain, actor=who.login, source=stranger.source)
 
 
 async def _dismiss(visit: Visit, stranger: StrangerRow, view: LiveView[Page[StrangerRow]]) -> None:

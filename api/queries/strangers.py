@@ -53,16 +53,21 @@ async def list_strangers(
     return page(rows, limit, lambda row: [row.last_at, row.name])
 
 
-async def approve_stranger(pool: WritePool, name: str, serial: str, plain: bool, *, actor: str) -> str:
+async def approve_stranger(
+    pool: WritePool, name: str, serial: str, plain: bool, *, actor: str, source: str = ""
+) -> str:
     """It is the device of the meter with this serial, which is made when there is none; its canonical name. `plain`: it
-    may speak without a key from the address it knocked from, and from nowhere else.
+    may speak without a key from `source`, the address it knocked from, and from nowhere else.
 
-    Raises NotFoundError; ConflictError when it contradicts what is known, with the reason.
+    Raises NotFoundError; ConflictError when it contradicts what is known, with the reason. Anybody may knock under this
+    name from anywhere: an address that the person has not seen is not let in.
     """
     async with pool.transaction() as connection:
-        stranger = await connection.fetchrow("SELECT door, source FROM strangers WHERE name = $1", name)
+        stranger = await connection.fetchrow("SELECT door, source FROM strangers WHERE name = $1 FOR UPDATE", name)
         if stranger is None:
             raise NotFoundError("nobody of this name knocks")
+        if plain and stranger["source"] != source:
+            raise ConflictError(f"it knocks from {stranger['source']} by now: look again, and name that address")
         try:
             device: str = await connection.fetchval("SELECT enrol_stranger($1, $2, $3)", name, serial.strip(), plain)
         except asyncpg.RaiseError as error:

@@ -11,7 +11,7 @@ from api.queries.meters import MAX_SEARCH_CHARACTERS
 from api.queries.paging import Page
 from api.queries.strangers import StrangerRow, approve_stranger, dismiss_stranger, list_strangers
 from api.routes.asking import Context, Cursor, Engineer, Limit, Operator
-from metering.strangers import MAX_NAME_CHARACTERS
+from metering.strangers import MAX_NAME_CHARACTERS, MAX_SOURCE_CHARACTERS
 
 router = APIRouter(tags=["strangers"])
 
@@ -21,7 +21,10 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, exampl
 class Approval(BaseModel):
     name: Name
     serial: str = Field(max_length=32, description="Of its meter, which is made when there is none")
-    plain: bool = Field(False, description="It may speak without a key, from the address it knocked from")
+    plain: bool = Field(False, description="It may speak without a key, from `source`")
+    source: str = Field(
+        "", max_length=MAX_SOURCE_CHARACTERS, description="With `plain`: the address it knocks from, as it is listed"
+    )
 
 
 class Dismissal(BaseModel):
@@ -46,7 +49,9 @@ async def strangers(
 
 @router.post("/strangers/approve", status_code=201, summary="It is ours: take it into the registry")
 async def approve(context: Context, engineer: Engineer, body: Approval) -> Approved:
-    device = await approve_stranger(context.write, body.name, body.serial, body.plain, actor=engineer.login)
+    device = await approve_stranger(
+        context.write, body.name, body.serial, body.plain, actor=engineer.login, source=body.source
+    )
     return Approved(device=device)
 
 

@@ -38,8 +38,11 @@ async def knock(connection: asyncpg.Connection, *names: str, source: str = "10.1
         )
 
 
-async def approve(client: httpx.AsyncClient, name: str, serial: str, plain: bool = False) -> tuple[int, str]:
-    answer = await client.post(f"{API}/approve", json={"name": name, "serial": serial, "plain": plain})
+async def approve(
+    client: httpx.AsyncClient, name: str, serial: str, plain: bool = False, source: str = "10.1.2.3"
+) -> tuple[int, str]:
+    asked = {"name": name, "serial": serial, "plain": plain, "source": source}
+    answer = await client.post(f"{API}/approve", json=asked)
     body = answer.json()
     return answer.status_code, body.get("device") or body.get("message")
 
@@ -86,7 +89,7 @@ async def test_a_new_meter_is_made(engineer: httpx.AsyncClient, connection: asyn
 
 async def test_a_known_meter_gets_the_device(engineer: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
     await knock(connection, IMEI, source="::1")
-    assert await approve(engineer, IMEI, "210000000002", plain=True) == (201, IMEI)
+    assert await approve(engineer, IMEI, "210000000002", plain=True, source="::1") == (201, IMEI)
     first, second = await installed(connection, "210000000002")
     assert (first[0], first[3]) == ("861234567890102", False)
     assert second == (IMEI, IMEI, "{::1/128}", True)
@@ -121,10 +124,22 @@ async def test_what_contradicts_the_registry_is_refused(
     assert await connection.fetchval("SELECT count(*) FROM strangers") == 1
 
 
+async def test_the_plain_door_opens_for_no_address_that_nobody_saw(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    """Whoever knocks last under a name is listed: he must not become the one who was approved a moment before."""
+    await knock(connection, IMEI)
+    await connection.execute("UPDATE strangers SET source = '203.0.113.66' WHERE name = $1", IMEI)
+    status, message = await approve(engineer, IMEI, "30002", plain=True)
+    assert (status, "203.0.113.66" in message) == (409, True)
+    assert await installed(connection, "30002") == []
+    assert await approve(engineer, IMEI, "30002", plain=True, source="203.0.113.66") == (201, IMEI)
+
+
 async def test_only_who_knocked_can_be_taken_in(engineer: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
     assert (await approve(engineer, IMEI, "30001"))[0] == 404
     await knock(connection, IMEI, source="a hidden place")
-    status, message = await approve(engineer, IMEI, "30001", plain=True)
+    status, message = await approve(engineer, IMEI, "30001", plain=True, source="a hidden place")
     assert (status, "address" in message) == (409, True)
 
 
