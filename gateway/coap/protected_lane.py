@@ -129,7 +129,7 @@ class ProtectedLane:
         except OptionError:
             self._port.refuse(exchange, NOT_DECODED, now)
             return
-        if not passed and self._passed_on(said.kid, exchange, datagram, now):
+        if self._passed_on(said.kid, exchange, datagram, now, passed):
             return
         holder = self._ring.find(said.kid, said.context) if self._devices.ready else None
         if holder is None:
@@ -153,13 +153,14 @@ class ProtectedLane:
             self._windows.mark(call.window, call.sequence)
             self._serve(call, inner, now)
 
-    def _passed_on(self, kid: bytes, exchange: Exchange, datagram: bytes, now: float) -> bool:
-        """Whether the context is another process's and this request was dealt with."""
+    def _passed_on(self, kid: bytes, exchange: Exchange, datagram: bytes, now: float, passed: bool) -> bool:
+        """Whether the context is another process's, which alone knows what was seen, and this request dealt with."""
         siblings = self._siblings
         if siblings is None or (owner := siblings.owner_of(kid)) == siblings.worker:
             return False
-        if siblings.pass_on(owner, datagram, exchange.peer) is Passed.AWAY:
-            self._port.refuse(exchange, self._unavailable("owner_away"), now)
+        if passed or siblings.pass_on(owner, datagram, exchange.peer) is Passed.AWAY:
+            # `passed` by a DTLS session, which no other process has.
+            self._port.refuse(exchange, NO_CONTEXT if passed else self._unavailable("owner_away"), now)
         return True
 
     def _seen_before(self, call: Call, ciphertext: bytes, now: float) -> None:
@@ -191,9 +192,10 @@ class ProtectedLane:
             if window < 0:
                 self._port.refuse(call.exchange, self._unavailable("oscore_windows_full"), now)
             return window
-        self._counts["echo_challenges"] += 1
-        question = Refusal(coap.UNAUTHORIZED, "oscore_echo", (ECHO, self._echo.make(fingerprint, now)))
-        self._refuse(call, question, now, once=False)
+        if (value := self._echo.ask(fingerprint, now)) is not None:
+            self._counts["echo_challenges"] += 1
+            self._refuse(call, Refusal(coap.UNAUTHORIZED, "oscore_echo", (ECHO, value)), now, once=False)
+        self._counters.silenced += value is None
         return -1
 
     def _serve(self, call: Call, inner: bytes, now: float) -> None:

@@ -11,6 +11,9 @@ import cbor2
 import pytest
 
 from gateway.coap import message as coap
+from gateway.coap.oscore.echo import ASKED_PER_S
+from gateway.coap.oscore.numbers import LEASE
+from gateway.coap.peers import SecurePeer
 from metering.credentials import CredentialKind, MasterKeys, OscoreSecret
 from metering.errors import StreamFullError
 from metering.model import Authentication
@@ -358,3 +361,44 @@ async def test_blocks_and_other_paths_go_to_aiocoap_and_come_back_protected(desk
         message.encode_options([(11, b"r"), (11, OTHER.encode()), (12, b"\x2a"), (27, b"\x08")])
     )
     assert (await meter.send(number, datagram)).code == coap.UNAUTHORIZED
+
+
+async def test_a_recorded_request_played_over_and_over_takes_few_numbers(
+    open_desk: OpenDesk, open_sender: OpenSender
+) -> None:
+    desk = await open_desk(clock=lambda: 1000.0)
+    meter = Client(await open_sender(desk.port))
+    _, recorded = meter.datagram(b"recorded")
+    for _ in range(200):
+        meter.sender.send(recorded)
+
+    async def silenced() -> bool:
+        return desk.counters.silenced == 200 - ASKED_PER_S
+
+    await until(silenced)
+    assert desk.numbers.spare == LEASE - ASKED_PER_S
+
+
+async def test_no_context_is_served_by_a_process_that_does_not_own_it(
+    open_desk: OpenDesk, open_sender: OpenSender
+) -> None:
+    """A secure session is one process's, also when what comes through it belongs to another, which has the window."""
+    desk = await open_desk(ask_by_echo=False)
+
+    class Elsewhere:
+        worker = 0
+
+        def owner_of(self, kid: bytes) -> int:
+            return 1
+
+    desk.protected._siblings = Elsewhere()  # type: ignore[assignment]
+    meter = Client(await open_sender(desk.port))
+    _, datagram = meter.datagram(b"recorded")
+    said: list[bytes] = []
+    peer = SecurePeer(
+        "127.0.0.1", 40_000, ("127.0.0.1", 40_000), OTHER, "identity", Authentication.DTLS, lambda d, _: said.append(d)
+    )
+    desk.fast.receive(datagram, peer)
+    await asyncio.sleep(0)
+    assert desk.custody.taken == []
+    assert [message.decode(answer).code for answer in said] == [coap.UNAUTHORIZED]

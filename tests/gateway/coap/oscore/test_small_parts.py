@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.coap.oscore import answers as answers_module
+from gateway.coap.oscore import echo as echo_module
 from gateway.coap.oscore import key_ring as ring_module
 from gateway.coap.oscore import refusals
 from gateway.coap.oscore.answers import AnswerMemory, Usual
-from gateway.coap.oscore.echo import LIFETIME_S, EchoValues
+from gateway.coap.oscore.echo import ASKED_PER_S, LIFETIME_S, EchoValues
 from gateway.coap.oscore.key_ring import KeyRing
 from gateway.coap.oscore.numbers import LEASE, LOW, MAX_LEASES, SenderNumbers
 from gateway.devices import Devices
@@ -28,6 +29,25 @@ def test_an_echo_value_proves_one_context_for_a_while() -> None:
     assert not other.proves(value, b"context1", 1001)
     for wrong in (b"", value[:4], value[:-1], value + b"\0", bytes(12)):
         assert not echo.proves(wrong, b"context1", 1001)
+
+
+def test_one_context_is_asked_a_few_times_a_second_and_others_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded request of a context without a window can be played as often as somebody likes: each answer is sealed
+    under a Partial IV that other meters' commands need."""
+    monkeypatch.setattr(echo_module, "MAX_ASKED", 2)
+    echo = EchoValues()
+    assert [echo.ask(b"context1", 10.0) is None for _ in range(6)] == [False] * ASKED_PER_S + [True] * 2
+    assert echo.ask(b"context2", 10.0) is not None
+    assert echo.ask(b"context1", 10.9) is None
+    value = echo.ask(b"context1", 11.0)
+    assert value is not None
+    assert echo.proves(value, b"context1", 11.0)
+    for _ in range(ASKED_PER_S):
+        echo.ask(b"context1", 11.0)
+    assert echo.ask(b"context1", 11.0) is None
+    for other in (b"context3", b"context4"):
+        echo.ask(other, 11.0)
+    assert echo.ask(b"context1", 11.0) is not None  # a full table forgets
 
 
 def test_numbers_come_once_each_and_end() -> None:
