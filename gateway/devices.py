@@ -29,8 +29,8 @@ _NETWORK_BYTES = 17
 _NOBODY = (1, 0)
 """A network that admits nobody: masked with zeros no address equals 1."""
 
-KeysGone = Callable[[str, Collection[Credential]], None]
-"""Told the canonical name of a device and the keys that it has no more."""
+KeysGone = Callable[[Collection[str], Collection[Credential]], None]
+"""Told all names that a device had or has, the canonical one among them, and the keys that it has no more."""
 
 _log = structlog.get_logger()
 
@@ -168,14 +168,15 @@ class Devices:
     def apply(self, entry: RegistryEntry) -> None:
         """Make the device what the entry says it is now. Applying an entry twice changes nothing."""
         device = self._number(entry.device)
+        before = tuple(self._keys.of(device)) if self._keys_gone else ()
+        names = {self._names[other].decode() for other in self._others(device)} if before else set()
         if was_enabled := self._rights[device] > 0:
             self._forget_others(device)
         self._count += entry.enabled - was_enabled
-        before = tuple(self._keys.of(device)) if self._keys_gone else ()
         self._set_keys(device, entry.credentials if entry.enabled else ())
         if gone := set(before).difference(self._keys.of(device)):
             for listener in self._keys_gone:
-                listener(entry.device, gone)
+                listener(names.union(entry.names, (entry.device,)), gone)
         if not entry.enabled:
             self._rights[device] = 0
             return

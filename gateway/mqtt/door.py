@@ -30,12 +30,11 @@ from gateway.mqtt.parts import MqttParts
 from gateway.mqtt.probe import require_no_strangers, require_rights
 from gateway.mqtt.reports import RETRY_PAUSE_S, Reports, TooManyError
 from gateway.mqtt.responder import Responder
-from gateway.mqtt.topics import ALL_UP, SHARED_ALL_UP
+from gateway.mqtt.topics import ALL_UP, HOLDER_ID, SHARED_ALL_UP
 from metering.errors import SettingsError, StartError, UnavailableError
 from metering.following import Pace
 from metering.settings import MqttSettings
 
-HOLDER_ID = "nbwater-gateway"
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.3, 10.0
 """Between two attempts at the broker: twice as long after each."""
 SHUT_PAUSE_S = 30.0

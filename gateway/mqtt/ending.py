@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
 from gateway.mqtt.endpoints import Endpoint
 from gateway.mqtt.probe import end_session
-from gateway.mqtt.topics import fits
+from gateway.mqtt.topics import HOLDER_ID
 from metering.credentials import Credential, CredentialKind
 from metering.errors import UnavailableError
 
@@ -34,16 +34,17 @@ class Endings:
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
         self.ended = 0
 
-    def keys_gone(self, device: str, gone: Iterable[Credential]) -> None:
-        """The device has lost these keys. Its client id is its name or a key's user name: see `gateway.mqtt.logins`."""
+    def keys_gone(self, names: Collection[str], gone: Iterable[Credential]) -> None:
+        """The device of these names has lost these keys. Its client id is any name of its or a key's user name: see
+        `gateway.mqtt.logins`."""
         users = [key.key_id.decode("utf-8", "replace") for key in gone if key.kind is CredentialKind.MQTT]
         if not users:
             return
-        for client_id in {device, *users}:
+        for client_id in {*names, *users} - {"", HOLDER_ID}:
             try:
                 self._waiting.put_nowait(client_id)
             except asyncio.QueueFull:
-                _log.warning("mqtt_sessions_end_late", device=device)
+                _log.warning("mqtt_sessions_end_late", client_id=client_id)
                 return
 
     async def run(self) -> None:
@@ -53,9 +54,7 @@ class Endings:
 
     async def _end_one_after_another(self) -> None:
         while True:
-            client_id = await self._waiting.get()
-            if fits(client_id):
-                await self._end(client_id)
+            await self._end(await self._waiting.get())
 
     async def _end(self, client_id: str) -> None:
         for attempt in range(ATTEMPTS):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gateway.devices import Devices
 from gateway.mqtt.callout import LoginRequest
-from gateway.mqtt.topics import PROBE, fits
+from gateway.mqtt.topics import HOLDER_ID, PROBE, fits
 from gateway.refusals import prefix_of
 from metering.credentials import CredentialKind, MasterKeys
 from metering.errors import CredentialError, RegistryNotLoadedError, UnauthorisedError
@@ -108,8 +108,11 @@ class Logins:
             raise UnauthorisedError("key_does_not_open") from error
 
     def _owns(self, request: LoginRequest, device: str) -> bool:
-        """The client id is a name of the device, or its user name where that is nobody else's name."""
+        """The client id is a name of the device, or its user name where that is nobody else's name. Never the gateways'
+        own, whatever a device is called: whoever has it takes their session over, and all that waits there."""
         client_id = request.client_id
+        if client_id == HOLDER_ID:
+            return False
         if client_id == device:
             return True
         found = self._devices.find(client_id)

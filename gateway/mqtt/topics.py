@@ -19,6 +19,9 @@ SHARED_ALL_UP = f"$share/nbwater/{ALL_UP}"
 PROBE = "nbwater-probe"
 """Not a meter: the name under which the platform tries what a meter may do."""
 
+HOLDER_ID = "nbwater-gateway"
+"""Client id of the gateways' session at nats-server's listener, and the beginning of theirs at another broker."""
+
 _FIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}")
 _UP = re.compile(rf"{ROOT}/([^/]+)/up")
 _JSON_OBJECT = ord("{")

@@ -120,6 +120,30 @@ async def test_a_connection_ends_when_its_key_is_revoked(listener: Listener, gat
             pass
 
 
+@pytest.mark.parametrize("client_id", ["44403907450243", "rotated~2"])
+async def test_a_revoked_key_ends_the_session_under_any_client_id(
+    listener: Listener, start_gateway: StartGateway, client_id: str
+) -> None:
+    """Any name of the device, or the user name, which a rotation makes: it need not fit into a topic."""
+    serial, user = "44403907450243", "rotated~2"
+    keyed = entry(METERS[0], user=user)._replace(names=(METERS[0], serial))
+    gateway = await open_gateway(start_gateway, listener)
+    await listener.change(keyed)
+
+    async def admitted() -> bool:
+        with suppress(aiomqtt.MqttError):
+            async with listener.meter(METERS[0], user=user, identifier=client_id):
+                return True
+        return False
+
+    await until(admitted)
+    async with until_disconnected(), listener.meter(METERS[0], user=user, identifier=client_id) as client:
+        await client.subscribe(down(METERS[0]), qos=1)
+        await listener.change(keyed._replace(credentials=(), names=(METERS[0],)))
+        await anext(client.messages)
+    assert await gateway.metric("nbwater_gateway_mqtt_connected") == 1
+
+
 async def test_a_connection_lasts_as_long_as_its_token(listener: Listener, start_gateway: StartGateway) -> None:
     await open_gateway(start_gateway, listener, NBWATER_MQTT_SESSION_S="5")
     async with until_disconnected(), listener.meter(METERS[0]) as client:

@@ -25,7 +25,13 @@ REQUEST = LoginRequest("N1", "U1", "meter", PLAIN_PASSWORD, "meter", "10.0.0.1",
 
 def make(listening: bool = True, keys: MasterKeys | None = KEYS, ready: bool = True) -> Logins:
     devices = Devices()
-    for known in (entry("meter"), entry("other"), entry("with.dot", user="dotted"), entry("long-name", user="short")):
+    for known in (
+        entry("meter"),
+        entry("other"),
+        entry("with.dot", user="dotted"),
+        entry("long-name", user="short"),
+        entry("nbwater-gateway"),
+    ):
         devices.apply(known)
     devices.apply(RegistryEntry("aliased", ("aliased", "serial"), (), ENABLED, entry("aliased").credentials))
     devices.ready = devices.complete = ready
@@ -58,6 +64,7 @@ def test_admitted(changes: dict[str, str], device: str) -> None:
         ({"client_id": "nbwater-gateway"}, "foreign_client_id"),
         ({"client_id": ""}, "foreign_client_id"),
         ({"user": PROBE, "client_id": PROBE}, "wrong_password"),
+        ({"user": "nbwater-gateway", "client_id": "nbwater-gateway"}, "foreign_client_id"),
         ({"is_mqtt": False}, "not_mqtt"),
     ],
 )
