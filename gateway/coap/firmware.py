@@ -1,4 +1,4 @@
-"""``GET /fw/{SHA-256 or its beginning}`` by Block2 (RFC 7959): a device fetches the image that a command of its own names.
+"""``GET /fw/{SHA-256 or its beginning}`` by Block2 (RFC 7959): a device fetches the image that a command of its names.
 
 Every block is a request that stands for itself: what is answered follows from the waiting commands and the file alone.
 So a transfer goes on after any pause, from any address and with any gateway, nothing is kept for a retransmission
@@ -211,7 +211,7 @@ class FirmwareOnPort:
 
 
 class FirmwareBehindOscore:
-    """Requests that OSCORE protected; all that is no firmware goes on to `others`. See `gateway.coap.lanes.SlowLane`."""
+    """Requests that OSCORE protected; what is no firmware goes on to `others`. See `gateway.coap.lanes.SlowLane`."""
 
     def __init__(self, lane: FirmwareLane, others: SlowLane, clock: Callable[[], float]) -> None:
         self._lane, self._others, self._clock = lane, others, clock

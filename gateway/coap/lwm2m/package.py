@@ -22,10 +22,17 @@ INITIAL, SUCCESS = 0, 1
 
 WHY: Mapping[int, str] = MappingProxyType(
     {
-        2: "not enough flash memory", 3: "out of memory", 4: "connection lost", 5: "integrity check failed",
-        6: "unsupported package", 7: "invalid address", 8: "update failed", 9: "unsupported protocol",
-        10: "update cancelled", 11: "update deferred",
-    }  # fmt: skip
+        2: "not enough flash memory",
+        3: "out of memory",
+        4: "connection lost",
+        5: "integrity check failed",
+        6: "unsupported package",
+        7: "invalid address",
+        8: "update failed",
+        9: "unsupported protocol",
+        10: "update cancelled",
+        11: "update deferred",
+    }
 )
 """Other results, as the object names them."""
 
