@@ -235,34 +235,31 @@ class Gateway:
             of_doors |= door.gauges()
         if self.protected is not None:
             of_doors |= self.protected.gauges()
-        return (
-            of_doors
-            | self.firmware.gauges()
-            | {
-                "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
-                "oldest_pending_seconds": ("Age of the report that waits longest", lambda: self.custody.oldest_s),
-                "udp_waiting_bytes": ("Kernel memory of unread datagrams", lambda: backlog(self._socket).waiting_bytes),
-                "inflight_batches": ("Batches without PubAck", lambda: self.custody.inflight),
-                "registry_devices": ("Devices known", lambda: len(self.devices)),
-                "registry_keys": ("Valid device keys known", lambda: self.devices.keys),
-                "registry_ready": ("1 once the registry is loaded", lambda: self.devices.ready),
-                "registry_feed_position": ("Last registry change applied", lambda: self.mirror.position),
-                "registry_feed_lag_messages": ("Registry changes not applied yet", lambda: self.mirror.lag),
-                "registry_rejected_changes": ("Registry changes that could not be read", lambda: self.mirror.rejected),
-                "registry_snapshots_loaded": ("Registry snapshots loaded", lambda: self.mirror.snapshots),
-                "strangers": ("Unknown names that wait to be told", lambda: len(self.strangers)),
-                "commands_waiting_devices": ("Devices for which a command waits", lambda: len(self.commands)),
-                "commands_position": ("Last message on waiting commands read", lambda: self.commands.position),
-                "commands_rejected": ("Waiting commands not taken", lambda: self.commands.rejected),
-                "commands_untold": ("News of commands not yet on disk", lambda: len(self.telling)),
-                "commands_told_dropped": ("News of commands given up", lambda: self.telling.dropped),
-                "refusal_prefixes": ("Source prefixes in the refusal table", lambda: len(self.limiter)),
-                "repeat_memory_evictions": ("Repeats forgotten early", lambda: self.memory.evictions),
-                "slow_lane_messages": ("Requests aiocoap remembers", lambda: self.slow.messages),
-                "nats_connected": ("1 while NATS is there", self.link.connected.is_set),
-                "nats_reconnects": ("Reconnections to NATS", lambda: self.link.reconnects),
-            }
-        )
+        of_doors |= self.firmware.gauges()
+        return of_doors | {
+            "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
+            "oldest_pending_seconds": ("Age of the report that waits longest", lambda: self.custody.oldest_s),
+            "udp_waiting_bytes": ("Kernel memory of unread datagrams", lambda: backlog(self._socket).waiting_bytes),
+            "inflight_batches": ("Batches without PubAck", lambda: self.custody.inflight),
+            "registry_devices": ("Devices known", lambda: len(self.devices)),
+            "registry_keys": ("Valid device keys known", lambda: self.devices.keys),
+            "registry_ready": ("1 once the registry is loaded", lambda: self.devices.ready),
+            "registry_feed_position": ("Last registry change applied", lambda: self.mirror.position),
+            "registry_feed_lag_messages": ("Registry changes not applied yet", lambda: self.mirror.lag),
+            "registry_rejected_changes": ("Registry changes that could not be read", lambda: self.mirror.rejected),
+            "registry_snapshots_loaded": ("Registry snapshots loaded", lambda: self.mirror.snapshots),
+            "strangers": ("Unknown names that wait to be told", lambda: len(self.strangers)),
+            "commands_waiting_devices": ("Devices for which a command waits", lambda: len(self.commands)),
+            "commands_position": ("Last message on waiting commands read", lambda: self.commands.position),
+            "commands_rejected": ("Waiting commands not taken", lambda: self.commands.rejected),
+            "commands_untold": ("News of commands not yet on disk", lambda: len(self.telling)),
+            "commands_told_dropped": ("News of commands given up", lambda: self.telling.dropped),
+            "refusal_prefixes": ("Source prefixes in the refusal table", lambda: len(self.limiter)),
+            "repeat_memory_evictions": ("Repeats forgotten early", lambda: self.memory.evictions),
+            "slow_lane_messages": ("Requests aiocoap remembers", lambda: self.slow.messages),
+            "nats_connected": ("1 while NATS is there", self.link.connected.is_set),
+            "nats_reconnects": ("Reconnections to NATS", lambda: self.link.reconnects),
+        }
 
     def _totals(self) -> Readings:
         totals: dict[str, tuple[str, Callable[[], float]]] = {

@@ -335,9 +335,8 @@ class AiocoapLane:
         self, datagram: bytes, peer: tuple[Any, ...], address: int, vouched: Vouched, send: Send
     ) -> None:
         """A request that came protected, in the clear; its answers leave by `send`, which protects them."""
-        self._receive(
-            datagram, PeerAddress(peer, len(datagram), send, True, prefix_of(address), vouched.authentication)
-        )
+        prefix = prefix_of(address)
+        self._receive(datagram, PeerAddress(peer, len(datagram), send, True, prefix, vouched.authentication))
 
     def _receive(self, datagram: bytes, remote: PeerAddress) -> None:
         if self._interface is None:
