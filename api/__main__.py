@@ -35,6 +35,7 @@ from metering.settings import (
     ApiSettings,
     CommandSettings,
     DatabaseSettings,
+    FirmwareSettings,
     KeysSettings,
     NatsSettings,
     SettlementSettings,
@@ -99,6 +100,7 @@ def build_context(read: ReadPool, write: WritePool, settings: ApiSettings, heart
         session_secret=settings.session_secret.get_secret_value() or secrets.token_urlsafe(32),
         master_keys=load_master_keys(load(KeysSettings)),
         commands=load(CommandSettings),
+        firmware=load(FirmwareSettings),
     )
 
 

@@ -9,7 +9,7 @@ from api import problems
 from api.context import PageContext
 from api.guard import Guard
 from api.metrics import REST_PREFIX, Measured
-from api.routes import accounting, alerts, commands, health, keys, meters, path, people, session, strangers
+from api.routes import accounting, alerts, campaigns, commands, health, keys, meters, path, people, session, strangers
 from api.routes.asking import give
 
 _DESCRIPTION = """\
@@ -26,6 +26,7 @@ _TAGS = [
     {"name": "strangers", "description": "Unknown devices that knocked"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
     {"name": "commands", "description": "What meters are told to do, and what became of it"},
+    {"name": "campaigns", "description": "Firmware for many meters, wave after wave"},
     {"name": "accounting", "description": "What became of every report; dead letters; figures of the first page"},
     {"name": "path", "description": "The data path, stage by stage, and the way of one report through it"},
     {"name": "session", "description": "Logging in and out"},
@@ -55,8 +56,8 @@ def create_app(context: PageContext) -> FastAPI:
     give(app, context)
     problems.install(app)
     routers = (
-        meters.router, keys.router, strangers.router, alerts.router, commands.router, accounting.router, path.router,
-        session.rest, people.router,
+        meters.router, keys.router, strangers.router, alerts.router, commands.router, campaigns.router,
+        accounting.router, path.router, session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

@@ -28,7 +28,7 @@ from api.path import PathReader
 from api.roles import Principal
 from api.stream import InFlightReader
 from metering.credentials import MasterKeys
-from metering.settings import ApiSettings, CommandSettings, UtilitySettings
+from metering.settings import ApiSettings, CommandSettings, FirmwareSettings, UtilitySettings
 
 
 def utc_now() -> datetime:
@@ -60,6 +60,7 @@ class PageContext:
     master_keys: MasterKeys | None = None
     """Seal new device keys; None: no key can be made here."""
     commands: CommandSettings = field(default_factory=CommandSettings)  # type: ignore[arg-type]  # all have defaults
+    firmware: FirmwareSettings = field(default_factory=FirmwareSettings)  # type: ignore[arg-type]  # all have defaults
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from deploy.embedded.mqtt_listener import MqttListener
 from deploy.supervision.child import Spec
-from metering.settings import DtlsSettings, KeysSettings, MqttSettings, PushSettings, load
+from metering.settings import DtlsSettings, FirmwareSettings, KeysSettings, MqttSettings, PushSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -53,9 +53,11 @@ def gateway(
     master_keys: Mapping[str, str],
     push: Mapping[str, str] = MappingProxyType({}),
     mqtt: Mapping[str, str] = MappingProxyType({}),
+    firmware_directory: str = "",
 ) -> Spec:
     """The first worker. It is not given the database: it has no business there. `push`: see `push_door`, `mqtt`: see
-    `mqtt_settings`. `workers_directory` keeps the DTLS sessions, too, unless the settings name another place."""
+    `mqtt_settings`. `firmware_directory`: empty for that of the settings. `workers_directory` keeps the DTLS sessions,
+    too, unless the settings name another place."""
     sessions_file = load(DtlsSettings).sessions_file or str(workers_directory / "dtls-sessions")
     return _spec("gateway", dict(push) | dict(mqtt) | dict(master_keys) | {
         "NBWATER_NATS_URL": nats_url,
@@ -67,7 +69,13 @@ def gateway(
         "NBWATER_GATEWAY_WORKERS": str(workers),
         "NBWATER_GATEWAY_WORKER": "0",
         "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
+        "NBWATER_FIRMWARE_DIRECTORY": firmware_directory or load(FirmwareSettings).directory,
     })  # fmt: skip
+
+
+def images(data: Path) -> Path:
+    """Where firmware images lie: as the settings say, else in the data directory."""
+    return Path(load(FirmwareSettings).directory or data / "firmware")
 
 
 def given_master_keys() -> dict[str, str]:

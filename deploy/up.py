@@ -188,6 +188,7 @@ class Platform:
             master_keys(self._data),
             push=programs.push_door(self._data),
             mqtt=programs.mqtt_settings(stream.mqtt),
+            firmware_directory=str(programs.images(self._data)),
         )
 
     async def _start_servers(

@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
+from gateway.coap.firmware import FirmwareBehindOscore, FirmwareLane, FirmwareOnPort
 from gateway.coap.leases import keep_numbers
 from gateway.coap.lwm2m.resources import resources
 from gateway.coap.lwm2m.udp import Lwm2mOnUdp
@@ -32,6 +33,7 @@ from gateway.command_telling import CommandTelling
 from gateway.custody import StreamCustody
 from gateway.devices import Devices
 from gateway.doors import OpenDoor, Parts, open_doors, open_lwm2m
+from gateway.firmware import Images
 from gateway.intake import Intake
 from gateway.key_uses import KeyUses, tell_key_uses
 from gateway.link import StreamLink
@@ -48,6 +50,7 @@ from metering.errors import SettingsError
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import (
+    FirmwareSettings,
     GatewaySettings,
     KeysSettings,
     LogSettings,
@@ -109,7 +112,12 @@ class Gateway:
             settings, stream, intake, self.devices, self.commands, master_keys,
             self.limiter, self.counters, self.link, self.strangers, self.key_uses, self.fast.receive,
         )  # fmt: skip
-        self.lwm2m = open_lwm2m(parts, load(Lwm2mSettings))
+        firmware = load(FirmwareSettings)
+        self.images = Images(Path(firmware.directory)) if firmware.directory else None
+        self.firmware = FirmwareLane(
+            self.images, self.commands, self.counters, firmware.max_transfers, settings.retry_after_s
+        )  # fmt: skip
+        self.lwm2m = open_lwm2m(parts, load(Lwm2mSettings), self.images)
         self.slow = AiocoapLane(
             intake, settings.retry_after_s, self.fast.send,
             resources=resources(self.lwm2m.server.requests, settings.retry_after_s),
@@ -151,9 +159,9 @@ class Gateway:
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
         if self.protected is not None:
-            self.protected.start(self.fast, self.slow)
+            self.protected.start(self.fast, FirmwareBehindOscore(self.firmware, self.slow, time.monotonic))
         talks = Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings)
-        self.fast.start(self.slow, self.protected, talks)
+        self.fast.start(self.slow, self.protected, FirmwareOnPort(self.firmware, talks, self.fast.send))
         for door in self.doors:
             await door.start()
         async with asyncio.TaskGroup() as group:
@@ -217,6 +225,8 @@ class Gateway:
             await door.stop()
         if self.protected is not None:
             self.protected.stop()
+        if self.images is not None:
+            self.images.close()
         await self.telemetry.stop()
 
     def _gauges(self) -> Readings:
@@ -225,6 +235,7 @@ class Gateway:
             of_doors |= door.gauges()
         if self.protected is not None:
             of_doors |= self.protected.gauges()
+        of_doors |= self.firmware.gauges()
         return of_doors | {
             "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),
             "oldest_pending_seconds": ("Age of the report that waits longest", lambda: self.custody.oldest_s),
@@ -252,6 +263,7 @@ class Gateway:
 
     def _totals(self) -> Readings:
         totals: dict[str, tuple[str, Callable[[], float]]] = {
+            **self.firmware.totals(),
             "udp_dropped": ("Datagrams the kernel dropped unread", lambda: backlog(self._socket).dropped),
             "strangers_lost": ("Knocks of unknown devices that were not told", lambda: self.strangers.lost),
         }

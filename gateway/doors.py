@@ -17,6 +17,7 @@ from gateway.coap.peers import Peer
 from gateway.commands import Commands
 from gateway.devices import Devices
 from gateway.dtls.door import open_dtls
+from gateway.firmware import Images
 from gateway.intake import Intake
 from gateway.key_uses import KeyUses
 from gateway.link import StreamLink
@@ -125,10 +126,10 @@ def _mqtt_parts(parts: Parts) -> MqttParts:
     )
 
 
-def open_lwm2m(parts: Parts, settings: Lwm2mSettings) -> Lwm2mLane:
+def open_lwm2m(parts: Parts, settings: Lwm2mSettings, images: Images | None) -> Lwm2mLane:
     """The door on the CoAP port itself: whoever owns the port feeds it."""
     means = Means(
         settings, parts.intake, parts.devices, parts.commands, RegistrationStore(parts.link), parts.counters,
-        parts.master_keys, time.monotonic, time.time,
+        parts.master_keys, time.monotonic, time.time, images,
     )  # fmt: skip
     return Lwm2mLane(means, parts.settings.retry_after_s, parts.settings.workers)

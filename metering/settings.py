@@ -232,6 +232,9 @@ class FirmwareSettings(Section):
     table = "firmware"
     model_config = SettingsConfigDict(env_prefix="NBWATER_FIRMWARE_", extra="forbid", frozen=True)
     directory: str = Field("", description="Images, one file each, named by its SHA-256; empty: gateways serve none")
+    max_transfers: int = Field(
+        256, ge=1, description="Devices that fetch images from one gateway process at a time; others get 5.03"
+    )
     public_key_file: str = Field("", description="PEM file of the Ed25519 key that signs images; empty: none is taken")
     uri_base: str = Field("", description="coap:// or coaps:// address of the gateways as meters reach it")
 

@@ -14,7 +14,8 @@ from simulators.message import Message, Type
 GET, POST, PUT, DELETE, FETCH = 1, 2, 3, 4, 5
 CREATED, DELETED, CHANGED, CONTENT = 0x41, 0x42, 0x44, 0x45
 NOT_FOUND, NOT_ALLOWED, NOT_ACCEPTABLE = 0x84, 0x85, 0x86
-OBSERVE, LOCATION_PATH, URI_QUERY, ACCEPT, BLOCK2 = 6, 8, 15, 17, 23
+CONTINUE, INCOMPLETE = 0x5F, 0x88
+OBSERVE, LOCATION_PATH, URI_QUERY, ACCEPT, BLOCK2, BLOCK1 = 6, 8, 15, 17, 23, 27
 BLOCK_SZX = 4
 """Blocks of 256 bytes (RFC 7959)."""
 
@@ -77,7 +78,11 @@ class Client:
     written: list[Written] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     """Method and path of each request of the server, retransmissions left out."""
-    writable: frozenset[str] = frozenset({"/19/1/0", "/3/0/13", "/5/0/1", "/5/0/2", "/1/0/8", LEGACY_DATA})
+    writable: frozenset[str] = frozenset({"/19/1/0", "/3/0/13", "/5/0/0", "/5/0/1", "/5/0/2", "/1/0/8", LEGACY_DATA})
+    package: bytearray = field(default_factory=bytearray)
+    """What has come of the blocks of a write."""
+    block1_szx: int = 6
+    """The largest blocks it takes: 1024 bytes."""
     _answered: dict[int, bytes] = field(default_factory=dict)
     _sequence: int = 1
 
@@ -146,9 +151,21 @@ class Client:
         query = tuple(value.decode() for name, value in said.options if name == URI_QUERY)
         if path not in self.writable and not query:
             return self._ack(said, NOT_FOUND)
-        content_format = said.uint_option(message.CONTENT_FORMAT)
-        self.written.append(Written(said.code, path, content_format, said.payload, query))
-        return self._ack(said, CHANGED)
+        content_format, block1 = said.uint_option(message.CONTENT_FORMAT), said.uint_option(BLOCK1)
+        payload, options = said.payload, []
+        if block1 is not None:
+            options = [(BLOCK1, _uint(block1 & ~7 | min(block1 & 7, self.block1_szx)))]
+            if (block1 >> 4) << (block1 & 7) + 4 != len(self.package):
+                if block1 >> 4:
+                    return self._ack(said, INCOMPLETE)
+                self.package.clear()
+            self.package += said.payload
+            if block1 & 8:
+                return self._ack(said, CONTINUE, options)
+            payload = bytes(self.package)
+            self.package.clear()
+        self.written.append(Written(said.code, path, content_format, payload, query))
+        return self._ack(said, CHANGED, options)
 
     def _read(self, said: Message, path: str) -> bytes:
         value = self.values.get(path)

@@ -6,6 +6,7 @@ with success.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -43,11 +44,25 @@ class Plan(NamedTuple):
         return int((after_s - self.offset_s) // self.period_s + 1) * self.period_s + self.offset_s
 
 
+class Update(NamedTuple):
+    """An image that the meter was told to fetch."""
+
+    command_id: bytes
+    uri: str
+    sha256: bytes
+    size_bytes: int
+
+
 @dataclass(slots=True)
 class Obedience:
-    """A meter's memory of what it was told. `can_update`: it takes firmware; it then only says so."""
+    """A meter's memory of what it was told. `can_update`: it takes firmware. `flash_fails`: none is ever written."""
 
     can_update: bool = False
+    flash_fails: bool = False
+    update: Update | None = None
+    """To be fetched, then given to `fetched`."""
+    firmware: bytes = b""
+    """SHA-256 of the image it runs; empty for that of the factory."""
     plan: Plan | None = None
     clock_set_to_s: int | None = None
     wants_history: tuple[int, int] | None = None
@@ -82,10 +97,29 @@ class Obedience:
             return None
         if len(command_id) != COMMAND_ID_BYTES:
             return None
+        if self.update is not None and self.update.command_id == command_id:
+            return command_id  # told once more while it fetches
         if command_id not in self._known:
-            self._remember(command_id, self._do(kind, arguments, expires_s, now_s))
+            result = self._do(command_id, kind, arguments, expires_s, now_s)
+            if result is None:
+                return command_id
+            self._remember(command_id, result)
         self._unreported[command_id] = self._known[command_id]
         return command_id
+
+    def fetched(self, image: bytes | None) -> None:
+        """The image of `update`, None when it could not be had: is it what the command names, and can it be written?"""
+        if self.update is None:
+            return
+        command_id, _, sha256, size_bytes = self.update
+        self.update = None
+        whole = image is not None and (len(image), hashlib.sha256(image).digest()) == (size_bytes, sha256)
+        done = whole and not self.flash_fails
+        if done:
+            self.firmware = sha256
+            self.carried_out += 1
+        self._remember(command_id, Result.DONE if done else Result.FAILED)
+        self._unreported[command_id] = self._known[command_id]
 
     def index_l(self, household_l: Callable[[int], int], ts_s: int) -> int:
         """What the register shows, where water flows only while the valve is open."""
@@ -100,10 +134,14 @@ class Obedience:
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
 
-    def _do(self, kind: int, arguments: dict[int, Any], expires_s: int, now_s: int) -> Result:
+    def _do(self, command_id: bytes, kind: int, arguments: dict[int, Any], expires_s: int, now_s: int) -> Result | None:
+        """None: how it ends is not known yet."""
         if now_s > expires_s:
             return Result.EXPIRED
         try:
+            if kind == CommandKind.FIRMWARE and self.can_update and self.update is None:
+                self.update = Update(command_id, str(arguments[0]), bytes(arguments[1]), int(arguments[2]))
+                return None
             result = self._carry_out(kind, arguments, now_s)
         except (KeyError, TypeError, ValueError):
             return Result.REFUSED
@@ -126,8 +164,6 @@ class Obedience:
             case CommandKind.READ_HISTORY:
                 from_s, to_s = int(arguments[0]), int(arguments[1])
                 self.wants_history = (max(from_s, to_s - MAX_HISTORY_S), to_s)
-            case CommandKind.FIRMWARE if self.can_update:
-                pass
             case _:
                 return Result.REFUSED
         return Result.DONE

@@ -27,6 +27,7 @@ class _Call(NamedTuple):
     on_end: OnEnd
     lane: int
     questions: int
+    code: int
 
 
 class ProtectedSender:
@@ -36,27 +37,33 @@ class ProtectedSender:
         self._sender, self._first_number = sender, first_number
         self._meters: dict[str, ProtectedMeter] = {}
 
-    def submit(self, serial: str, tail: bytes, on_end: OnEnd, *, lane: int = 0) -> bool:
+    def submit(self, serial: str, tail: bytes, on_end: OnEnd, *, lane: int = 0, code: int = message.POST) -> bool:
         """As `Sender.submit`, for the meter with this serial: what `on_end` sees is what was inside."""
         meter = self._meters.get(serial)
         if meter is None:
             meter = self._meters[serial] = protected_meter(serial, self._first_number)
-        return self._submit(meter, tail, on_end, lane, 0)
+        return self._submit(meter, tail, on_end, lane, 0, code)
 
     async def post(self, serial: str, tail: bytes, *, lane: int = 0) -> Answer:
+        return await self._ask(serial, tail, lane, message.POST)
+
+    async def get(self, serial: str, tail: bytes, *, lane: int = 0) -> Answer:
+        return await self._ask(serial, tail, lane, message.GET)
+
+    async def _ask(self, serial: str, tail: bytes, lane: int, code: int) -> Answer:
         ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def on_end(exchange: Exchange) -> None:
             if not ended.done():
                 ended.set_result(Answer(exchange.fate or Fate.UNKNOWN, exchange.code, exchange.payload))
 
-        if not self.submit(serial, tail, on_end, lane=lane):
+        if not self.submit(serial, tail, on_end, lane=lane, code=code):
             return Answer(Fate.UNKNOWN, message.EMPTY, b"")
         return await ended
 
-    def _submit(self, meter: ProtectedMeter, tail: bytes, on_end: OnEnd, lane: int, questions: int) -> bool:
-        number, protected = meter.protect(message.POST, tail)
-        call = _Call(meter, number, tail, on_end, lane, questions)
+    def _submit(self, meter: ProtectedMeter, tail: bytes, on_end: OnEnd, lane: int, questions: int, code: int) -> bool:
+        number, protected = meter.protect(code, tail)
+        call = _Call(meter, number, tail, on_end, lane, questions, code)
         return self._sender.submit(protected, partial(self._ended, call), lane=lane)
 
     def _ended(self, call: _Call, exchange: Exchange) -> None:
@@ -73,7 +80,7 @@ class ProtectedSender:
                 return
             if opened.echo is not None and call.questions < MAX_QUESTIONS:
                 tail = with_echo(call.tail, opened.echo)
-                if self._submit(call.meter, tail, call.on_end, call.lane, call.questions + 1):
+                if self._submit(call.meter, tail, call.on_end, call.lane, call.questions + 1, call.code):
                     return
             exchange.code, exchange.options, exchange.payload = opened
             exchange.fate = {2: Fate.ANSWERED, 4: Fate.REFUSED}.get(opened.code >> 5, Fate.UNKNOWN)

@@ -14,6 +14,7 @@ from simulators import message
 from simulators.admission import TargetError, admit_by
 from simulators.coap import Sender
 from simulators.exchange import Answer, Exchange, Fate, OnEnd, Timers, count_end
+from simulators.firmware import fetch
 from simulators.households import EPOCH_S
 from simulators.keys import first_number, key_row
 from simulators.local_time import DAY_S, UTC_OFFSET_S
@@ -62,6 +63,8 @@ class TownCounts:
     live_reports: int = 0
     obeyed: int = 0
     """Answers with a command that a meter understood."""
+    updated: int = 0
+    """Meters that run firmware they fetched."""
     codes: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,6 +98,8 @@ class Town:
         self._protected: ProtectedSender | None = None
         self._told: dict[int, Obedience] = {}
         """What meters have been told, by their numbers; most never are."""
+        self._fetching: dict[int, asyncio.Task[None]] = {}
+        """Meters that fetch firmware now."""
 
     async def run(self) -> TownCounts:
         """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
@@ -110,6 +115,8 @@ class Town:
             await admit_by(partial(self._post, sender, last, self._tail(last, first)), last.name)
             await self._play_history(sender, now_s)
             await self._live(sender)
+            for task in self._fetching.values():
+                task.cancel()
         return self.counts
 
     async def _enrol(self, sender: Sender) -> None:
@@ -240,8 +247,23 @@ class Town:
         if results:
             self._told[meter.number].reported(results)
         if exchange.payload:
-            told = self._told.setdefault(meter.number, Obedience())
+            can_update = self._protected is not None
+            told = self._told.setdefault(meter.number, Obedience(can_update, flash_fails=meter.worn_battery))
             self.counts.obeyed += told.obey(exchange.payload, int(time.time())) is not None
+            if told.update is not None and meter.number not in self._fetching:
+                self._fetching[meter.number] = asyncio.create_task(self._fetch(meter, told), name="firmware")
+
+    async def _fetch(self, meter: Meter, told: Obedience) -> None:
+        """The image that it was told of; a meter whose battery is worn fails to write it."""
+        protected, update = self._protected, told.update
+        try:
+            if protected is not None and update is not None:
+                ask = partial(protected.get, meter.label.serial, lane=meter.number)
+                image, whole = await fetch(ask, update.uri, update.size_bytes)
+                told.fetched(image if whole else None)
+                self.counts.updated += bool(told.firmware)
+        finally:
+            del self._fetching[meter.number]
 
     def _send_again(self, sender: Sender, meter: Meter, tail: bytes) -> None:
         if not self._stop.is_set():

@@ -13,6 +13,7 @@ from api.context import PageContext
 from api.guard import secure_cookie
 from api.pages import (
     alerts,
+    campaigns,
     commands,
     dead_letters,
     login,
@@ -37,7 +38,8 @@ def mount(app: FastAPI, context: PageContext) -> None:
     """Adds all pages to `app`. Call it last: the pages take every path that nothing else has."""
     answers = SharedAnswers()
     history = RateHistory(context.live, context.now)
-    to_overview, to_meters, to_alerts, to_commands, to_dead_letters, to_unknown_devices, to_path = PLACES
+    to_overview, to_meters, to_alerts, to_commands, to_campaigns, *to_others = PLACES
+    to_dead_letters, to_unknown_devices, to_path = to_others
     app.include_router(theme.router)
     app.include_router(preferences.router)
     app.include_router(login.router(context))
@@ -47,6 +49,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     register(context, answers, "/meters/{serial}", to_meters, meter.build)
     register(context, answers, "/alerts", to_alerts, alerts.build)
     register(context, answers, "/commands", to_commands, commands.build)
+    register(context, answers, campaigns.PATH, to_campaigns, campaigns.build)
     register(context, answers, "/dead-letters", to_dead_letters, dead_letters.build)
     register(context, answers, unknown_devices.PATH, to_unknown_devices, unknown_devices.build)
     register(context, answers, "/path", to_path, path.build)

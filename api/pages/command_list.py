@@ -118,15 +118,15 @@ def _actions(visit: Visit, row: CommandRow, changed: Changed) -> None:
         async def approve(still: Principal) -> None:
             await approve_command(context.write, still, row.command_id, context.commands, context.now())
 
-        parts.button(say("commands.approve"), lambda: _act(visit, kind, approve, changed), primary=True)
+        parts.button(say("commands.approve"), lambda: carry_out(visit, kind, approve, changed), primary=True)
 
     async def cancel(still: Principal) -> None:
         await cancel_command(context.write, still, row.command_id, "", context.now())
 
-    parts.button(say("commands.cancel"), lambda: _act(visit, kind, cancel, changed))
+    parts.button(say("commands.cancel"), lambda: carry_out(visit, kind, cancel, changed))
 
 
-async def _act(
+async def carry_out(
     visit: Visit, kind: CommandKind, act: Callable[[Principal], Awaitable[None]], changed: Changed, done: str = ""
 ) -> bool:
     """Do it as whoever is still signed in; say how it went."""
@@ -211,7 +211,7 @@ async def _file(
         await file_commands(context.write, who, filing, context.commands, context.now())
 
     done = say("commands.waits_for_another") if _waits(kind, arguments) else ""
-    return await _act(visit, kind, file, changed, done)
+    return await carry_out(visit, kind, file, changed, done)
 
 
 def _waits(kind: CommandKind, arguments: dict[str, Any]) -> bool:

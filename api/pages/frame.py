@@ -45,6 +45,7 @@ PLACES = (
     Place("/meters", "frame.meters", "water_drop"),
     Place("/alerts", "frame.alerts", "notifications"),
     Place("/commands", "frame.commands", "settings_remote"),
+    Place("/campaigns", "frame.campaigns", "system_update_alt"),
     Place("/dead-letters", "frame.dead_letters", "report_problem"),
     Place("/unknown-devices", "frame.unknown_devices", "sensors_off", Role.OPERATOR),
     Place("/path", "frame.path", "timeline", Role.OPERATOR),

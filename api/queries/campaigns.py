@@ -56,19 +56,63 @@ class CampaignRow:
         return Tally(self.open, self.confirmed, self.failed, self.other)
 
 
-_SELECT = """
+@dataclass(frozen=True, slots=True)
+class WaveRow:
+    """Meters of a wave. `told`: a command was filed for; of those `open` … `other`, as `api.campaign_rules.Tally`."""
+
+    wave: int
+    meters: int
+    told: int
+    open: int
+    confirmed: int
+    failed: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignDetail:
+    """`progress`: wave by wave."""
+
+    campaign: CampaignRow
+    progress: list[WaveRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """`sha256` in hexadecimal."""
+
+    sha256: str
+    name: str
+    size_bytes: int
+    added_by: str
+    added_at: datetime
+
+
+_IMAGES = """
+SELECT encode(sha256, 'hex') AS sha256, name, size_bytes, added_by, added_at FROM firmware_images
+ORDER BY added_at DESC, sha256 LIMIT 100
+"""
+_COUNTS = """count(*) FILTER (WHERE c.state IN ('awaiting_approval', 'queued', 'handed_over')) AS open,
+        count(*) FILTER (WHERE c.state = 'confirmed') AS confirmed,
+        count(*) FILTER (WHERE c.state IN ('failed', 'refused')) AS failed,
+        count(*) FILTER (WHERE c.state IN ('expired', 'cancelled')) AS other"""
+_WAVES = f"""
+SELECT cm.wave, count(*) AS meters, count(c.command_id) AS told, {_COUNTS}
+FROM campaign_meters cm
+LEFT JOIN commands c ON c.campaign_id = cm.campaign_id AND c.meter_id = cm.meter_id
+WHERE cm.campaign_id = $1 GROUP BY cm.wave ORDER BY cm.wave
+"""  # noqa: S608 - a constant
+
+_SELECT = f"""
 SELECT k.campaign_id, f.name, encode(k.sha256, 'hex') AS sha256, f.size_bytes, k.uri, k.state, k.wave, k.waves,
     (SELECT count(*) FROM campaign_meters cm WHERE cm.campaign_id = k.campaign_id) AS meters,
     k.stop_share, k.stop_after, k.why, k.started_by, k.started_at, t.open, t.confirmed, t.failed, t.other
 FROM campaigns k
 JOIN firmware_images f USING (sha256)
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE state IN ('awaiting_approval', 'queued', 'handed_over')) AS open,
-        count(*) FILTER (WHERE state = 'confirmed') AS confirmed,
-        count(*) FILTER (WHERE state IN ('failed', 'refused')) AS failed,
-        count(*) FILTER (WHERE state IN ('expired', 'cancelled')) AS other
+    SELECT {_COUNTS}
     FROM commands c WHERE c.campaign_id = k.campaign_id) t
-"""
+"""  # noqa: S608 - a constant
 _LIST = _SELECT + "ORDER BY k.campaign_id DESC LIMIT 100"
 _ONE = _SELECT + "WHERE k.campaign_id = $1"
 _ADD = """
@@ -113,6 +157,17 @@ async def get_campaign(pool: ReadPool, campaign_id: int) -> CampaignRow:
     return found
 
 
+async def get_detail(pool: ReadPool, campaign_id: int) -> CampaignDetail:
+    """Raises NotFoundError."""
+    campaign = await get_campaign(pool, campaign_id)
+    return CampaignDetail(campaign, await pool.fetch(WaveRow, _WAVES, campaign_id))
+
+
+async def list_images(pool: ReadPool) -> list[ImageRow]:
+    """The newest first."""
+    return await pool.fetch(ImageRow, _IMAGES)
+
+
 async def add_image(
     pool: WritePool, who: Principal, name: str, image: bytes, signature: bytes, key: Ed25519PublicKey, directory: Path
 ) -> str:
@@ -155,6 +210,8 @@ class Start:
 async def start_campaign(pool: WritePool, who: Principal, start: Start) -> int:
     """A campaign whose first wave has not gone yet. Raises ForbiddenError, NotFoundError, RequestError."""
     check_role(who, CommandKind.FIRMWARE)
+    if not start.uri_base:
+        raise ConflictError("firmware.uri_base is not set: meters would not know where to fetch the image")
     waves = waves_of(start.serials, start.sizes)
     members = [(serial, number) for number, wave in enumerate(waves, 1) for serial in wave]
     uri = f"{start.uri_base.rstrip('/')}/fw/{start.sha256[:PREFIX_DIGITS]}"

@@ -148,6 +148,7 @@ def program_settings(plan: Plan, secrets: Secrets, program: str) -> dict[str, st
     if program == "gateway":
         settings |= {"NBWATER_GATEWAY_HOST": plan.coap_host, "NBWATER_GATEWAY_PORT": str(plan.coap_port)}
         settings |= _mqtt_settings(plan, secrets)
+        settings |= {"NBWATER_FIRMWARE_DIRECTORY": plan.firmware} if plan.firmware else {}
     if program == "api":
         settings["NBWATER_API_SESSION_SECRET"] = secrets.sessions
     return settings

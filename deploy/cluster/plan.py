@@ -44,6 +44,8 @@ class Plan:
     coap_port: int = 5683
     mqtt_port: int = 0
     """TCP port of the MQTT listener on every NATS host, with TLS; 0: there is none."""
+    firmware: str = ""
+    """Folder of firmware images on every gateway, which only read it; empty: they serve none."""
     places: Places = field(default_factory=Places)
 
     def addresses(self, role: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from api.queries.campaigns import (
 from deploy import instance
 from deploy.commands.commands import pools_of, token_option
 from deploy.commands.options import data_option
-from metering.errors import SettingsError
+from deploy.programs import images
 from metering.settings import CommandSettings, FirmwareSettings, load
 
 
@@ -41,16 +41,14 @@ def campaigns() -> None:
 @data_option()
 def add_image_(file: Path, signature: Path, name: str, token: str, data: Path) -> None:
     """Take an image whose Ed25519 signature is right; print its SHA-256."""
-    click.echo(asyncio.run(_add(instance.database_url(data), token, name, file.read_bytes(), signature.read_bytes())))
+    url, directory = instance.database_url(data), images(data.resolve())
+    click.echo(asyncio.run(_add(url, token, name, file.read_bytes(), signature.read_bytes(), directory)))
 
 
-async def _add(url: str, token: str, name: str, image: bytes, signature: bytes) -> str:
-    settings = load(FirmwareSettings)
-    if not settings.directory:
-        raise SettingsError("firmware.directory is not set: gateways would not find the image")
-    key = load_key(settings.public_key_file)
+async def _add(url: str, token: str, name: str, image: bytes, signature: bytes, directory: Path) -> str:
+    key = load_key(load(FirmwareSettings).public_key_file)
     async with pools_of(url, token) as (_, write, who):
-        return await add_image(write, who, name, image, signature, key, Path(settings.directory))
+        return await add_image(write, who, name, image, signature, key, directory)
 
 
 @campaigns.command()
@@ -66,10 +64,7 @@ async def _add(url: str, token: str, name: str, image: bytes, signature: bytes) 
 def start(sha256: str, serials: TextIO, waves: str, stop_share: float, stop_after: int, token: str, data: Path) -> None:
     """Make a campaign for the meters whose SERIALS a file lists, one a line; nobody is told before `next`."""
     wanted = [line.strip() for line in serials if line.strip()]
-    uri_base = load(FirmwareSettings).uri_base
-    if not uri_base:
-        raise SettingsError("firmware.uri_base is not set: meters would not know where to fetch the image")
-    wish = Start(sha256, wanted, waves.split(","), stop_share, stop_after, uri_base)
+    wish = Start(sha256, wanted, waves.split(","), stop_share, stop_after, load(FirmwareSettings).uri_base)
     click.echo(f"campaign {asyncio.run(_start(instance.database_url(data), token, wish))}")
 
 

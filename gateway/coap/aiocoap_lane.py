@@ -28,7 +28,7 @@ from gateway.coap.message import code_of
 from gateway.coap.peers import SecurePeer, source_of, vouched
 from gateway.coap.port import Hosts, read_host
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
-from gateway.coap.remote import Remote, UdpRemote
+from gateway.coap.remote import Remote, UdpRemote, Vouched
 from gateway.intake import Intake
 from gateway.refusals import prefix_of
 from metering.commands import CommandKind, WaitingCommand
@@ -332,10 +332,11 @@ class AiocoapLane:
         self._receive(datagram, PeerAddress(peer, len(datagram), self._send, verified, prefix_of(address)))
 
     def receive_vouched(
-        self, datagram: bytes, peer: tuple[Any, ...], address: int, vouched: Authentication, send: Send
+        self, datagram: bytes, peer: tuple[Any, ...], address: int, vouched: Vouched, send: Send
     ) -> None:
         """A request that came protected, in the clear; its answers leave by `send`, which protects them."""
-        self._receive(datagram, PeerAddress(peer, len(datagram), send, True, prefix_of(address), vouched))
+        prefix = prefix_of(address)
+        self._receive(datagram, PeerAddress(peer, len(datagram), send, True, prefix, vouched.authentication))
 
     def _receive(self, datagram: bytes, remote: PeerAddress) -> None:
         if self._interface is None:

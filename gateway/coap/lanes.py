@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.coap.exchange import Exchange, Peer
 from gateway.coap.message import Message, Request
 from gateway.coap.refusal import Refusal
-from metering.model import Authentication
+from gateway.coap.remote import Vouched
 
 
 class Port(Protocol):
@@ -35,7 +35,7 @@ class SlowLane(Protocol):
     def receive(self, datagram: bytes, peer: Peer, address: int, verified: bool) -> None: ...
 
     def receive_vouched(
-        self, datagram: bytes, peer: Peer, address: int, vouched: Authentication, send: Callable[[bytes, Peer], None]
+        self, datagram: bytes, peer: Peer, address: int, vouched: Vouched, send: Callable[[bytes, Peer], None]
     ) -> None:
         """What came protected, in the clear; answers leave by `send`, which protects them."""
         ...

@@ -35,6 +35,7 @@ from gateway.coap.oscore.refusals import (
 from gateway.coap.oscore.seal import Call, Sealer, inner_datagram
 from gateway.coap.oscore.windows import Seen, Windows
 from gateway.coap.refusal import FORMATS, Refusal, is_report_path, refusal_of
+from gateway.coap.remote import Vouched
 from gateway.coap.short_report import read_short_report
 from gateway.coap.siblings import Passed, Siblings
 from gateway.devices import Devices
@@ -285,9 +286,8 @@ class ProtectedLane:
             self._refuse(call, self._unavailable("slow_lane_full"), now, once=False)
             return
         self._counters.slow_lane += 1
-        slow.receive_vouched(
-            inner, exchange.peer, exchange.address, Authentication.OSCORE, partial(self._send_sealed, call)
-        )  # fmt: skip
+        who = Vouched(call.device, Authentication.OSCORE)
+        slow.receive_vouched(inner, exchange.peer, exchange.address, who, partial(self._send_sealed, call))
 
     def _send_sealed(self, call: Call, answer: bytes, peer: Peer) -> None:
         """What aiocoap says, each time under a number of its own; without one it is as if the network had lost it."""

@@ -17,6 +17,7 @@ from api.queries.campaigns import (
     Start,
     add_image,
     get_campaign,
+    get_detail,
     list_campaigns,
     next_wave,
     start_campaign,
@@ -119,6 +120,25 @@ async def test_a_campaign_goes_wave_by_wave_and_stops_when_it_fails(
     with pytest.raises(ConflictError, match="stopped"):
         await next_wave(read, write, ENGINEER, number, settings, NOW)
     assert (await list_campaigns(read))[0].campaign_id == number
+    await connection.close()
+
+
+async def test_a_campaign_that_is_through_is_finished(
+    seeded: Seed, read: ReadPool, write: WritePool, private: Ed25519PrivateKey, tmp_path: Path, database_url: str
+) -> None:
+    connection: Any = await asyncpg.connect(database_url)
+    digest = await image(write, private, tmp_path)
+    number = await start_campaign(write, ENGINEER, Start(digest, SERIALS, ["2"], 0.3, 2, "coap://gw"))
+    for wave in (2, 4):
+        assert await next_wave(read, write, ENGINEER, number, CommandSettings(), NOW) == wave
+        assert await stop_failing(connection, NOW) == 0
+        assert (await get_campaign(read, number)).state == "running"
+        await connection.execute("UPDATE commands SET state = 'confirmed'")
+        await stop_failing(connection, NOW)
+    assert (await get_campaign(read, number)).state == "finished"
+    assert [(w.wave, w.meters, w.told, w.confirmed) for w in (await get_detail(read, number)).progress] == [
+        (1, 2, 2, 2), (2, 4, 4, 4),
+    ]  # fmt: skip
     await connection.close()
 
 

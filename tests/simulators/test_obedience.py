@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import cbor2
@@ -63,10 +64,6 @@ def test_what_makes_no_sense_is_refused(kind: int, arguments: dict[int, Any]) ->
     assert meter.carried_out == 0
 
 
-def test_firmware_is_taken_by_who_can() -> None:
-    assert told(Obedience(can_update=True), 6, {0: "u", 1: b"", 2: 1}) == Result.DONE
-
-
 def test_too_late_is_too_late() -> None:
     assert told(Obedience(), 2, {0: 1}, now_s=NOW_S + 4000) == Result.EXPIRED
 
@@ -83,3 +80,23 @@ def test_memory_is_bounded() -> None:
         meter.reported(meter.results)
     assert len(meter._known) == MAX_REMEMBERED
     assert Plan(60, 0, 60).next_due_s(0) == 60
+
+
+def test_firmware_is_fetched_before_it_says_how_it_went() -> None:
+    image = b"new" * 100
+    arguments = {0: "coap://gw/fw/12", 1: hashlib.sha256(image).digest(), 2: 300}
+    for meter, got, result in (
+        (Obedience(can_update=True), image, Result.DONE),
+        (Obedience(can_update=True), image[:-1], Result.FAILED),
+        (Obedience(can_update=True), None, Result.FAILED),
+        (Obedience(can_update=True, flash_fails=True), image, Result.FAILED),
+    ):
+        answer = WaitingCommand(ID, CommandKind.FIRMWARE, arguments, NOW_S + 3600).answer()
+        for _ in range(2):
+            assert meter.obey(answer, NOW_S) == ID
+            assert meter.results == []
+        meter.fetched(got)
+        assert (meter.results, meter.update) == ([(ID, result)], None)
+        assert meter.firmware == (arguments[1] if result is Result.DONE else b"")
+        assert meter.obey(answer, NOW_S) == ID
+        assert meter.update is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.pages.texts.alerts import ALERTS
+from api.pages.texts.campaigns import CAMPAIGNS
 from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
 from api.pages.texts.fields import FIELDS
@@ -26,6 +27,7 @@ TEXTS: dict[str, Text] = {
     **KEYS,
     **ALERTS,
     **COMMANDS,
+    **CAMPAIGNS,
     **DEAD_LETTERS,
     **UNKNOWN_DEVICES,
     **REASONS,

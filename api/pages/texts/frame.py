@@ -13,6 +13,7 @@ FRAME: dict[str, Text] = {
     "frame.meters": Text("水表", "Meters"),
     "frame.alerts": Text("告警", "Alerts"),
     "frame.commands": Text("指令", "Commands"),
+    "frame.campaigns": Text("固件升级", "Firmware"),
     "frame.dead_letters": Text("异常报文", "Dead letters"),
     "frame.unknown_devices": Text("未知设备", "Unknown devices"),
     "frame.path": Text("数据路径", "Data path"),

@@ -8,10 +8,11 @@ from gateway.coap.lwm2m import downlink, formats
 from gateway.coap.lwm2m.downlink import Plan
 from gateway.coap.lwm2m.exchange import Ask, Reply
 from gateway.coap.lwm2m.means import Means, authentication_of, door_of
-from gateway.coap.lwm2m.registration import Registration, with_observed
+from gateway.coap.lwm2m.registration import Registration
+from gateway.coap.lwm2m.updating import Updating
 from gateway.coap.message import code_name
 from gateway.coap.remote import Remote
-from metering.commands import CommandKind, WaitingCommand
+from metering.commands import WaitingCommand
 
 DONE, FAILED, REFUSED = 0, 1, 2
 """Keys of metering.commands.RESULTS."""
@@ -42,7 +43,7 @@ class Delivery:
     def __init__(self, means: Means, client: Client) -> None:
         self._means, self._client = means, client
         self._handed: dict[bytes, float] = {}
-        self._update_due = self._save_due = False
+        self._updating = Updating(means, client)
         self._composite = True
 
     async def run(self) -> bool:
@@ -87,6 +88,8 @@ class Delivery:
         if plan.reports:
             await self._report_now(command, plan)
             return False
+        if plan.updates:
+            return await self._update(command)
         for ask in plan.asks:
             reply = await self._client.ask(ask)
             if reply is None or reply.code >> 5 == SERVER_ERROR:
@@ -94,12 +97,20 @@ class Delivery:
             if not reply.success:
                 self._ended(command, FAILED, f"{code_name(reply.code)} to {ask.path}")
                 return False
-        if command.kind is CommandKind.FIRMWARE and plan.observe:
-            await self._follow_firmware(command, plan)
-            return True
         if plan.confirms:
             self._ended(command, DONE, "")
         return False
+
+    async def _update(self, command: WaitingCommand) -> bool:
+        """As `run`: what the client does with the image is observed from now on."""
+        reply, asked = await self._updating.begin(command)
+        if reply is None or reply.code >> 5 == SERVER_ERROR:
+            return False  # it cannot now: the command waits on
+        if not reply.success:
+            self._ended(command, FAILED, f"{code_name(reply.code)} to {asked}")
+            return False
+        await self._updating.follow(command)
+        return True
 
     async def _report_now(self, command: WaitingCommand, plan: Plan) -> None:
         """In one composite read where the client knows it, else one after the other; one that answers is enough."""
@@ -131,36 +142,18 @@ class Delivery:
         self._composite = reply is not None and reply.success
         return self._composite and reply is not None and await self._client.report("/", reply)
 
-    async def _follow_firmware(self, command: WaitingCommand, plan: Plan) -> None:
-        """The client fetches by itself; from now on its state and result are observed."""
-        client = self._client
-        record = with_observed(client.record, plan.observe)
-        numbers = {record.observed.index(path) for path in plan.observe if path in record.observed}
-        client.record = record._replace(firmware=command.command_id, established=record.established - numbers)
-        await client.save()
-
     def noticed(self, path: str, reply: Reply) -> None:
-        """A value that was reported: what a firmware download has come to."""
-        command_id = self._client.record.firmware
-        if not command_id or path not in (downlink.FIRMWARE_STATE, downlink.FIRMWARE_RESULT):
-            return
-        value = formats.read_integer(reply.content_format, reply.payload)
-        if path == downlink.FIRMWARE_STATE:
-            self._update_due = self._update_due or value == downlink.FIRMWARE_DOWNLOADED
-        elif value not in (None, downlink.FIRMWARE_INITIAL):
-            result, reason = (DONE, "") if value == downlink.FIRMWARE_SUCCESS else (FAILED, f"update result {value}")
-            device, door = self._client.record.device, door_of(self._client.record)
-            self._means.commands.ended(device, command_id, result, reason, door)
-            self._client.record = self._client.record._replace(firmware=b"")
-            self._save_due = True
+        """A value that was reported: what a firmware update has come to."""
+        self._tell_update(self._updating.noticed(path, reply))
 
     async def _apply_firmware(self) -> None:
-        if self._update_due:
-            self._update_due = False
-            await self._client.ask(downlink.execute(downlink.FIRMWARE_UPDATE))
-        if self._save_due:
-            self._save_due = False
-            await self._client.save()
+        self._tell_update(await self._updating.apply())
+
+    def _tell_update(self, ended: tuple[bytes, str] | None) -> None:
+        if ended is not None:
+            command_id, reason = ended
+            record, result = self._client.record, FAILED if reason else DONE
+            self._means.commands.ended(record.device, command_id, result, reason, door_of(record))
 
     def _ended(self, command: WaitingCommand, result: int, reason: str) -> None:
         record = self._client.record

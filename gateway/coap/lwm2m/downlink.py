@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from gateway.coap import message as coap
-from gateway.coap.lwm2m import formats
+from gateway.coap.lwm2m import formats, package
 from gateway.coap.lwm2m.exchange import FETCH, PUT, Ask
 from gateway.coap.lwm2m.registration import Registration
 from metering.commands import CommandKind, WaitingCommand
@@ -20,23 +20,18 @@ from metering.settings import Lwm2mModel
 APPLICATION_DATA, DEVICE, FIRMWARE = 19, 3, 5
 OPAQUE_DOWNLINK = "/19/1/0"
 LEGACY_DATA = "/t/d"
-FIRMWARE_STATE, FIRMWARE_RESULT = "/5/0/3", "/5/0/5"
-FIRMWARE_URI, FIRMWARE_UPDATE = "/5/0/1", "/5/0/2"
-FIRMWARE_DOWNLOADED = 2
-FIRMWARE_SUCCESS = 1
-FIRMWARE_INITIAL = 0
-"""As a result: nothing has ended yet."""
 
 
 class Plan(NamedTuple):
     """`asks` in order. `confirms`: that all succeeded means the command is done. `reports`: the answers are reports.
-    `refused`: why this client can never have it; then there is nothing to ask. `observe`: paths to observe besides."""
+    `refused`: why this client can never have it; then there is nothing to ask. `updates`: firmware by object 5, which
+    is a conversation of its own."""
 
     asks: tuple[Ask, ...] = ()
     confirms: bool = False
     reports: bool = False
     refused: str = ""
-    observe: tuple[str, ...] = ()
+    updates: bool = False
 
 
 def plan(command: WaitingCommand, to: Registration, model: Lwm2mModel, now_s: int) -> Plan:
@@ -53,8 +48,8 @@ def plan(command: WaitingCommand, to: Registration, model: Lwm2mModel, now_s: in
             return Plan((_text(model.valve, int(closed != model.valve_inverted)),), confirms=True)
         case CommandKind.REPORTING_PLAN if model.plan == "attributes":
             return _attributes(command, to)
-        case CommandKind.FIRMWARE:
-            return _firmware(command, to)
+        case CommandKind.FIRMWARE if to.offer.has(FIRMWARE):
+            return Plan(updates=True)
         case _:
             return _by_application_data(command, to)
 
@@ -88,13 +83,6 @@ def _attributes(command: WaitingCommand, to: Registration) -> Plan:
     return Plan(asks, confirms=True) if asks else Plan(refused="the device offers nothing that is observed")
 
 
-def _firmware(command: WaitingCommand, to: Registration) -> Plan:
-    """Pull (LwM2M core 1.2 appendix E.6): the client fetches from the address by itself; its state is observed."""
-    if not to.offer.has(FIRMWARE):
-        return _by_application_data(command, to)
-    return Plan((_text(FIRMWARE_URI, command.arguments[0]),), observe=(FIRMWARE_STATE, FIRMWARE_RESULT))
-
-
 def read(path: str, to: Registration, accept: int | None = None) -> Ask:
     """A read, in the first of the formats that fit unless `accept` names one."""
     return Ask(coap.GET, path, accept=accept_of(path, to) if accept is None else accept)
@@ -123,7 +111,7 @@ def accept_of(path: str, to: Registration) -> int | None:
         return None
     if path.startswith(f"/{APPLICATION_DATA}/") and path.count("/") == 3:
         return formats.OPAQUE
-    if path in (FIRMWARE_STATE, FIRMWARE_RESULT):
+    if path in (package.STATE, package.RESULT, package.METHOD):
         return formats.TEXT
     return formats.candidates(to)[0]
 

@@ -36,6 +36,8 @@ class Ask(NamedTuple):
     observe: int | None = None
     query: tuple[str, ...] = ()
     block2: int | None = None
+    block1: int | None = None
+    size1: int | None = None
 
     def options(self, root: str) -> list[tuple[int, bytes]]:
         """Rising by number. `root`: the client's alternate path, put before."""
@@ -49,6 +51,10 @@ class Ask(NamedTuple):
             options.append((coap.ACCEPT, coap.uint(self.accept)))
         if self.block2 is not None:
             options.append((coap.BLOCK2, coap.uint(self.block2)))
+        if self.block1 is not None:
+            options.append((coap.BLOCK1, coap.uint(self.block1)))
+        if self.size1 is not None:
+            options.append((coap.SIZE1, coap.uint(self.size1)))
         return options
 
 
@@ -114,6 +120,7 @@ class Reply(NamedTuple):
     content_format: int | None
     observe: int | None
     block2: int | None
+    block1: int | None = None
 
     @property
     def success(self) -> bool:
@@ -129,11 +136,12 @@ def read_reply(message: Message) -> Reply:
     """Options that are too long to be what they claim are left out."""
     found: dict[int, int] = {}
     for number, value in message.options:
-        if number in (OBSERVE, coap.CONTENT_FORMAT, coap.BLOCK2) and len(value) <= 3:
+        if number in (OBSERVE, coap.CONTENT_FORMAT, coap.BLOCK2, coap.BLOCK1) and len(value) <= 3:
             found.setdefault(number, int.from_bytes(value, "big"))
     return Reply(
-        message.code, message.payload, found.get(coap.CONTENT_FORMAT), found.get(OBSERVE), found.get(coap.BLOCK2)
-    )
+        message.code, message.payload, found.get(coap.CONTENT_FORMAT), found.get(OBSERVE), found.get(coap.BLOCK2),
+        found.get(coap.BLOCK1),
+    )  # fmt: skip
 
 
 def acknowledgement(message_id: int) -> bytes:

@@ -6,7 +6,7 @@ Reports are not read here: their bytes go into the stream as they came.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import cbor2
@@ -46,40 +46,59 @@ def candidates(registration: Registration) -> tuple[int, ...]:
 def read_integer(content_format: int | None, payload: bytes) -> int | None:
     """The integer of one resource, in any of the formats; None when there is none. For states of the protocol itself,
     such as that of a firmware download."""
+    return next(iter(read_integers(content_format, payload)), None)
+
+
+def read_integers(content_format: int | None, payload: bytes) -> list[int]:
+    """The integers of a resource that may have several instances; empty when there is none."""
     try:
         if content_format == TLV:
-            return _tlv_integer(payload)
+            return list(_tlv_integers(payload))
         if content_format in (SENML_JSON, JSON_1_0):
-            return _first_number(json.loads(payload))
-        if content_format in (SENML_CBOR, LWM2M_CBOR):
-            return _first_number(cbor2.loads(payload))
-        return int(payload.decode("ascii"))
+            return list(_senml_numbers(json.loads(payload)))
+        if content_format == SENML_CBOR:
+            return list(_senml_numbers(cbor2.loads(payload)))
+        if content_format == LWM2M_CBOR:
+            return list(_leaves(cbor2.loads(payload)))
+        return [int(payload.decode("ascii"))]
     except (ValueError, TypeError, IndexError, cbor2.CBORError, RecursionError):
-        return None
+        return []
 
 
-def _first_number(value: Any) -> int | None:
-    """Of SenML (label 2 or "v") or of the nested maps of LwM2M CBOR."""
-    while True:
-        if isinstance(value, list):
-            value = value[0]
-        elif isinstance(value, dict):
-            pairs = value.get(2, value.get("v", value.get("e")))
-            value = next(iter(value.values()), None) if pairs is None else pairs
+def _senml_numbers(value: Any) -> Iterator[int]:
+    """Of records (label 2 or "v"), which JSON of LwM2M 1.0 has in "e"."""
+    if isinstance(value, dict):
+        if "e" in value:
+            yield from _senml_numbers(value["e"])
         else:
-            return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            yield from _leaves(value.get(2, value.get("v")))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _senml_numbers(each)
 
 
-def _tlv_integer(payload: bytes) -> int | None:
+def _leaves(value: Any) -> Iterator[int]:
+    """Of the nested maps of LwM2M CBOR."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield int(value)
+
+
+def _tlv_integers(payload: bytes) -> Iterator[int]:
     """LwM2M core 1.0 section 6.4.3: type, identifier of one or two bytes, length in the type or after it."""
-    head = payload[0]
-    at = 3 if head & 0x20 else 2
-    length_bytes = head >> 3 & 3
-    length = int.from_bytes(payload[at : at + length_bytes], "big") if length_bytes else head & 7
-    value = payload[at + length_bytes : at + length_bytes + length]
-    if head >> 6 == 0:  # an object instance around its resources
-        return _tlv_integer(value)
-    return int.from_bytes(value, "big", signed=True) if 0 < len(value) <= 8 else None
+    while payload:
+        head = payload[0]
+        at = 3 if head & 0x20 else 2
+        length_bytes = head >> 3 & 3
+        length = int.from_bytes(payload[at : at + length_bytes], "big") if length_bytes else head & 7
+        end = at + length_bytes + length
+        value, payload = payload[at + length_bytes : end], payload[end:]
+        if head >> 6 in (0, 2):  # an object instance around its resources, a resource around its instances
+            yield from _tlv_integers(value)
+        elif 0 < len(value) <= 8:
+            yield int.from_bytes(value, "big", signed=True)
 
 
 def encode_tlv(resources: Mapping[int, Value]) -> bytes:

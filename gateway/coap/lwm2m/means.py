@@ -16,6 +16,7 @@ from gateway.coap.remote import Remote
 from gateway.commands import Commands
 from gateway.custody import Settle
 from gateway.devices import Devices
+from gateway.firmware import Images
 from gateway.intake import Intake
 from gateway.metrics import Counters
 from metering.commands import WaitingCommand
@@ -43,6 +44,8 @@ class Means:
     master_keys: MasterKeys | None
     clock: Callable[[], float]
     wall: Callable[[], float]
+    images: Images | None = None
+    """What firmware can be pushed; None: clients have to fetch it."""
 
     def model(self, device: str) -> Lwm2mModel:
         return self.settings.models.get(self.devices.model(device), _NO_MODEL)

@@ -110,6 +110,12 @@ class Registration(NamedTuple):
     """Id of the firmware command under way."""
     peer_kept_s: int = 0
     """Unix seconds when the store was told whose `peer` is."""
+    pushing: bytes = b""
+    """Id of the firmware command whose image is being pushed."""
+    pushed: int = 0
+    """Bytes of that image that the client has."""
+    push_szx: int = 5
+    """Size of its blocks (RFC 7959 section 2.2)."""
 
     def expired(self, now_s: float, grace_s: float) -> bool:
         return now_s > self.last_heard_s + self.lifetime_s + grace_s
@@ -147,6 +153,9 @@ def registered(
         observed=before.observed if before is not None else (),
         format=before.format if before is not None and before.version == version else None,
         firmware=before.firmware if before is not None else b"",
+        pushing=before.pushing if before is not None else b"",
+        pushed=before.pushed if before is not None else 0,
+        push_szx=before.push_szx if before is not None else 5,
     )  # fmt: skip
 
 

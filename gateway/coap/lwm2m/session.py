@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import structlog
 
 from gateway.coap import message as coap
-from gateway.coap.lwm2m import downlink, formats
+from gateway.coap.lwm2m import downlink, formats, updating
 from gateway.coap.lwm2m.bootstrapping import Bootstrapping
 from gateway.coap.lwm2m.delivery import Delivery
 from gateway.coap.lwm2m.exchange import (
@@ -150,7 +150,7 @@ class Session:
             await self.save()
 
     def _wanted(self) -> tuple[str, ...]:
-        firmware = (downlink.FIRMWARE_STATE, downlink.FIRMWARE_RESULT) if self.record.firmware else ()
+        firmware = updating.OBSERVED if self.record.firmware else ()
         return downlink.wanted(self.record, self._means.settings.observe) + firmware
 
     async def save(self) -> None:

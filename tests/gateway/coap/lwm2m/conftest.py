@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -23,6 +24,7 @@ from gateway.coap.port import bind
 from gateway.coap.remote import UdpRemote, Vouched
 from gateway.custody import Settle
 from gateway.devices import Devices
+from gateway.firmware import Images
 from gateway.intake import Intake
 from gateway.link import StreamLink
 from gateway.metrics import Counters
@@ -104,7 +106,7 @@ class KeyedUdp(Lwm2mOnUdp):
 class Desk:
     """`wall_s` is added to the clock on the wall."""
 
-    def __init__(self, link: StreamLink, vouched: bool, **settings: object) -> None:
+    def __init__(self, link: StreamLink, vouched: bool, images: Path | None, **settings: object) -> None:
         devices = Devices()
         devices.ready = devices.complete = True
         sealed = (KEYS.seal(CredentialKind.PSK, b"id", PSK), KEYS.seal(CredentialKind.OSCORE, b"\x05", SECRET.encode()))
@@ -123,6 +125,7 @@ class Desk:
         means = Means(
             Lwm2mSettings.model_validate({"ack_timeout_s": 2.0, **settings}), intake, devices, self.commands,
             self.store, self.counters, KEYS, time.monotonic, lambda: time.time() + self.wall_s,
+            None if images is None else Images(images),
         )  # fmt: skip
         self.lane = Lwm2mLane(means, 30, 1)
         self.fast = FastLane(self.socket, intake, RefusalLimiter(1000), self.counters, Limits(1024, 30), time.monotonic)
@@ -140,8 +143,8 @@ async def open_desk(nats_server: NatsServer, nats_url: str) -> AsyncIterator[Ope
     await link.connect(nats_server.url_for("gateway"))
     made: list[Desk] = []
 
-    async def make(vouched: bool = False, **settings: object) -> Desk:
-        desk = Desk(link, vouched, **settings)
+    async def make(vouched: bool = False, images: Path | None = None, **settings: object) -> Desk:
+        desk = Desk(link, vouched, images, **settings)
         await desk.slow.start()
         desk.fast.start(desk.slow, conversations=desk.talks)
         made.append(desk)
