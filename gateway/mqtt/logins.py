@@ -21,6 +21,8 @@ MAX_SOURCES = 65_536
 BURST = 5
 """Failures in a row before the limit is felt."""
 MAX_USER_BYTES = 64
+UNKNOWN_USER = "unknown_user"
+"""The reason by which a user name that nobody has is refused."""
 
 
 class FailedLogins:
@@ -98,7 +100,7 @@ class Logins:
             return PROBE, self._probe_password.encode()
         found = self._devices.by_key(CredentialKind.MQTT, user.encode())
         if found is None:
-            raise UnauthorisedError("unknown_user" if self._devices.complete else "gap")
+            raise UnauthorisedError(UNKNOWN_USER if self._devices.complete else "gap")
         if self._master_keys is None:
             raise UnauthorisedError("no_master_key")
         device, credential = found

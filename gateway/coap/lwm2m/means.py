@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import cbor2
@@ -18,6 +18,7 @@ from gateway.custody import Settle
 from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.metrics import Counters
+from gateway.strangers import Strangers
 from metering.commands import WaitingCommand
 from metering.credentials import MasterKeys
 from metering.errors import AdmissionError, CustodyError
@@ -43,6 +44,7 @@ class Means:
     master_keys: MasterKeys | None
     clock: Callable[[], float]
     wall: Callable[[], float]
+    strangers: Strangers = field(default_factory=Strangers)
 
     def model(self, device: str) -> Lwm2mModel:
         return self.settings.models.get(self.devices.model(device), _NO_MODEL)
