@@ -21,9 +21,10 @@ from metering.process import on_stop_signal
 from simulators.admission import TargetError, reach
 from simulators.chaos.cli import chaos
 from simulators.exchange import NB_IOT, Timers
+from simulators.http_line import Receiver
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
 from simulators.platform_rules import PAUSE_S
-from simulators.push import PushedTown, Receiver, run_pushed_town
+from simulators.push import PushedTown, run_pushed_town
 from simulators.recording import Recorded
 from simulators.replay import ReplayOptions, run_replay
 from simulators.target import Target

@@ -20,6 +20,7 @@ from simulators.chaos.plan import Kind
 from simulators.chaos.platform import Platform
 from simulators.chaos.run import Chaos, ChaosOptions
 from simulators.chaos.verdict import Verdict
+from simulators.doors.open import DOORS
 
 SEED_BELOW = 1_000_000
 NOT_RECONCILED = 1
@@ -45,6 +46,20 @@ class Kinds(click.ParamType[frozenset[Kind]]):
             self.fail(f"{error}; there are {', '.join(Kind)}", param, ctx)
 
 
+class Doors(click.ParamType[tuple[str, ...]]):
+    """Names with commas."""
+
+    name = "DOOR,…"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        doors = value if isinstance(value, tuple) else tuple(dict.fromkeys(value.split(",")))
+        if odd := set(doors).difference(DOORS):
+            self.fail(f"{', '.join(sorted(odd))}: there are {', '.join(DOORS)}", param, ctx)
+        return doors
+
+
 @click.command()
 @click.option("--seed", type=click.IntRange(0), help="What goes wrong when; default: drawn, and said.")
 @click.option("--minutes", type=click.FloatRange(0.3, 240), default=5.0, show_default=True, help="Of load and faults.")
@@ -52,6 +67,7 @@ class Kinds(click.ParamType[frozenset[Kind]]):
               help=f"Kinds, with commas: {', '.join(Kind)}.")  # fmt: skip
 @click.option("--reports-per-second", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True)
 @click.option("--meters", type=click.IntRange(1), default=240, show_default=True)
+@click.option("--doors", type=Doors(), default=",".join(DOORS), show_default=True, help="By which doors meters speak.")
 @click.option("--keep", is_flag=True, help="Keep the data directory even when nothing is wrong.")
 @click.option("--log", "log_path", type=click.Path(dir_okay=False, path_type=Path),
               help="Append the verdict here, one line of JSON.")  # fmt: skip
@@ -63,6 +79,7 @@ def chaos(
     kinds: frozenset[Kind],
     reports_per_second: float,
     meters: int,
+    doors: tuple[str, ...],
     keep: bool,
     log_path: Path | None,
 ) -> None:
@@ -72,7 +89,7 @@ def chaos(
     or not accounted for, or the platform did not recover by itself; then the directory stays, and is named.
     """
     seed = random.randrange(SEED_BELOW) if seed is None else seed  # noqa: S311 - a plan, no secret
-    options = ChaosOptions(seed, minutes * 60, kinds, reports_per_second, meters)
+    options = ChaosOptions(seed, minutes * 60, kinds, reports_per_second, meters, doors=doors)
     console.print(f"seed {seed}: again with nbwater simulate chaos --seed {seed} --minutes {minutes:g}")
     try:
         verdict = uvloop.run(torment(make_platform(), options, keep))
