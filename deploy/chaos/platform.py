@@ -24,8 +24,7 @@ from gateway.push.products import Platform as PushPlatform
 from metering.errors import StartError
 from simulators.chaos.plan import CLOCKED, Kind
 from simulators.chaos.platform import SECOND, Frozen, GoneError
-from simulators.doors.open import Places
-from simulators.target import Register
+from simulators.target import Places, Register
 
 SERVERS = ("nats", "postgres")
 """Those with a disk of their own."""

@@ -20,7 +20,8 @@ from simulators.chaos.plan import Kind
 from simulators.chaos.platform import Platform
 from simulators.chaos.run import Chaos, ChaosOptions
 from simulators.chaos.verdict import Verdict
-from simulators.doors.open import DOORS
+from simulators.doors.parameter import Doors
+from simulators.target import DOORS
 
 SEED_BELOW = 1_000_000
 NOT_RECONCILED = 1
@@ -44,20 +45,6 @@ class Kinds(click.ParamType[frozenset[Kind]]):
             return frozenset(Kind) if value == "all" else frozenset(map(Kind, value.split(",")))
         except ValueError as error:
             self.fail(f"{error}; there are {', '.join(Kind)}", param, ctx)
-
-
-class Doors(click.ParamType[tuple[str, ...]]):
-    """Names with commas."""
-
-    name = "DOOR,…"
-
-    def convert(
-        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        doors = value if isinstance(value, tuple) else tuple(dict.fromkeys(value.split(",")))
-        if odd := set(doors).difference(DOORS):
-            self.fail(f"{', '.join(sorted(odd))}: there are {', '.join(DOORS)}", param, ctx)
-        return doors
 
 
 @click.command()

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from simulators.chaos.plan import Kind
-from simulators.doors.open import Places
-from simulators.target import Register
+from simulators.target import Places, Register
 
 Frozen = Sequence[tuple[int, int]]
 """Processes (number and start time) that were stopped together."""

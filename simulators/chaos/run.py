@@ -22,13 +22,14 @@ from simulators.chaos.plan import Fault, Kind, plan
 from simulators.chaos.platform import Platform, role_of
 from simulators.chaos.verdict import Verdict
 from simulators.coap import Sender
-from simulators.doors.open import DOORS, key_row_for, ways
+from simulators.doors.open import key_row_for, ways
 from simulators.doors.way import Way
 from simulators.keys import first_number
 from simulators.load import import_row
 from simulators.reconcile import connect, reconcile
 from simulators.synthetic import Plan, serial
 from simulators.synthetic import plan as plan_load
+from simulators.target import DOORS
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Everything in a database of the run's own is of the run, whatever the stepped clocks said."""

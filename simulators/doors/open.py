@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from simulators.coap import Sender
 from simulators.doors.dtls import Dtls
@@ -14,24 +13,7 @@ from simulators.doors.udp import Oscore, Plain
 from simulators.doors.way import Way
 from simulators.exchange import Timers
 from simulators.keys import key_row, mqtt_row, psk_row
-
-DOORS = ("coap", "oscore", "dtls", "lwm2m", "mqtt", "push")
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the doors are; 0 or empty: closed. `push_url` has the product's secret path."""
-
-    host: str
-    coap_port: int
-    coaps_port: int = 0
-    mqtt_port: int = 0
-    push_url: str = ""
-
-    def open(self) -> tuple[str, ...]:
-        """Names of the doors that can be used."""
-        closed = {"dtls": not self.coaps_port, "mqtt": not self.mqtt_port, "push": not self.push_url}
-        return tuple(door for door in DOORS if not closed.get(door))
+from simulators.target import Places
 
 
 def ways(places: Places, doors: Collection[str], sender: Sender, timers: Timers, first_number: int) -> dict[str, Way]:

@@ -7,9 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import structlog
+
 from simulators import message
 from simulators.exchange import Answer, Fate
 
+log = structlog.get_logger()
 NOTHING = Answer(Fate.UNKNOWN, message.EMPTY, b"")
 """Nobody knows whether it was taken."""
 
@@ -76,7 +79,11 @@ class Waiting(ABC):
 
     async def _in_turn(self, report: Outgoing, ended: Ended) -> None:
         async with self._turns.setdefault(report.device, asyncio.Lock()):
-            answer = await self.deliver(report)
+            try:
+                answer = await self.deliver(report)
+            except Exception as error:  # of a client library: one door's fault must not end the others' reports
+                log.warning("report_not_delivered", door=self.name, error=repr(error))
+                answer = NOTHING
         ended(answer)
 
     @abstractmethod
