@@ -111,7 +111,6 @@ class Town:
         self.counts = TownCounts()
         self._meters = make_meters(options.seed, options.meters)
         self._places = target.places or Places(target.coap_host, target.coap_port)
-        self._doors = tuple(door for door in options.doors if door in self._places.open())
         self._ways: dict[str, Way] = {}
         self._last_due: dict[int, int] = {}
         self._told: dict[int, Obedience] = {}
@@ -120,14 +119,12 @@ class Town:
     async def run(self) -> TownCounts:
         """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
         self._show(self.counts)
-        if not self._doors:
-            raise TargetError(f"this target has none of the doors {', '.join(self._options.doors)}")
         if self._target.database_url:
             await self._target.register([meter.label.import_row() for meter in self._meters])
         await self._enrol()
         ports = min(len(self._meters), PORTS_MAX)
         async with Sender(self._target.coap_host, self._target.coap_port, ports=ports, timers=TIMERS) as sender:
-            self._ways = ways(self._places, self._doors, sender, TIMERS, first_number(time.time()))
+            self._ways = ways(self._places, self._options.doors, sender, TIMERS, first_number(time.time()))
             try:
                 now_s = int(time.time())
                 await self._open_doors(now_s)
@@ -138,7 +135,8 @@ class Town:
         return self.counts
 
     def _door(self, meter: Meter) -> str:
-        return door_of(meter.number, self._doors)
+        """Whether it is open or not: a meter stays with the door for which it has its key."""
+        return door_of(meter.number, self._options.doors)
 
     async def _enrol(self) -> None:
         """Raises TargetError when meters are to have keys and the target takes none."""
@@ -158,7 +156,7 @@ class Town:
         for door, outcome in zip(last, tried, strict=True):
             if isinstance(outcome, TargetError):
                 self.counts.shut[door] = str(outcome)
-                del self._ways[door]
+                self._ways.pop(door, None)
             elif isinstance(outcome, BaseException):
                 raise outcome
         if not self._ways:
@@ -166,7 +164,10 @@ class Town:
 
     async def _open(self, meter: Meter, now_s: int) -> Answer:
         report = self._outgoing(meter, meter.since(now_s - 3_600, now_s))
-        return await admit_by(partial(post, self._ways[self._door(meter)], report), meter.name)
+        way = self._ways.get(self._door(meter))
+        if way is None:
+            raise TargetError(f"this platform has no door {self._door(meter)}")
+        return await admit_by(partial(post, way, report), meter.name)
 
     def _submit(self, meter: Meter, report: Outgoing, ended: Ended) -> None:
         way = self._ways.get(self._door(meter))

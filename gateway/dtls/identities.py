@@ -75,8 +75,9 @@ class Identities:
         Failures elsewhere change nothing, lest strangers decide which key a meter is asked for."""
         candidates = self._candidates(identity)
         reason = "wrong_key" if candidates else "unknown_identity"
-        if not candidates and self._devices.complete:
-            self._strangers.knock(_without_urn(identity), Door.COAP, read_host(host)[1], reason)
+        name = _without_urn(identity)
+        if not candidates and self._devices.complete and self._devices.find(name) is None:
+            self._strangers.knock(name, Door.COAP, read_host(host)[1], reason)
         if self._pace.allows(now):
             _log.warning("handshake_failed", reason=reason, identity=identity[:MAX_LOGGED_IDENTITY], source=host)
         if len(candidates) > 1:

@@ -84,6 +84,10 @@ class Logins:
             self._failures.failed(key, now)
             raise
 
+    def knows(self, name: str) -> bool:
+        """Whether a device has this name, with or without a password."""
+        return self._devices.find(name) is not None
+
     def _checked(self, request: LoginRequest) -> str:
         device, password = self._expected(request.user)
         if not hmac.compare_digest(password, request.password.encode()):

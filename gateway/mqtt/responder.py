@@ -70,7 +70,7 @@ class Responder:
         try:
             device = self._logins.device_of(request, time.monotonic())
         except AdmissionError as error:
-            if error.reason == UNKNOWN_USER:
+            if error.reason == UNKNOWN_USER and not self._logins.knows(request.user):
                 self._strangers.knock(request.user, Door.MQTT, request.host, error.reason)
             self._refused(error.reason, request, "")
             return self._keys.refuse(request, "not authorised", now_s, xkey)

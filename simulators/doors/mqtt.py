@@ -40,11 +40,16 @@ class Mqtt(Waiting):
 
     async def _drop(self, device: str) -> None:
         client = self._clients.pop(device, None)
-        if client is not None:
-            try:
-                await client.__aexit__(None, None, None)
-            except (aiomqtt.MqttError, OSError):
-                return
+        if client is None:
+            return
+        try:
+            await client.__aexit__(None, None, None)
+        except (aiomqtt.MqttError, OSError):
+            return
+        finally:
+            ended = client._disconnected
+            if ended.done() and not ended.cancelled():
+                ended.exception()
 
     async def close(self) -> None:
         await super().close()
