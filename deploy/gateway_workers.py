@@ -18,7 +18,7 @@ from typing import Any
 from deploy import ports, programs
 from deploy.supervision.child import Child, Spec
 from metering.process import say
-from metering.settings import DtlsSettings, GatewaySettings, KeysSettings, NatsSettings, load
+from metering.settings import DtlsSettings, GatewaySettings, NatsSettings, load
 
 METRICS_STEP = 10
 """Between the metrics ports of neighbouring workers: 9101, 9111, … (9102 and 9103 are other programs')."""
@@ -63,7 +63,6 @@ class Relay:
 async def supervise(workers: int) -> int:
     """`nbwater gateway --workers N`: until SIGTERM or SIGINT. Raises StartError when the first cannot start."""
     settings, stream, stop = load(GatewaySettings), load(NatsSettings), asyncio.Event()
-    master_file = load(KeysSettings).master_file
     dtls = load(DtlsSettings)
     coaps = dtls.port if settings.port or "port" in dtls.model_fields_set else 0
     wanted = programs.Ports(settings.port, coaps, 0, settings.metrics_port, 0, 0)
@@ -74,7 +73,9 @@ async def supervise(workers: int) -> int:
         nats_url = stream.url.get_secret_value()
         mqtt = programs.mqtt_settings(None)
         first = _child(
-            programs.gateway(nats_url, stream.monitor_url, wanted, workers, Path(directory), master_file, mqtt)
+            programs.gateway(
+                nats_url, stream.monitor_url, wanted, workers, Path(directory), programs.given_master_keys(), mqtt
+            )
         )
         children = [first]
         try:

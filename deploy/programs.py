@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from deploy.embedded.mqtt_listener import MqttListener
 from deploy.supervision.child import Spec
-from metering.settings import DtlsSettings, MqttSettings, PushSettings, load
+from metering.settings import DtlsSettings, KeysSettings, MqttSettings, PushSettings, load
 
 DRAIN_S = {"gateway": 20.0, "ingest": 30.0, "settlement": 30.0, "api": 10.0}
 """How long each may take to end in good order. Also the order in which they are ended."""
@@ -25,7 +25,8 @@ PRODUCTS_FILE = Path("secrets", "push.toml")
 
 SECRET_VARIABLES = (
     "NBWATER_DATABASE_URL", "NBWATER_NATS_URL", "NBWATER_API_SESSION_SECRET", "NBWATER_API_FIRST_PASSWORD",
-    "NBWATER_MQTT_URL", "NBWATER_MQTT_CALLOUT_SECRET", "NBWATER_MQTT_PROBE_PASSWORD",
+    "NBWATER_KEYS_MASTER", "NBWATER_KEYS_MASTER_FILE", "NBWATER_MQTT_URL", "NBWATER_MQTT_CALLOUT_SECRET",
+    "NBWATER_MQTT_PROBE_PASSWORD",
 )  # fmt: skip
 
 
@@ -49,15 +50,14 @@ def gateway(
     ports: Ports,
     workers: int,
     workers_directory: Path,
-    master_keys: str,
+    master_keys: Mapping[str, str],
     push: Mapping[str, str] = MappingProxyType({}),
     mqtt: Mapping[str, str] = MappingProxyType({}),
 ) -> Spec:
     """The first worker. It is not given the database: it has no business there. `push`: see `push_door`, `mqtt`: see
     `mqtt_settings`. `workers_directory` keeps the DTLS sessions, too, unless the settings name another place."""
     sessions_file = load(DtlsSettings).sessions_file or str(workers_directory / "dtls-sessions")
-    return _spec("gateway", dict(push) | dict(mqtt) | {
-        "NBWATER_KEYS_MASTER_FILE": master_keys,
+    return _spec("gateway", dict(push) | dict(mqtt) | dict(master_keys) | {
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_NATS_MONITOR_URL": monitor_url,
         "NBWATER_GATEWAY_PORT": str(ports.coap),
@@ -68,6 +68,15 @@ def gateway(
         "NBWATER_GATEWAY_WORKER": "0",
         "NBWATER_GATEWAY_WORKERS_DIRECTORY": str(workers_directory),
     })  # fmt: skip
+
+
+def given_master_keys() -> dict[str, str]:
+    """What the operator's settings say of master keys; empty when nothing."""
+    settings = load(KeysSettings)
+    given = {
+        "NBWATER_KEYS_MASTER": settings.master.get_secret_value(), "NBWATER_KEYS_MASTER_FILE": settings.master_file,
+    }  # fmt: skip
+    return {name: value for name, value in given.items() if value}
 
 
 def push_door(data: Path) -> dict[str, str]:
@@ -116,10 +125,11 @@ def settlement(database_url: str, ports: Ports) -> Spec:
     }, module="ingest.settlement")  # fmt: skip
 
 
-def api(nats_url: str, database_url: str, session_secret: str, host: str, ports: Ports, master_keys: str) -> Spec:
+def api(
+    nats_url: str, database_url: str, session_secret: str, host: str, ports: Ports, master_keys: Mapping[str, str]
+) -> Spec:
     """`session_secret` outlives the process, so that a restart logs nobody out."""
-    return _spec("api", {
-        "NBWATER_KEYS_MASTER_FILE": master_keys,
+    return _spec("api", dict(master_keys) | {
         "NBWATER_NATS_URL": nats_url,
         "NBWATER_DATABASE_URL": database_url,
         "NBWATER_API_HOST": host,

@@ -32,7 +32,6 @@ from metering.settings import (
     ApiSettings,
     DatabaseSettings,
     GatewaySettings,
-    KeysSettings,
     MqttSettings,
     NatsSettings,
     load,
@@ -187,8 +186,8 @@ class Platform:
             workers,
             directory,
             master_keys(self._data),
-            programs.push_door(self._data),
-            programs.mqtt_settings(stream.mqtt),
+            push=programs.push_door(self._data),
+            mqtt=programs.mqtt_settings(stream.mqtt),
         )
 
     async def _start_servers(
@@ -272,9 +271,9 @@ class Platform:
             await asyncio.gather(*(child.stop() for child in children))
 
 
-def master_keys(data: Path) -> str:
-    """The operator's file of master keys, else the one of this data directory."""
-    return load(KeysSettings).master_file or str(master_key_file(data))
+def master_keys(data: Path) -> dict[str, str]:
+    """Those of the operator, else the file of this data directory: for those who may have them."""
+    return programs.given_master_keys() or {"NBWATER_KEYS_MASTER_FILE": str(master_key_file(data))}
 
 
 def make_folders(data: Path) -> None:

@@ -210,6 +210,13 @@ class StreamCustody:
                 "batch_not_taken", outcome=outcome, reports=len(batch.reports), first_report=first, last_report=last
             )  # fmt: skip
 
+    def _defect(self, report: Report, now: float) -> None:
+        self._counters.ignored["defect"] += 1
+        if self._failure_pace.allows(now):
+            _log.exception(
+                "an answer met a defect", report_id=str(UUID(bytes=report.report_id)), door=report.door.value
+            )
+
     def _return_repeats(self, repeats: dict[str, int]) -> None:
         """The batch that would have carried them is certainly not stored. (Of one that may be they are given up:
         counting a repeat twice would be worse than missing one.)"""
@@ -224,6 +231,9 @@ class StreamCustody:
             if failure is None:
                 self._memory.remember(key, now)
             for settle in self._pending.pop(key, ()):
-                settle(failure)
+                try:
+                    settle(failure)
+                except Exception:  # a door's defect must not cost the other reports of the batch their answers
+                    self._defect(report, now)
         if not self._pending:
             self._idle.set()

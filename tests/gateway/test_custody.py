@@ -152,3 +152,15 @@ async def test_pending_reports_and_concurrent_batches_are_bounded() -> None:
     assert len(desk.answers) == 100
     pump.cancel()
     await asyncio.gather(pump, return_exceptions=True)
+
+
+async def test_an_answer_that_fails_costs_no_other(desk: Desk) -> None:
+    def defect(*_: object) -> None:
+        raise RuntimeError("a door's defect")
+
+    desk.custody.take(Door.COAP, Authentication.CLAIMED, "dev", 60, b"bad", "127.0.0.1:1", defect)
+    desk.send(b"good")
+    desk.stream.gate.set()
+    await desk.custody.drained()
+    assert desk.answers == [("good", None)]
+    assert desk.counters.ignored["defect"] == 1
