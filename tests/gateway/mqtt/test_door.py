@@ -185,3 +185,7 @@ async def test_of_two_gateways_one_holds_the_session_and_the_other_takes_it_over
         await meter.publish(up(METERS[0]), b"\x03", qos=1)
     await until(lambda: acknowledged(second, 1))
     assert sorted(report.payload for report in await stored(listener.js)) == [b"\x01", b"\x02", b"\x03"]
+
+
+async def test_a_gateway_whose_door_is_open_ends_in_good_order(gateway: GatewayProcess) -> None:
+    assert await gateway.stop() == 0
