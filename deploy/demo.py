@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from deploy import programs
+from deploy.doors import open_push
 from deploy.supervision.child import Spec, Tell
 from deploy.up import Options, up
 from simulators.cli import HISTORY_IS_IN
@@ -17,12 +18,13 @@ DAYS = 14
 
 async def demo(data: Path, meters: int, days: int, tell: Tell) -> int:
     """Until Ctrl-C. Ports that are taken are replaced by the next free ones, and that is said."""
+    open_push(data)
     return await up(Options(data, ports_may_move=True, known_password=True, guest=town(data, meters, days)), tell)
 
 
 def town(data: Path, meters: int, days: int) -> Spec:
     """The simulator as one more child: it plays the history in and then lives on in real time."""
-    arguments = ("--data", str(data), "town", "--meters", str(meters), "--days", str(days))
+    arguments = ("--data", str(data), "town", "--meters", str(meters), "--days", str(days), "--doors", "all")
     return Spec(
         name="town",
         command=programs.command("deploy", "simulate", *arguments),

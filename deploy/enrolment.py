@@ -3,6 +3,8 @@ in the audit log."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
@@ -84,6 +86,30 @@ async def import_keys(url: str, keys: MasterKeys, data: bytes, overlap: timedelt
             await _import_kind(connection, keys, kind, [row for row in rows if row.key.kind is kind], overlap)
         await audit(connection, ACTOR, "keys.import", f"{len(rows)} devices", {"keys": len(rows)})
     return len(rows)
+
+
+async def enrol_rows(url: str, keys: MasterKeys, rows: Sequence[dict[str, str]]) -> int:
+    """As `import_keys`, for rows that use the names of the file's header; how many were new. Keys that are valid
+    already are passed over: simulated meters are enrolled at each start."""
+    connection = await connect_database(url)
+    try:
+        valid = await connection.fetch("SELECT kind, key_id FROM credentials WHERE revoked_at IS NULL")
+    finally:
+        await connection.close()
+    present = {(CredentialKind(row["kind"]), bytes(row["key_id"])) for row in valid}
+    new = [row for row in rows if _key_of(row) not in present]
+    if not new:
+        return 0
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ("serial", "kind", "key_id", "key"))
+    writer.writeheader()
+    writer.writerows(new)
+    return await import_keys(url, keys, text.getvalue().encode())
+
+
+def _key_of(row: dict[str, str]) -> tuple[CredentialKind, bytes]:
+    kind = CredentialKind[row["kind"].upper()]
+    return kind, bytes.fromhex(row["key_id"]) if kind is CredentialKind.OSCORE else row["key_id"].encode()
 
 
 async def revoke_keys(url: str, names: Sequence[tuple[int, str]], kind: CredentialKind | None, reason: str) -> int:

@@ -140,7 +140,7 @@ class Gateway:
         journal = None
         if directory:
             journal = Journal(Path(directory), settings.worker, settings.workers, windows, read_boot_id())
-        ring = KeyRing(self.devices, master_keys)
+        ring = KeyRing(self.devices, master_keys, self.key_uses)
         return ProtectedLane(
             Contexts(ring, windows, self.numbers, journal, oscore.first_contact == "echo"),
             self.devices,

@@ -100,14 +100,16 @@ def open_doors(parts: Parts) -> list[OpenDoor]:
     doors: list[OpenDoor] = []
     dtls = open_dtls(
         parts.settings.port, parts.settings.worker, load(DtlsSettings), parts.devices, parts.master_keys,
-        parts.counters, parts.receive_coap,
+        parts.counters, parts.receive_coap, parts.key_uses, parts.strangers,
     )  # fmt: skip
     if dtls is not None:
         doors.append(dtls)
     push = load(PushSettings)
     if parts.settings.worker == 0 and push.products_file and (products := load_products(push.products_file)):
         doors.append(
-            PushDoor(push, products, parts.intake, parts.devices, parts.commands, parts.link, parts.limiter)
+            PushDoor(
+                push, products, parts.intake, parts.devices, parts.commands, parts.link, parts.limiter, parts.strangers
+            )
         )  # fmt: skip
     if (mqtt := load(MqttSettings)).url.get_secret_value():
         doors.append(MqttDoor(mqtt, _mqtt_parts(parts)))
@@ -123,6 +125,8 @@ def _mqtt_parts(parts: Parts) -> MqttParts:
         parts.master_keys,
         parts.counters,
         parts.link,
+        parts.key_uses,
+        parts.strangers,
     )
 
 
@@ -130,6 +134,6 @@ def open_lwm2m(parts: Parts, settings: Lwm2mSettings, images: Images | None) -> 
     """The door on the CoAP port itself: whoever owns the port feeds it."""
     means = Means(
         settings, parts.intake, parts.devices, parts.commands, RegistrationStore(parts.link), parts.counters,
-        parts.master_keys, time.monotonic, time.time, images,
+        parts.master_keys, time.monotonic, time.time, images, parts.strangers,
     )  # fmt: skip
     return Lwm2mLane(means, parts.settings.retry_after_s, parts.settings.workers)

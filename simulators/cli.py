@@ -20,13 +20,15 @@ from metering.model import ContentFormat
 from metering.process import on_stop_signal
 from simulators.admission import TargetError, reach
 from simulators.chaos.cli import chaos
+from simulators.doors.parameter import Doors
 from simulators.exchange import NB_IOT, Timers
+from simulators.http_line import Receiver
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
 from simulators.platform_rules import PAUSE_S
-from simulators.push import PushedTown, Receiver, run_pushed_town
+from simulators.push import PushedTown, run_pushed_town
 from simulators.recording import Recorded
 from simulators.replay import ReplayOptions, run_replay
-from simulators.target import Target
+from simulators.target import DOORS, Target
 from simulators.town import MAX_HISTORY_DAYS, Show, Town, TownCounts, TownOptions
 
 NOT_RECONCILED = 2
@@ -131,7 +133,9 @@ def load(
 @click.option("--speed", type=click.FloatRange(0), default=0.0, show_default=True,
               help="Play history this much faster than it happened; 0: as fast as it is taken.")  # fmt: skip
 @click.option("--duration", "duration_s", type=click.FloatRange(0), help="s to live on; default: until Ctrl-C.")
-@click.option("--oscore", is_flag=True, help="Meters have keys and protect their reports (RFC 8613).")
+@click.option("--oscore", is_flag=True, help="Meters have keys and protect their reports (RFC 8613): --doors oscore.")
+@click.option("--doors", type=Doors(), default="coap", show_default=True,
+              help=f"By which doors meters speak, with commas, or all: {', '.join(DOORS)}.")  # fmt: skip
 @click.pass_obj
 def town(
     target: Target,
@@ -142,12 +146,13 @@ def town(
     speed: float,
     duration_s: float | None,
     oscore: bool,
+    doors: tuple[str, ...],
 ) -> None:
     """A simulated Huludao: registers its meters, plays their history in, then goes on in real time.
 
     Prints one JSON object of counts on stdout at the end.
     """
-    options = TownOptions(meters, days, seed, report_every_s, speed, duration_s, oscore)
+    options = TownOptions(meters, days, seed, report_every_s, speed, duration_s, ("oscore",) if oscore else doors)
     with console.status("town") as status:
         phase = ""
 
@@ -155,6 +160,8 @@ def town(
             nonlocal phase
             if counts.phase == "live" != phase and counts.history:
                 console.print(f"{HISTORY_IS_IN} {days} days, {counts.sent} reports", highlight=False, soft_wrap=True)
+                for door, why in counts.shut.items():
+                    console.print(f"the door {door} is shut: {why}", highlight=False, soft_wrap=True)
             phase = counts.phase
             of = f" of {counts.history}" if counts.phase == "history" else ""
             status.update(f"{counts.phase}: {counts.sent}{of} sent, {counts.answered} answered, "

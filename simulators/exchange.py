@@ -88,7 +88,7 @@ class Ends(Protocol):
     codes: dict[str, int]
 
 
-def count_end(ends: Ends, exchange: Exchange) -> None:
+def count_end(ends: Ends, exchange: Exchange | Answer) -> None:
     if exchange.fate is Fate.ANSWERED:
         ends.answered += 1
         return

@@ -31,6 +31,24 @@ def key_row(serial: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+def psk(serial: str) -> bytes:
+    return hashlib.sha256(b"nbwater simulated meter, DTLS " + serial.encode()).digest()[:16]
+
+
+def psk_row(serial: str, identity: str) -> dict[str, str]:
+    """As `key_row`, for DTLS."""
+    return {"serial": serial, "kind": "psk", "key_id": identity, "key": psk(serial).hex()}
+
+
+def mqtt_password(serial: str) -> str:
+    return hashlib.sha256(b"nbwater simulated meter, MQTT " + serial.encode()).hexdigest()[:32]
+
+
+def mqtt_row(serial: str, user: str) -> dict[str, str]:
+    """As `key_row`, for MQTT."""
+    return {"serial": serial, "kind": "mqtt", "key_id": user, "key": mqtt_password(serial)}
+
+
 def first_number(now_s: float) -> int:
     """The Partial IV with which a run begins that starts at this Unix time."""
     return max(0, int((now_s - EPOCH_S) * NUMBERS_A_SECOND))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from simulators import message
 from simulators.admission import admit
 from simulators.coap import Sender
+from simulators.http_line import Line, Receiver
 from simulators.latency import summary_ms
 from simulators.meter import Meter, Wire
 from simulators.platform_rules import PAUSE_S, RETRIES, CoolDown, ctwing_push
@@ -23,21 +22,9 @@ from simulators.target import Target
 from simulators.town_plan import make_meters
 
 CONNECTIONS = 32
-ANSWER_S = 15.0
-"""The real platform waits no longer."""
-
 RETRY_PAUSE_S = 1.0
 QUEUE_MAX = 10_000
 MINUTE_S = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """Where pushes go. `ca`: PEM file of who signed its certificate; `header`: name and value of its own."""
-
-    url: str
-    header: tuple[str, str] | None = None
-    ca: str = ""
 
 
 @dataclass(slots=True)
@@ -95,7 +82,7 @@ class PushPlatform:
 
     async def _work(self) -> None:
         """One kept-alive connection."""
-        async with _Line(self._receiver) as line:
+        async with Line(self._receiver) as line:
             while True:
                 body, due = await self._queue.get()
                 try:
@@ -103,7 +90,7 @@ class PushPlatform:
                 finally:
                     self._queue.task_done()
 
-    async def _deliver(self, line: _Line, body: bytes, due: float) -> None:
+    async def _deliver(self, line: Line, body: bytes, due: float) -> None:
         taken = False
         for attempt in range(1 + RETRIES):
             if attempt:
@@ -121,56 +108,6 @@ class PushPlatform:
             self.taken.append(body)
         self._cool_down.pushed(taken, time.monotonic())
         self.counts.pauses = self._cool_down.pauses
-
-
-class _Line:
-    """HTTP/1.1 over one connection that is made again when it breaks."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        parts = urlsplit(receiver.url)
-        self._host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context(cafile=receiver.ca or None) if parts.scheme == "https" else None
-        own = f"{receiver.header[0]}: {receiver.header[1]}\r\n" if receiver.header else ""
-        self._head = (
-            f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{own}Content-Type: application/json\r\n"
-            "Content-Length: "
-        ).encode()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def __aenter__(self) -> _Line:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._close()
-
-    async def post(self, body: bytes) -> str:
-        """The status; `error` or `timeout` when there was none."""
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                return await self._post(body)
-        except TimeoutError:
-            self._close()
-            return "timeout"
-        except (OSError, EOFError, ValueError, IndexError):
-            self._close()
-            return "error"
-
-    async def _post(self, body: bytes) -> str:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
-        reader, writer = self._streams
-        writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        length = head.partition("content-length:")[2].partition("\r\n")[0]
-        await reader.readexactly(int(length or 0))
-        if "connection: close" in head:
-            self._close()
-        return head.split(" ", 2)[1]
-
-    def _close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
 
 
 @dataclass(frozen=True, slots=True)

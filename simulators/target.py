@@ -9,6 +9,25 @@ Register = Callable[[Sequence[dict[str, str]]], Awaitable[int]]
 """Takes rows that use the names of the import file's header; returns how many meters there are now or were changed."""
 
 
+DOORS = ("coap", "oscore", "dtls", "lwm2m", "mqtt", "push")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the doors are; 0 or empty: closed. `push_url` has the product's secret path."""
+
+    host: str
+    coap_port: int
+    coaps_port: int = 0
+    mqtt_port: int = 0
+    push_url: str = ""
+
+    def open(self) -> tuple[str, ...]:
+        """Names of the doors that can be used."""
+        closed = {"dtls": not self.coaps_port, "mqtt": not self.mqtt_port, "push": not self.push_url}
+        return tuple(door for door in DOORS if not closed.get(door))
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     coap_host: str
@@ -19,3 +38,5 @@ class Target:
     enrol: Register | None = None
     """Takes rows of a key file for meters that are registered, those that have the key already included; None: this
     target takes no keys."""
+    places: Places | None = None
+    """Where its doors are; None: nothing but CoAP is known of it."""

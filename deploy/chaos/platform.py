@@ -14,17 +14,21 @@ from pathlib import Path
 from deploy import instance
 from deploy.chaos import processes, stepped_clock
 from deploy.chaos.small_disk import SmallDisk
+from deploy.enrolment import enrol_rows, master_keys
 from deploy.instance import Instance
-from deploy.programs import command
+from deploy.programs import PRODUCTS_FILE, command
+from deploy.push_products import add
 from deploy.registration import register_rows
 from deploy.supervision.parent_death import dies_with_parent
+from gateway.push.products import Platform as PushPlatform
 from metering.errors import StartError
 from simulators.chaos.plan import CLOCKED, Kind
 from simulators.chaos.platform import SECOND, Frozen, GoneError
-from simulators.target import Register
+from simulators.target import Places, Register
 
 SERVERS = ("nats", "postgres")
 """Those with a disk of their own."""
+HOST = "127.0.0.1"
 START_S = 180.0
 STOP_S = 120.0
 POLL_S = 0.1
@@ -40,6 +44,8 @@ class OwnPlatform:
     def __init__(self) -> None:
         self.data = Path(tempfile.mkdtemp(prefix="nbwater-chaos-"))
         self.register: Register = self._register
+        self.enrol: Register = self._enrol
+        self._push_path = ""
         self._clocks = self.data / "clocks"
         self._disks: dict[str, SmallDisk] = {}
         self._no_disk = ""
@@ -60,13 +66,14 @@ class OwnPlatform:
             (place / server).mkdir()
             (self.data / server).symlink_to(place / server)
         self._environment = self._settings()
+        self._push_path = add(self.data / PRODUCTS_FILE, "chaos", PushPlatform.CTWING).path
         self._launch(coap_port=0, coaps_port=0)
         await self._until_up()
 
     def _settings(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         environment |= {f"NBWATER_{program}_METRICS_PORT": "0" for program in ("GATEWAY", "INGEST", "SETTLEMENT")}
-        environment["NBWATER_MQTT_PORT"] = "0"
+        environment |= {"NBWATER_MQTT_PORT": "0", "NBWATER_PUSH_PORT": "0", "NBWATER_PUSH_HOST": HOST}
         environment.setdefault("NBWATER_GATEWAY_WORKERS", str(GATEWAY_WORKERS))
         hook = str(stepped_clock.hook(self._clocks, CLOCKED))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (hook, environment.get("PYTHONPATH"))))
@@ -99,7 +106,10 @@ class OwnPlatform:
         for pid, _ in processes.freeze(self._up.pid):  # the supervisor first: it starts nothing again
             os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(self._up.wait)
-        self._launch(self.coap_port, self.coaps_port)
+        places = self.places
+        self._environment["NBWATER_MQTT_PORT"] = str(places.mqtt_port)
+        self._environment["NBWATER_PUSH_PORT"] = str(self._instance().programs["gateway"]["push_port"])
+        self._launch(places.coap_port, places.coaps_port)
         await self._until_up()
 
     async def stop(self, keep: bool) -> None:
@@ -131,12 +141,11 @@ class OwnPlatform:
         return dict.fromkeys((Kind.DATABASE_FULL, Kind.STREAM_DISK_FULL), self._no_disk) if self._no_disk else {}
 
     @property
-    def coap_port(self) -> int:
-        return self._instance().coap_port
-
-    @property
-    def coaps_port(self) -> int:
-        return self._instance().coaps_port
+    def places(self) -> Places:
+        running = self._instance()
+        port = running.programs["gateway"].get("push_port", 0)
+        push_url = f"http://{HOST}:{port}{self._push_path}" if port else ""
+        return Places(HOST, running.coap_port, running.coaps_port, running.mqtt_port, push_url)
 
     @property
     def database_url(self) -> str:
@@ -148,6 +157,9 @@ class OwnPlatform:
 
     async def _register(self, rows: Sequence[dict[str, str]]) -> int:
         return await register_rows(self.database_url, rows)
+
+    async def _enrol(self, rows: Sequence[dict[str, str]]) -> int:
+        return await enrol_rows(self.database_url, master_keys(self.data), rows)
 
     def _instance(self) -> Instance:
         """As it says now; its addresses do not change while it runs."""

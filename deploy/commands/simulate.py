@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from deploy import instance
+from deploy import doors, instance
 from deploy.chaos.platform import OwnPlatform
 from deploy.commands.options import data_option
+from deploy.enrolment import enrol_rows, master_keys
 from deploy.registration import register_rows
 from metering.errors import StartError
 from metering.settings import GatewaySettings, load
@@ -99,7 +101,13 @@ def _target(coap_host: str, coap_port: int | None, data: Path) -> Target:
         coap_port=coap_port or (running.coap_port if running else load(GatewaySettings).port),
         database_url=database_url,
         register=functools.partial(register_rows, database_url),
+        enrol=functools.partial(_enrol, database_url, data) if database_url else None,
+        places=doors.places(coap_host, running, data) if running and coap_port in (None, running.coap_port) else None,
     )
+
+
+async def _enrol(database_url: str, data: Path, rows: Sequence[dict[str, str]]) -> int:
+    return await enrol_rows(database_url, master_keys(data), rows)
 
 
 def _group() -> click.Group:

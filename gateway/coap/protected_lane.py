@@ -152,6 +152,7 @@ class ProtectedLane:
             call = call._replace(window=self._begin(call, inner, now))
         if call.window >= 0:
             self._windows.mark(call.window, call.sequence)
+            self._ring.proven(call.device, said.kid)
             self._serve(call, inner, now)
 
     def _passed_on(self, kid: bytes, exchange: Exchange, datagram: bytes, now: float, passed: bool) -> bool:

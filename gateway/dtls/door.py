@@ -23,7 +23,9 @@ from gateway.dtls.session import Speaker
 from gateway.dtls.session_keeper import SessionKeeper
 from gateway.dtls.session_store import SessionStore
 from gateway.dtls.sessions import Sessions
+from gateway.key_uses import KeyUses
 from gateway.metrics import Counters, Readings
+from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
 from metering.model import Authentication
 from metering.settings import DtlsSettings
@@ -53,13 +55,15 @@ class DtlsDoor:
         master_keys: MasterKeys,
         counters: Counters,
         receive_coap: Callable[[bytes, Peer], None],
+        key_uses: KeyUses | None = None,
+        strangers: Strangers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises StartError when the port cannot be had."""
         self._socket = bind(settings.host, port, what="DTLS", setting=PORT_SETTING)
         self._devices, self._counters, self._receive_coap, self._clock = devices, counters, receive_coap, clock
         self._hosts = Hosts()
-        identities = Identities(devices, master_keys)
+        identities = Identities(devices, master_keys, key_uses, strangers)
         self.handshakes = Handshakes(
             HandshakeLimits(
                 settings.max_handshakes, settings.handshakes_per_second, settings.handshakes_per_second_per_prefix
@@ -79,6 +83,7 @@ class DtlsDoor:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket.fileno(), self._read)
+        self._devices.on_keys_gone(self.endpoint.keys_gone)
         self._timer = loop.call_later(TICK_S, self._tick)
 
     async def serve(self) -> None:
@@ -183,9 +188,12 @@ def open_dtls(
     master_keys: MasterKeys | None,
     counters: Counters,
     receive_coap: Callable[[bytes, Peer], None],
+    key_uses: KeyUses | None = None,
+    strangers: Strangers | None = None,
 ) -> DtlsDoor | None:
     """None where there are no keys for it, and in all workers but the first. Raises StartError."""
     if master_keys is None or not settings.enabled or worker:
         return None
     free = gateway_port == 0 and "port" not in settings.model_fields_set
-    return DtlsDoor(settings, 0 if free else settings.port, devices, master_keys, counters, receive_coap)
+    port = 0 if free else settings.port
+    return DtlsDoor(settings, port, devices, master_keys, counters, receive_coap, key_uses, strangers)

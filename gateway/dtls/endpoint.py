@@ -14,7 +14,7 @@ with the session's keys clients are not to believe (section 4.1.2.7).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.dtls.engine import Engine, Handshake, Peer, State
@@ -32,6 +32,7 @@ from gateway.dtls.records import (
 )
 from gateway.dtls.session import EPOCH, Session, Speaker
 from gateway.dtls.sessions import Sessions
+from metering.credentials import Credential, CredentialKind
 
 MTU_BYTES = 1152
 """Of flights: what RFC 7252 section 4.6 takes for sure to pass."""
@@ -39,11 +40,14 @@ MTU_BYTES = 1152
 _WARNING, _FATAL = 1, 2
 _CLOSE_NOTIFY, _ACCESS_DENIED = 0, 49
 """RFC 5246 section 7.2."""
+_NO_LONGER = bytes((_FATAL, _ACCESS_DENIED))
 _OURS = frozenset(SUITES)
 
 
 class Keyring(Protocol):
     """See `gateway.dtls.identities.Identities`."""
+
+    def proven(self, speaker: Speaker) -> None: ...
 
     def failed(self, identity: str, host: str, now: float) -> None: ...
 
@@ -66,6 +70,7 @@ class Endpoint:
         self._keyring, self._transmit, self._deliver = keyring, send, deliver
         self.ignored: Counter[str] = Counter()
         """Datagrams and records nothing was done with, by reason."""
+        self._lost_keys: set[str] = set()
         self.completed = self.failed = self.refused = self.greeted = self.closed = 0
         """Handshakes by what became of them, HelloVerifyRequests, and sessions ended by either side."""
 
@@ -95,10 +100,20 @@ class Endpoint:
         else:
             self._end(session, peer, bytes((_FATAL, _ACCESS_DENIED)))
 
+    def keys_gone(self, device: str, gone: Iterable[Credential]) -> None:
+        """The device has lost these keys: its sessions by them end at the next tick, all in one look."""
+        if any(key.kind is CredentialKind.PSK for key in gone):
+            self._lost_keys.add(device)
+
     def tick(self, now: float) -> None:
         """To be called about once a second: retransmissions, and what is too old goes."""
         self.failed += self._handshakes.expire(now)
         self._sessions.expire(now)
+        if self._lost_keys:
+            devices, self._lost_keys = self._lost_keys, set()
+            for peer, session in self._sessions.of(devices):
+                if not self._keyring.stands(session.speaker):
+                    self._end(session, peer, _NO_LONGER)
         for peer, opened in self._handshakes.items():
             self._reply(opened.handshake.tick(), peer)
             self._conclude(opened.handshake, peer, now)
@@ -134,6 +149,7 @@ class Endpoint:
         if session is not None:
             self.completed += 1
             self._sessions.add(peer, session, now)
+            self._keyring.proven(session.speaker)
             return
         self.failed += 1
         if handshake.identity is not None:
@@ -160,9 +176,10 @@ class Endpoint:
         if kind == APPLICATION_DATA:
             session.farewell = b""
             if self._keyring.stands(session.speaker):
+                self._keyring.proven(session.speaker)
                 self._deliver(plaintext, peer, session.speaker)
             else:
-                self._end(session, peer, bytes((_FATAL, _ACCESS_DENIED)))
+                self._end(session, peer, _NO_LONGER)
         elif kind == ALERT and (plaintext[:1] == bytes((_FATAL,)) or plaintext[1:2] == bytes((_CLOSE_NOTIFY,))):
             # RFC 5246 section 7.2.1: the other party answers with a close_notify of its own.
             self._end(session, peer, bytes((_WARNING, _CLOSE_NOTIFY)))

@@ -7,12 +7,16 @@ from collections import OrderedDict
 
 import structlog
 
+from gateway.coap.port import read_host
 from gateway.devices import Devices
 from gateway.dtls.engine import Psk
 from gateway.dtls.session import Speaker
+from gateway.key_uses import KeyUses
+from gateway.strangers import Strangers
 from metering.credentials import Credential, CredentialKind, MasterKeys
 from metering.errors import CredentialError
 from metering.following import Pace
+from metering.model import Door
 
 MAX_IDENTITY_BYTES = 128
 """RFC 4279 section 5.3 wants 128 supported."""
@@ -32,8 +36,16 @@ class Identities:
     or the bare IMEI or serial). Then any of its keys may be meant: the newest first, after a failure the next one.
     """
 
-    def __init__(self, devices: Devices, master_keys: MasterKeys) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        master_keys: MasterKeys,
+        key_uses: KeyUses | None = None,
+        strangers: Strangers | None = None,
+    ) -> None:
         self._devices, self._master_keys = devices, master_keys
+        self._key_uses = KeyUses(devices) if key_uses is None else key_uses
+        self._strangers = Strangers() if strangers is None else strangers
         self._pace = Pace(FAILURE_LOG_PAUSE_S)
         self._failures: OrderedDict[tuple[str, str], int] = OrderedDict()
 
@@ -50,12 +62,23 @@ class Identities:
             return None
         return Psk(Speaker(device, identity, mark_of(credential)), key)
 
+    def proven(self, speaker: Speaker) -> None:
+        """This device has just shown that it has this key, by a handshake or in a session."""
+        if not self._devices.is_rotating(speaker.device):
+            return
+        for device, credential in self._candidates(speaker.identity):
+            if device == speaker.device and mark_of(credential) == speaker.mark:
+                self._key_uses.used(device, CredentialKind.PSK, credential.key_id)
+
     def failed(self, identity: str, host: str, now: float) -> None:
         """A handshake from this host failed: its next one is asked for the identity's next key, if there are several.
         Failures elsewhere change nothing, lest strangers decide which key a meter is asked for."""
         candidates = self._candidates(identity)
+        reason = "wrong_key" if candidates else "unknown_identity"
+        name = _without_urn(identity)
+        if not candidates and self._devices.complete and self._devices.find(name) is None:
+            self._strangers.knock(name, Door.COAP, read_host(host)[1], reason)
         if self._pace.allows(now):
-            reason = "wrong_key" if candidates else "unknown_identity"
             _log.warning("handshake_failed", reason=reason, identity=identity[:MAX_LOGGED_IDENTITY], source=host)
         if len(candidates) > 1:
             self._failures[identity, host] = self._failures.pop((identity, host), 0) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
@@ -32,6 +33,10 @@ class Sessions:
 
     def get(self, peer: Peer) -> Session | None:
         return self._by_peer.get(peer)
+
+    def of(self, devices: Collection[str]) -> list[tuple[Peer, Session]]:
+        """All sessions of these devices; looks at every session there is."""
+        return [(peer, session) for peer, session in self._by_peer.items() if session.speaker.device in devices]
 
     def note_changes(self) -> None:
         """From now on remember which sessions changed."""

@@ -126,10 +126,9 @@ class Connection:
         """Pings, until it is closed."""
         while not self.closed.is_set():
             self._guarded(self._look)
-            try:
-                await asyncio.wait_for(self.closed.wait(), MISC_EVERY_S)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MISC_EVERY_S):  # wait_for loses a cancellation that comes with the closing
+                    await self.closed.wait()
 
     def acknowledge(self, message_id: int) -> None:
         """PUBACK; nothing once it is closed, for the broker sends the message again in the next connection."""

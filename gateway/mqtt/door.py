@@ -18,6 +18,7 @@ import paho.mqtt.client as paho
 import structlog
 from nats.aio.msg import Msg
 
+from gateway.coap.refusal_notes import UNKNOWN_DEVICE
 from gateway.metrics import Readings
 from gateway.mqtt import turn
 from gateway.mqtt.callout import CalloutKeys
@@ -28,11 +29,12 @@ from gateway.mqtt.handing_over import HandingOver
 from gateway.mqtt.logins import FailedLogins, Logins
 from gateway.mqtt.parts import MqttParts
 from gateway.mqtt.probe import require_no_strangers, require_rights
-from gateway.mqtt.reports import RETRY_PAUSE_S, Reports, TooManyError
+from gateway.mqtt.reports import RETRY_PAUSE_S, SOURCE, Reports, TooManyError
 from gateway.mqtt.responder import Responder
 from gateway.mqtt.topics import ALL_UP, HOLDER_ID, SHARED_ALL_UP
 from metering.errors import SettingsError, StartError, UnavailableError
 from metering.following import Pace
+from metering.model import Door
 from metering.settings import MqttSettings
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.3, 10.0
@@ -81,7 +83,9 @@ class MqttDoor:
         keys = CalloutKeys(settings.callout_secret.get_secret_value())
         failures = FailedLogins(settings.failed_logins_per_minute)
         logins = Logins(parts.devices, parts.master_keys, failures, keys.probe_password, self._somebody_listens)
-        return Responder(parts.link, keys, logins, settings.session_s, settings.max_payload_bytes)
+        return Responder(
+            parts.link, keys, logins, settings.session_s, settings.max_payload_bytes, parts.key_uses, parts.strangers
+        )  # fmt: skip
 
     def ports(self) -> Mapping[str, int]:
         """None: the listener is the broker's."""
@@ -231,6 +235,8 @@ class MqttDoor:
 
     def _stranger(self, device: str, reason: str) -> None:
         self._parts.counters.refused[f"mqtt_{reason}"] += 1
+        if reason == UNKNOWN_DEVICE:
+            self._parts.strangers.knock(device, Door.MQTT, SOURCE, reason)
         if self._pace.allows(time.monotonic()):
             _log.warning("mqtt_report_refused", device=device, reason=reason)
 

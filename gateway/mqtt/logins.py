@@ -21,6 +21,8 @@ MAX_SOURCES = 65_536
 BURST = 5
 """Failures in a row before the limit is felt."""
 MAX_USER_BYTES = 64
+UNKNOWN_USER = "unknown_user"
+"""The reason by which a user name that nobody has is refused."""
 
 
 class FailedLogins:
@@ -82,6 +84,10 @@ class Logins:
             self._failures.failed(key, now)
             raise
 
+    def knows(self, name: str) -> bool:
+        """Whether a device has this name, with or without a password."""
+        return self._devices.find(name) is not None
+
     def _checked(self, request: LoginRequest) -> str:
         device, password = self._expected(request.user)
         if not hmac.compare_digest(password, request.password.encode()):
@@ -98,7 +104,7 @@ class Logins:
             return PROBE, self._probe_password.encode()
         found = self._devices.by_key(CredentialKind.MQTT, user.encode())
         if found is None:
-            raise UnauthorisedError("unknown_user" if self._devices.complete else "gap")
+            raise UnauthorisedError(UNKNOWN_USER if self._devices.complete else "gap")
         if self._master_keys is None:
             raise UnauthorisedError("no_master_key")
         device, credential = found

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from gateway.commands import Commands
 from gateway.devices import Devices
 from gateway.intake import Intake
+from gateway.key_uses import KeyUses
 from gateway.link import StreamLink
 from gateway.metrics import Counters
+from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
 
 
@@ -23,3 +25,5 @@ class MqttParts:
     master_keys: MasterKeys | None
     counters: Counters
     link: StreamLink
+    key_uses: KeyUses
+    strangers: Strangers

@@ -10,11 +10,15 @@ import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
+from gateway.key_uses import KeyUses
 from gateway.link import StreamLink
 from gateway.mqtt.callout import SUBJECT, XKEY_HEADER, CalloutKeys, LoginRequest
-from gateway.mqtt.logins import Logins
+from gateway.mqtt.logins import UNKNOWN_USER, Logins
+from gateway.strangers import Strangers
+from metering.credentials import CredentialKind
 from metering.errors import AdmissionError, CredentialError
 from metering.following import Pace
+from metering.model import Door
 
 QUEUE = "gateway"
 MAX_PENDING = 4096
@@ -28,9 +32,17 @@ class Responder:
     """`life_s`: a connection is ended after it and may come again at once."""
 
     def __init__(
-        self, link: StreamLink, keys: CalloutKeys, logins: Logins, life_s: int, max_payload_bytes: int
+        self,
+        link: StreamLink,
+        keys: CalloutKeys,
+        logins: Logins,
+        life_s: int,
+        max_payload_bytes: int,
+        key_uses: KeyUses,
+        strangers: Strangers,
     ) -> None:
         self._link, self._keys, self._logins = link, keys, logins
+        self._key_uses, self._strangers = key_uses, strangers
         self._life_s, self._max_payload = life_s, max_payload_bytes
         self._pace = Pace(LOG_PAUSE_S)
         self.admitted = 0
@@ -58,9 +70,12 @@ class Responder:
         try:
             device = self._logins.device_of(request, time.monotonic())
         except AdmissionError as error:
+            if error.reason == UNKNOWN_USER and not self._logins.knows(request.user):
+                self._strangers.knock(request.user, Door.MQTT, request.host, error.reason)
             self._refused(error.reason, request, "")
             return self._keys.refuse(request, "not authorised", now_s, xkey)
         self.admitted += 1
+        self._key_uses.used(device, CredentialKind.MQTT, request.user.encode())
         return self._keys.admit(request, device, now_s, self._life_s, self._max_payload, xkey)
 
     def _refused(self, reason: str, request: LoginRequest | None, detail: str) -> None:

@@ -19,6 +19,7 @@ from gateway.push.spool_file import Kept
 from gateway.push.taking import Taking
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter
+from gateway.strangers import Strangers
 from metering.model import ContentFormat, Door
 
 PATH = b"/push/"
@@ -63,10 +64,11 @@ class Desk:
         counts: Counts,
         courier: Courier,
         clock: Callable[[], float],
+        strangers: Strangers,
     ) -> None:
         self._pushers, self._devices, self._aliases, self._taking = pushers, devices, aliases, taking
         self._watch, self._limiter, self._counts, self._courier = watch, limiter, counts, courier
-        self._clock = clock
+        self._clock, self._strangers = clock, strangers
 
     def may_come(self, host: Host) -> bool:
         """Whether any product pushes from there."""
@@ -128,6 +130,7 @@ class Desk:
                 counts.unplaced[name, "counted"] += 1
                 return None
             counts.unplaced[name, "dead_letter"] += 1
+            self._strangers.knock(next(iter(names), message.platform_id), reading.door, source, "unknown_device")
         return Kept(*mint(), reading.door, names, reading.content_format, message.text, source)
 
     def _device(self, message: Message) -> str | None:

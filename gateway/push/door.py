@@ -31,6 +31,7 @@ from gateway.push.taking import Taking
 from gateway.push.tls import changed_at, load_certificate, server_context
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter
+from gateway.strangers import Strangers
 from metering.errors import SettingsError
 from metering.settings import PushSettings
 
@@ -53,6 +54,7 @@ class PushDoor:
         commands: Commands,
         link: StreamLink,
         limiter: RefusalLimiter,
+        strangers: Strangers,
     ) -> None:
         """Raises StartError when a certificate or the directory cannot be used, SettingsError without a directory."""
         if not settings.directory:
@@ -66,7 +68,7 @@ class PushDoor:
         self.courier = Courier(products, commands, self.aliases, directory, self.counts, settings.ca)
         self.desk = Desk(
             Pushers(products), devices, self.aliases, self.taking, self.watch, limiter, self.counts, self.courier,
-            time.monotonic,
+            time.monotonic, strangers,
         )  # fmt: skip
         self.connections = Connections(self.desk, settings.max_connections, time.monotonic)
         self.port = Port(self.connections, self._tls, self.desk.may_come)

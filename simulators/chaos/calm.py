@@ -10,13 +10,15 @@ import asyncpg
 import nats.errors
 
 from simulators.chaos.platform import Platform, role_of
-from simulators.chaos.stream import last_sequences
+from simulators.chaos.stream import last_sequences, mqtt_waiting
 
 POLL_S = 1.0
 CALM_POLLS = 3
 """Seen calm so often in a row."""
 ASK_S = 10.0
 KNOWN_DEVICES = "nbwater_gateway_registry_devices"
+KNOWN_KEYS = "nbwater_gateway_registry_keys"
+SPOOLED = "nbwater_gateway_push_spool_bytes"
 
 
 async def until_calm(platform: Platform, within_s: float) -> str:
@@ -32,37 +34,47 @@ async def until_calm(platform: Platform, within_s: float) -> str:
     return ""
 
 
-async def until_known(platform: Platform, meters: int, within_s: float) -> str:
-    """Empty once every gateway worker knows so many meters: each hears of the registry by itself, and refuses whom it
-    does not know yet. Else what still was missing when `within_s` had passed."""
+async def until_known(platform: Platform, meters: int, keys: int, within_s: float) -> str:
+    """Empty once every gateway worker knows so many meters and keys: each hears of the registry by itself, and refuses
+    whom it does not know yet. Else what still was missing when `within_s` had passed."""
     deadline = time.monotonic() + within_s
     while True:
         known = {
-            name: await asyncio.to_thread(_known_devices, port)
+            name: await asyncio.to_thread(_metrics, port, KNOWN_DEVICES, KNOWN_KEYS)
             for name, port in platform.metrics_ports().items()
             if role_of(name) == "gateway"
         }
-        behind = [f"{name} knows {devices} of {meters} meters" for name, devices in known.items() if devices < meters]
+        behind = [
+            f"{name} knows {found[0]} of {meters} meters and {found[1]} of {keys} keys"
+            for name, found in known.items()
+            if found[0] < meters or found[1] < keys
+        ]
         if not behind or time.monotonic() >= deadline:
             return ", ".join(behind)
         await asyncio.sleep(POLL_S)
 
 
-def _known_devices(port: int) -> int:
+def _metrics(port: int, *names: str) -> list[int]:
+    """The values of the metrics of these names; 0 for one that is not there."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=ASK_S) as answer:
             lines = answer.read().decode().splitlines()
     except OSError:
-        return 0
-    return next((int(float(line.split()[1])) for line in lines if line.startswith(f"{KNOWN_DEVICES} ")), 0)
+        return [0] * len(names)
+    found = {name: value for name, _, value in (line.partition(" ") for line in lines)}
+    return [int(float(found.get(name, 0))) for name in names]
 
 
 async def _unrest(platform: Platform) -> str:
     for name, port in platform.metrics_ports().items():
         if not await asyncio.to_thread(_is_ready, port):
             return f"{name} is not ready"
+        if spooled := (await asyncio.to_thread(_metrics, port, SPOOLED))[0]:
+            return f"{name} has {spooled} bytes in its push spool"
     try:
         async with asyncio.timeout(3 * ASK_S):
+            if waiting := await mqtt_waiting(platform.nats_url):
+                return f"{waiting} reports by MQTT wait for a gateway"
             last = await last_sequences(platform.nats_url)
             return await _unrest_of_database(platform.database_url, last)
     except (OSError, TimeoutError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

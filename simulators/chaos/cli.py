@@ -20,6 +20,8 @@ from simulators.chaos.plan import Kind
 from simulators.chaos.platform import Platform
 from simulators.chaos.run import Chaos, ChaosOptions
 from simulators.chaos.verdict import Verdict
+from simulators.doors.parameter import Doors
+from simulators.target import DOORS
 
 SEED_BELOW = 1_000_000
 NOT_RECONCILED = 1
@@ -52,6 +54,7 @@ class Kinds(click.ParamType[frozenset[Kind]]):
               help=f"Kinds, with commas: {', '.join(Kind)}.")  # fmt: skip
 @click.option("--reports-per-second", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True)
 @click.option("--meters", type=click.IntRange(1), default=240, show_default=True)
+@click.option("--doors", type=Doors(), default=",".join(DOORS), show_default=True, help="By which doors meters speak.")
 @click.option("--keep", is_flag=True, help="Keep the data directory even when nothing is wrong.")
 @click.option("--log", "log_path", type=click.Path(dir_okay=False, path_type=Path),
               help="Append the verdict here, one line of JSON.")  # fmt: skip
@@ -63,6 +66,7 @@ def chaos(
     kinds: frozenset[Kind],
     reports_per_second: float,
     meters: int,
+    doors: tuple[str, ...],
     keep: bool,
     log_path: Path | None,
 ) -> None:
@@ -72,7 +76,7 @@ def chaos(
     or not accounted for, or the platform did not recover by itself; then the directory stays, and is named.
     """
     seed = random.randrange(SEED_BELOW) if seed is None else seed  # noqa: S311 - a plan, no secret
-    options = ChaosOptions(seed, minutes * 60, kinds, reports_per_second, meters)
+    options = ChaosOptions(seed, minutes * 60, kinds, reports_per_second, meters, doors=doors)
     console.print(f"seed {seed}: again with nbwater simulate chaos --seed {seed} --minutes {minutes:g}")
     try:
         verdict = uvloop.run(torment(make_platform(), options, keep))

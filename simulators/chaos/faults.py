@@ -14,7 +14,7 @@ import structlog
 
 from metering.errors import NbwaterError
 from metering.streams import UP_STREAM
-from simulators.chaos.network import CLEAR, Relay
+from simulators.chaos.network import CLEAR, Network, Relay
 from simulators.chaos.plan import LONG_WEIGHTS, Fault, Kind
 from simulators.chaos.platform import SECOND, GoneError, Platform, of_role
 from simulators.chaos.stream import administrator
@@ -39,7 +39,7 @@ class NotShownError(Exception):
 class Tormentor:
     """`run` one fault from beginning to end. Cancelled, it undoes what it did."""
 
-    def __init__(self, platform: Platform, relay: Relay, tell: Tell) -> None:
+    def __init__(self, platform: Platform, relay: Relay | Network, tell: Tell) -> None:
         self._platform, self._relay, self._tell = platform, relay, tell
         self._ways: dict[Kind, Callable[[Fault], Awaitable[str]]] = {
             Kind.KILL: self._kill,

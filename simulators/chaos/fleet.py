@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 from metering.model import ContentFormat
-from simulators import message
 from simulators.admission import admit_by
-from simulators.coap import Sender
-from simulators.exchange import Answer, Exchange, Fate, Timers, count_end
+from simulators.doors.way import Outgoing, Way, post
+from simulators.exchange import Answer, Fate, Timers, count_end
 from simulators.exchange_table import ANSWERED, NOT_SENT, REFUSED, UNKNOWN
-from simulators.keys import first_number
 from simulators.load import LoadLedgers
 from simulators.payloads import Report, encode_cbor
-from simulators.protected_sender import ProtectedSender
 from simulators.synthetic import Plan, index_l, serial
 
 TIMERS = Timers(ack_timeout_s=1.0, unavailable_retries=2, pause_cap_s=4.0)
@@ -35,13 +34,10 @@ STATE = {"battery_mv": 3600, "rsrp_ddbm": -980, "snr_ddb": 60, "ecl": 0, "alarms
 
 
 class Fleet:
-    """Plays `planned` at an even rate, and keeps what became of each report."""
+    """Plays `planned` at an even rate, and keeps what became of each report. Meter n speaks by way n, in turn."""
 
-    def __init__(self, planned: Plan, reports_per_second: float, seed: int, oscore: bool = False) -> None:
-        """`oscore`: the platform has the meters' keys (`simulators.keys`)."""
-        self.plan, self._rate = planned, reports_per_second
-        self._oscore = oscore
-        self._protected: ProtectedSender | None = None
+    def __init__(self, planned: Plan, reports_per_second: float, seed: int, ways: Sequence[Way]) -> None:
+        self.plan, self._rate, self._ways = planned, reports_per_second, ways
         self._rng = random.Random(seed)  # noqa: S311 - habits of meters, no secret
         self._states = bytearray([NOT_SENT]) * planned.reports
         self._tries: dict[int, int] = {}
@@ -52,30 +48,40 @@ class Fleet:
     def ledgers(self) -> LoadLedgers:
         return LoadLedgers(self.plan, bytes(self._states))
 
-    def tail(self, report: int) -> bytes:
-        """Options and payload of a report."""
+    def way_of(self, report: int) -> Way:
+        return self._ways[report % self.plan.meters % len(self._ways)]
+
+    def by_door(self) -> dict[str, tuple[int, int]]:
+        """Of each door reports sent and answered."""
+        sent: Counter[str] = Counter()
+        answered: Counter[str] = Counter()
+        for report, state in enumerate(self._states):
+            if state != NOT_SENT:
+                door = self.way_of(report).name
+                sent[door] += 1
+                answered[door] += state == ANSWERED
+        return {door: (sent[door], answered[door]) for door in sorted(sent)}
+
+    def outgoing(self, report: int) -> Outgoing:
         number, meter = divmod(report, self.plan.meters)
         readings = [(ts, index_l(meter, ts)) for ts in self.plan.instants(number)]
         payload = encode_cbor(Report(self.plan.seq(number), readings, STATE))
-        return message.request_tail(("r", serial(meter)), ContentFormat.CBOR, payload)
+        return Outgoing(serial(meter), serial(meter), ContentFormat.CBOR, payload, meter)
 
-    async def open_door(self, sender: Sender) -> None:
-        """Send the first report of the meter registered last, and of the first, until the gateway knows them."""
-        if self._oscore:
-            self._protected = ProtectedSender(sender, first_number(time.time()))
-        for report in {min(self.plan.meters, self.plan.reports) - 1, 0}:
-            answer = await admit_by(partial(self._post, sender, report), serial(report))
+    async def open_doors(self) -> None:
+        """Send the first report of the first and of the last meter of each way until it is taken: then the gateway
+        knows them, and the door is open."""
+        meters = min(self.plan.meters, self.plan.reports)
+        ways = range(min(len(self._ways), meters))
+        for report in sorted({*ways, *(max(range(way, meters, len(self._ways))) for way in ways)}):
+            way = self.way_of(report)
+            answer = await admit_by(partial(post, way, self.outgoing(report)), f"{serial(report)} by {way.name}")
             self.offered += 1
             self._states[report] = ANSWERED if answer.fate is Fate.ANSWERED else REFUSED
             self.answered += answer.fate is Fate.ANSWERED
             self.refused += answer.fate is Fate.REFUSED
 
-    async def _post(self, sender: Sender, report: int) -> Answer:
-        if self._protected is None:
-            return await sender.post_tail(self.tail(report), lane=report)
-        return await self._protected.post(serial(report), self.tail(report), lane=report)
-
-    async def play(self, sender: Sender) -> None:
+    async def play(self) -> None:
         """Send every report at its instant; returns when no meter wants to send anything any more."""
         start = time.monotonic()
         for report in range(self.plan.reports):
@@ -84,31 +90,24 @@ class Fleet:
             if self._states[report] == NOT_SENT:
                 self._states[report] = UNKNOWN
                 self.offered += 1
-                self._send(sender, report)
+                self._send(report)
             if report % 64 == 0:
                 await asyncio.sleep(0)  # behind its time, it must still let answers in
-        while sender.inflight or self._asleep:  # noqa: ASYNC110 - both come and go many times
+        while self._asleep or any(way.inflight for way in self._ways):  # noqa: ASYNC110 - they come and go many times
             await asyncio.sleep(POLL_S)
 
-    def _send(self, sender: Sender, report: int) -> None:
-        def ended(exchange: Exchange) -> None:
-            self._on_end(sender, report, exchange)
+    def _send(self, report: int) -> None:
+        self.way_of(report).send(self.outgoing(report), partial(self._on_end, report))
 
-        meter = report % self.plan.meters
-        if self._protected is None:
-            sender.submit(self.tail(report), ended, tag=report, lane=meter)
-        else:
-            self._protected.submit(serial(meter), self.tail(report), ended, lane=meter)
-
-    def _on_end(self, sender: Sender, report: int, exchange: Exchange) -> None:
-        if exchange.fate is Fate.UNKNOWN and self._remembers(report):
+    def _on_end(self, report: int, answer: Answer) -> None:
+        if answer.fate is Fate.UNKNOWN and self._remembers(report):
             self._asleep += 1
-            asyncio.get_running_loop().call_later(self._rng.uniform(*WAKE_AFTER_S), self._wake, sender, report)
+            asyncio.get_running_loop().call_later(self._rng.uniform(*WAKE_AFTER_S), self._wake, report)
             return
         self._tries.pop(report, None)
-        if exchange.fate is not Fate.UNKNOWN:
-            self._states[report] = ANSWERED if exchange.fate is Fate.ANSWERED else REFUSED
-        count_end(self, exchange)
+        if answer.fate is not Fate.UNKNOWN:
+            self._states[report] = ANSWERED if answer.fate is Fate.ANSWERED else REFUSED
+        count_end(self, answer)
 
     def _remembers(self, report: int) -> bool:
         tries = self._tries.get(report, 0)
@@ -117,7 +116,7 @@ class Fleet:
         self._tries[report] = tries + 1
         return True
 
-    def _wake(self, sender: Sender, report: int) -> None:
+    def _wake(self, report: int) -> None:
         self._asleep -= 1
         self.sent_again += 1
-        self._send(sender, report)
+        self._send(report)

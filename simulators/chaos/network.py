@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,6 +106,60 @@ class Relay:
                 self._loop.call_later(draw() * weather.delay_s, _send, way, datagram, to)
             else:
                 _send(way, datagram, to)
+
+
+class Network:
+    """A relay for each UDP port of the platform, under one weather: `async with Network(host, ports, seed)`.
+
+    `ports`: of the relays, in the order of the platform's.
+    """
+
+    def __init__(self, host: str, ports: Sequence[int], seed: int) -> None:
+        self._relays = [Relay(host, port, seed + place) for place, port in enumerate(ports)]
+
+    async def __aenter__(self) -> Self:
+        for relay in self._relays:
+            await relay.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for relay in self._relays:
+            await relay.__aexit__(kind, error, trace)
+
+    @property
+    def ports(self) -> list[int]:
+        return [relay.port for relay in self._relays]
+
+    @property
+    def weather(self) -> Weather:
+        return self._relays[0].weather
+
+    @weather.setter
+    def weather(self, weather: Weather) -> None:
+        for relay in self._relays:
+            relay.weather = weather
+
+    def rebind(self) -> None:
+        for relay in self._relays:
+            relay.rebind()
+
+    @property
+    def lost(self) -> int:
+        return sum(relay.lost for relay in self._relays)
+
+    @property
+    def duplicated(self) -> int:
+        return sum(relay.duplicated for relay in self._relays)
+
+    @property
+    def delayed(self) -> int:
+        return sum(relay.delayed for relay in self._relays)
+
+    @property
+    def rebound(self) -> int:
+        return sum(relay.rebound for relay in self._relays)
 
 
 def _send(way: socket.socket, datagram: bytes, to: Address) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from simulators.chaos.plan import Kind
-from simulators.target import Register
+from simulators.target import Places, Register
 
 Frozen = Sequence[tuple[int, int]]
 """Processes (number and start time) that were stopped together."""
@@ -22,6 +22,7 @@ class Platform(Protocol):
 
     data: Path
     register: Register
+    enrol: Register
 
     async def start(self) -> None:
         """Returns when it serves."""
@@ -34,7 +35,8 @@ class Platform(Protocol):
         """Kinds of fault that this machine does not allow, and why."""
 
     @property
-    def coap_port(self) -> int: ...
+    def places(self) -> Places:
+        """Where its doors are; the same as long as it lives, a blackout included."""
 
     @property
     def database_url(self) -> str: ...
@@ -56,7 +58,7 @@ class Platform(Protocol):
 
     async def black_out(self) -> None:
         """kill -9 to everything in one instant, the supervisor too; returns when all of it, started anew on the same
-        CoAP port, serves. Raises GoneError; what starting raises otherwise means that it does not recover."""
+        ports, serves. Raises GoneError; what starting raises otherwise means that it does not recover."""
 
     def freeze(self, program: str) -> Frozen:
         """SIGSTOP to it and all its children. Raises GoneError."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import asyncpg
@@ -17,14 +17,19 @@ from simulators.chaos import accounts, settled
 from simulators.chaos.calm import until_calm, until_known
 from simulators.chaos.faults import Tormentor
 from simulators.chaos.fleet import TIMERS, Fleet
-from simulators.chaos.network import CLEAR, Relay
+from simulators.chaos.network import CLEAR, Network
 from simulators.chaos.plan import Fault, Kind, plan
 from simulators.chaos.platform import Platform, role_of
 from simulators.chaos.verdict import Verdict
 from simulators.coap import Sender
+from simulators.doors.open import key_row_for, ways
+from simulators.doors.way import Way
+from simulators.keys import first_number
 from simulators.load import import_row
 from simulators.reconcile import connect, reconcile
+from simulators.synthetic import Plan, serial
 from simulators.synthetic import plan as plan_load
+from simulators.target import DOORS
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """Everything in a database of the run's own is of the run, whatever the stepped clocks said."""
@@ -41,6 +46,8 @@ class ChaosOptions:
     reports_per_second: float = 120.0
     meters: int = 240
     calm_within_s: float = 240.0
+    doors: Sequence[str] = DOORS
+    """Those that are open are used, a share of the meters each."""
 
 
 class Chaos:
@@ -60,25 +67,54 @@ class Chaos:
         faults = self._plan()
         verdict = Verdict(options.seed, options.seconds, [str(fault) for fault in faults])
         planned = plan_load(options.reports_per_second, options.seconds, options.meters, 24, time.time(), 0)
-        await platform.register([import_row(meter) for meter in range(planned.meters)])
-        fleet = Fleet(planned, options.reports_per_second, options.seed)
-        async with Relay("127.0.0.1", platform.coap_port, options.seed) as relay:
-            tormentor = Tormentor(platform, relay, self._tell)
-            async with Sender("127.0.0.1", relay.port, ports=PORTS, timers=TIMERS) as sender:
-                await fleet.open_door(sender)
-                if behind := await until_known(platform, planned.meters, DOOR_S):
-                    raise TargetError(f"not within {DOOR_S:.0f} s: {behind}")
-                self._tell(f"load: {planned.reports} reports of {planned.meters} meters through port {relay.port}")
-                await self._play(fleet, sender, tormentor, faults)
-                relay.weather = CLEAR
-                verdict.sender = sender.counts
-            verdict.took_network(relay)
+        doors = [door for door in options.doors if door in platform.places.open()]
+        await self._register(planned, doors)
+        async with (
+            self._network() as network,
+            Sender("127.0.0.1", network.ports[0], ports=PORTS, timers=TIMERS) as sender,
+        ):
+            tormentor = Tormentor(platform, network, self._tell)
+            places = replace(
+                platform.places,
+                coap_port=network.ports[0],
+                coaps_port=network.ports[-1] if platform.places.coaps_port else 0,
+            )
+            opened = ways(places, doors, sender, TIMERS, first_number(time.time()))
+            fleet = Fleet(planned, options.reports_per_second, options.seed, list(opened.values()))
+            try:
+                await fleet.open_doors()
+                self._tell(f"load: {planned.reports} reports of {planned.meters} meters by {', '.join(doors)}")
+                await self._play(fleet, tormentor, faults)
+            finally:
+                await _close(opened.values())
+            network.weather = CLEAR
+            verdict.sender = sender.counts
+            verdict.took_network(network)
         verdict.took_load(fleet)
         verdict.took_faults(tormentor)
         self._tell("no more load; waiting until all is calm")
         await self._judge(fleet, verdict)
         verdict.seconds_taken = time.monotonic() - self._began
         return verdict
+
+    async def _register(self, planned: Plan, doors: Sequence[str]) -> None:
+        """Raises TargetError when not every gateway worker knows all meters and keys in time."""
+        platform = self._platform
+        await platform.register([import_row(meter) for meter in range(planned.meters)])
+        keys = [
+            row
+            for meter in range(planned.meters)
+            if (row := key_row_for(doors[meter % len(doors)], serial(meter), serial(meter))) is not None
+        ]
+        if keys:
+            await platform.enrol(keys)
+        if behind := await until_known(platform, planned.meters, len(keys), DOOR_S):
+            raise TargetError(f"not within {DOOR_S:.0f} s: {behind}")
+
+    def _network(self) -> Network:
+        places = self._platform.places
+        ports = [places.coap_port, places.coaps_port] if places.coaps_port else [places.coap_port]
+        return Network(places.host, ports, self._options.seed)
 
     def _plan(self) -> tuple[Fault, ...]:
         options, platform = self._options, self._platform
@@ -93,7 +129,7 @@ class Chaos:
             self._tell(f"    {fault}")
         return faults
 
-    async def _play(self, fleet: Fleet, sender: Sender, tormentor: Tormentor, faults: Collection[Fault]) -> None:
+    async def _play(self, fleet: Fleet, tormentor: Tormentor, faults: Collection[Fault]) -> None:
         """Load and faults side by side; returns when both have ended."""
         start = time.monotonic()
 
@@ -104,7 +140,7 @@ class Chaos:
         showing = asyncio.create_task(self._show(fleet))
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(fleet.play(sender), name="load")
+                group.create_task(fleet.play(), name="load")
                 for fault in faults:
                     group.create_task(at_its_time(fault), name=str(fault))
         finally:
@@ -142,3 +178,8 @@ class Chaos:
             verdict.settled = await settled.compare_days(connection, timezone)
         finally:
             await connection.close()
+
+
+async def _close(opened: Collection[Way]) -> None:
+    for way in opened:
+        await way.close()

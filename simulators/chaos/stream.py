@@ -11,6 +11,9 @@ from nats.js.errors import NotFoundError
 from metering.stream_connection import connect
 from metering.streams import UP_STREAM
 
+MQTT_STREAM = "$MQTT_msgs"
+"""Where nats-server keeps publishes of QoS 1 until every session that wants them has acknowledged them."""
+
 ATTEMPTS = 2
 PAUSE_S = 0.2
 ANSWER_S = 10.0
@@ -44,3 +47,12 @@ async def last_sequences(nats_url: str) -> dict[int, int]:
             except NotFoundError:
                 continue
         return found
+
+
+async def mqtt_waiting(nats_url: str) -> int:
+    """Reports that the MQTT listener has acknowledged to meters and no gateway has taken yet."""
+    async with administrator(nats_url) as js:
+        try:
+            return (await js.stream_info(MQTT_STREAM)).state.messages
+        except NotFoundError:
+            return 0

@@ -10,7 +10,7 @@ from rich.table import Table
 from simulators.chaos.accounts import Books
 from simulators.chaos.faults import Tormentor
 from simulators.chaos.fleet import Fleet
-from simulators.chaos.network import Relay
+from simulators.chaos.network import Network, Relay
 from simulators.chaos.settled import Settled
 from simulators.exchange import SenderCounts
 from simulators.reconcile import Reconciliation
@@ -31,6 +31,8 @@ class Verdict:
     unknown: int = 0
     sent_again: int = 0
     codes: dict[str, int] = field(default_factory=dict)
+    doors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each door reports sent and answered."""
     sender: SenderCounts = field(default_factory=SenderCounts)
     network: dict[str, int] = field(default_factory=dict)
     unrest: str = ""
@@ -48,8 +50,9 @@ class Verdict:
             fleet.unknown,
         )
         self.sent_again, self.codes = fleet.sent_again, dict(fleet.codes)
+        self.doors = fleet.by_door()
 
-    def took_network(self, relay: Relay) -> None:
+    def took_network(self, relay: Relay | Network) -> None:
         self.network = {
             "lost": relay.lost, "duplicated": relay.duplicated, "delayed": relay.delayed, "rebound": relay.rebound,
         }  # fmt: skip
@@ -63,6 +66,7 @@ class Verdict:
         found = []
         if not self.answered:
             found.append("no report was answered: the run shows nothing")
+        found += [f"no report by {door} was answered" for door, (_, answered) in self.doors.items() if not answered]
         if self.unrest:
             found.append(f"not calm by itself: {self.unrest}")
         if not self.reports.ok:
@@ -101,6 +105,8 @@ class Verdict:
         again = f"again {self.sent_again}, retransmissions {self.sender.retransmissions}"
         table.add_row("reports sent", f"{self.sent}; {again}, after 5.03 {self.sender.unavailable_retries}")
         table.add_row("answered / refused / unknown", f"{self.answered} / {self.refused} / {self.unknown}")
+        for door, (sent, answered) in self.doors.items():
+            table.add_row(f"  by {door}", f"{answered} of {sent} answered")
         table.add_row("stored once, as sent", f"{reports.stored} (of the unknown {reports.stored - reports.answered})")
         table.add_row("lost / doubled / altered / unsent",
                       f"{reports.lost} / {reports.doubled} / {reports.altered} / {reports.unsent}")  # fmt: skip

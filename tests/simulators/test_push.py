@@ -8,8 +8,9 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from simulators.http_line import Receiver
 from simulators.platform_rules import CONSECUTIVE, PAUSE_S, RETRIES, CoolDown, ctwing_push
-from simulators.push import PushPlatform, Receiver, pushed_meters
+from simulators.push import PushPlatform, pushed_meters
 
 
 def test_a_hundred_failures_in_a_row_are_a_pause() -> None:

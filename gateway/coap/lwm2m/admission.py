@@ -5,8 +5,10 @@ from __future__ import annotations
 from gateway.coap.lwm2m.means import Means
 from gateway.coap.lwm2m.registration import ID_BYTES, Registration, names_of
 from gateway.coap.lwm2m.sessions import Sessions
+from gateway.coap.refusal_notes import UNKNOWN_DEVICE
 from gateway.coap.remote import Remote
 from metering.errors import AdmissionError, UnauthorisedError
+from metering.model import Door
 
 
 def admitted(means: Means, endpoint: str | None, remote: Remote) -> str:
@@ -20,13 +22,21 @@ def admitted(means: Means, endpoint: str | None, remote: Remote) -> str:
             device = means.intake.admit(name, remote.address, None if vouched is None else vouched.authentication)
         except AdmissionError as error:
             refusal = error
-            if error.reason != "unknown_device":
+            if error.reason != UNKNOWN_DEVICE:
                 break
         else:
             if vouched is None or vouched.device == device:
                 return device
             refusal = UnauthorisedError("endpoint_of_another")
+    if refusal.reason == UNKNOWN_DEVICE and endpoint:
+        knock(means, endpoint, remote)
     raise refusal
+
+
+def knock(means: Means, endpoint: str, remote: Remote) -> None:
+    """Nobody knows this endpoint: it is told by the name by which it would be registered."""
+    host = remote.shown.partition(" ")[0].rpartition(":")[0]
+    means.strangers.knock(next(names_of(endpoint)), Door.LWM2M, host, UNKNOWN_DEVICE)
 
 
 async def known(means: Means, sessions: Sessions, key: bytes, remote: Remote) -> Registration | None:

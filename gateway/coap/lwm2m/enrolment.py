@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
-from gateway.coap.lwm2m.admission import admitted
+from gateway.coap.lwm2m.admission import admitted, knock
 from gateway.coap.lwm2m.bootstrap import Account
 from gateway.coap.lwm2m.means import Means
 from gateway.coap.lwm2m.registration import DEFAULT_LIFETIME_S, names_of, registration_id
@@ -32,6 +32,8 @@ async def enrolled(means: Means, endpoint: str | None, remote: Remote) -> str:
         raise UnauthorisedError("bootstrap_not_authenticated")
     found = next((found for name in names_of(endpoint or "") if (found := means.devices.find(name))), None)
     if found is None:
+        if endpoint:
+            knock(means, endpoint, remote)
         raise UnauthorisedError("unknown_device")
     key = registration_id(found[0])
     if await means.store.was_enrolled(key):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import cbor2
@@ -19,6 +19,7 @@ from gateway.devices import Devices
 from gateway.firmware import Images
 from gateway.intake import Intake
 from gateway.metrics import Counters
+from gateway.strangers import Strangers
 from metering.commands import WaitingCommand
 from metering.credentials import MasterKeys
 from metering.errors import AdmissionError, CustodyError
@@ -46,6 +47,7 @@ class Means:
     wall: Callable[[], float]
     images: Images | None = None
     """What firmware can be pushed; None: clients have to fetch it."""
+    strangers: Strangers = field(default_factory=Strangers)
 
     def model(self, device: str) -> Lwm2mModel:
         return self.settings.models.get(self.devices.model(device), _NO_MODEL)

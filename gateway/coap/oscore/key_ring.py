@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway.coap.oscore.context import KEYS_BYTES, Context, Keys, derive
 from gateway.devices import Devices
+from gateway.key_uses import KeyUses
 from metering.credentials import CredentialKind, MasterKeys, OscoreSecret
 from metering.errors import CredentialError
 
@@ -30,8 +31,9 @@ class Holder(NamedTuple):
 class KeyRing:
     """`unopened` counts keys that did not open or are no context: the operator's mistake, not the meter's."""
 
-    def __init__(self, devices: Devices, master_keys: MasterKeys) -> None:
+    def __init__(self, devices: Devices, master_keys: MasterKeys, key_uses: KeyUses | None = None) -> None:
         self._devices, self._master_keys = devices, master_keys
+        self._key_uses = KeyUses(devices) if key_uses is None else key_uses
         self._packed: dict[bytes, bytes] = {}
         self.unopened = 0
 
@@ -58,6 +60,10 @@ class KeyRing:
         if id_context is not None and id_context != expected:
             return None
         return Holder(device, Context(keys, kid, server_id))
+
+    def proven(self, device: str, kid: bytes) -> None:
+        """This device has shown, by a request that is not a replay, that it has this key."""
+        self._key_uses.used(device, CredentialKind.OSCORE, kid)
 
     def _keep(self, kid: bytes, packed: bytes) -> None:
         self._packed.pop(kid, None)

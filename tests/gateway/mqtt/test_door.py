@@ -11,7 +11,11 @@ import aiomqtt
 import pytest
 
 from gateway.mqtt.topics import ROOT, down, up
+from metering.credentials import CredentialKind
+from metering.key_uses import KEYS_USED_SUBJECT, decode_uses
 from metering.model import Authentication, ContentFormat, Door
+from metering.strangers import STRANGERS_SUBJECT, decode_knocks
+from metering.stream_connection import connect
 from tests.gateway.conftest import GatewayProcess, StartGateway, stored, until
 from tests.gateway.mqtt.conftest import METERS, PLAIN_PASSWORD, Listener, entry, is_open, open_gateway
 
@@ -142,6 +146,27 @@ async def test_a_revoked_key_ends_the_session_under_any_client_id(
         await listener.change(keyed._replace(credentials=(), names=(METERS[0],)))
         await anext(client.messages)
     assert await gateway.metric("nbwater_gateway_mqtt_connected") == 1
+async def test_logins_tell_keys_and_strangers(listener: Listener, gateway: GatewayProcess) -> None:
+    meter = METERS[0]
+    old, new = entry(meter).credentials[0], entry(meter, "newer", "newer").credentials[0]
+    await listener.change(entry(meter)._replace(credentials=(old, new)))
+
+    async def rotating() -> bool:
+        return await gateway.metric("nbwater_gateway_registry_keys") == len(METERS) + 1
+
+    await until(rotating)
+    client = await connect(listener.server.url_for("ingest"), "ingest")
+    uses, knocks = [await client.subscribe(subject) for subject in (KEYS_USED_SUBJECT, STRANGERS_SUBJECT)]
+    await client.flush()
+    async with listener.meter(meter, "newer", "newer"):
+        pass
+    with pytest.raises(aiomqtt.MqttCodeError):
+        async with listener.meter("861000000000009"):
+            pass
+    assert decode_uses((await uses.next_msg(timeout=60)).data) == [(CredentialKind.MQTT, b"newer")]
+    (knock,) = decode_knocks((await knocks.next_msg(timeout=60)).data)
+    assert knock == ("861000000000009", Door.MQTT, "127.0.0.1", "unknown_user", 1)
+    await client.close()
 
 
 async def test_a_connection_lasts_as_long_as_its_token(listener: Listener, start_gateway: StartGateway) -> None:
@@ -208,3 +233,5 @@ async def test_no_retained_message_or_will_of_one_meter_reaches_another(
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(victim.messages), 2)
     assert {report.device for report in await stored(listener.js)} == {meter}
+async def test_a_gateway_whose_door_is_open_ends_in_good_order(gateway: GatewayProcess) -> None:
+    assert await gateway.stop() == 0

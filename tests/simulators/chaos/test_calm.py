@@ -10,6 +10,7 @@ from metering.streams import up_subject
 from metering.telemetry import TelemetryServer
 from simulators.chaos import calm
 from simulators.chaos.calm import until_calm, until_known
+from simulators.chaos.stream import MQTT_STREAM
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,10 @@ async def platform(database_url, nats_url, js):
     """A program that is ready, and one message in the stream, taken."""
     ready = [True]
     registry = CollectorRegistry()
-    devices = Gauge("nbwater_gateway_registry_devices", "Devices known", registry=registry)
+    gauges = {
+        name: Gauge(f"nbwater_gateway_{name}", "Of a gateway", registry=registry)
+        for name in ("registry_devices", "registry_keys", "push_spool_bytes")
+    }
     server = TelemetryServer("127.0.0.1", 0, lambda: ready[0], registry)
     port = await server.start()
     acknowledged = await js.publish(up_subject(0), b"x")
@@ -30,7 +34,7 @@ async def platform(database_url, nats_url, js):
     await connection.execute("INSERT INTO watermarks (partition, sequence) VALUES (0, $1)", acknowledged.seq)
     yield SimpleNamespace(
         metrics_ports=lambda: {"gateway": port}, database_url=database_url, nats_url=nats_url,
-        ready=ready, connection=connection, devices=devices,
+        ready=ready, connection=connection, gauges=gauges,
     )  # fmt: skip
     await connection.close()
     await server.stop()
@@ -61,7 +65,20 @@ async def test_a_server_that_does_not_answer(platform):
 
 
 async def test_a_worker_that_has_not_heard_of_all_meters(platform):
-    platform.devices.set(239)
-    assert await until_known(platform, 240, 0.0) == "gateway knows 239 of 240 meters"
-    platform.devices.set(240)
-    assert await until_known(platform, 240, 60.0) == ""
+    platform.gauges["registry_devices"].set(239)
+    platform.gauges["registry_keys"].set(7)
+    assert await until_known(platform, 240, 7, 0.0) == "gateway knows 239 of 240 meters and 7 of 7 keys"
+    platform.gauges["registry_devices"].set(240)
+    assert await until_known(platform, 240, 7, 60.0) == ""
+    assert await until_known(platform, 240, 8, 0.0) == "gateway knows 240 of 240 meters and 7 of 8 keys"
+
+
+async def test_a_push_that_waits_in_the_spool(platform):
+    platform.gauges["push_spool_bytes"].set(100)
+    assert await until_calm(platform, 0.0) == "gateway has 100 bytes in its push spool"
+
+
+async def test_a_publish_that_no_gateway_has_taken(platform, js):
+    await js.add_stream(name=MQTT_STREAM, subjects=["mqtt.>"])
+    await js.publish("mqtt.1", b"x")
+    assert await until_calm(platform, 0.0) == "1 reports by MQTT wait for a gateway"

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from simulators.chaos.network import Relay
+from simulators.chaos.network import Network, Relay
 from simulators.chaos.plan import Weather
 
 DEADLINE_S = 60
@@ -112,3 +112,17 @@ async def test_answers_to_a_port_that_was_given_up_find_nobody(relay, gateway, m
     gateway.transport.sendto(b"late", gateway.sources[0])
     await send(meter, relay, b"b")
     assert await hear(meter, 1) == [b"b"]
+
+
+async def test_a_network_has_one_weather_for_all_its_ports(gateway):
+    port = gateway.transport.get_extra_info("sockname")[1]
+    async with Network("127.0.0.1", [port, port], seed=1) as network:
+        network.weather = Weather(loss=1.0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as meter:
+            for relay_port in network.ports:
+                meter.sendto(b"lost", ("127.0.0.1", relay_port))
+            async with asyncio.timeout(DEADLINE_S):
+                while network.lost < 2:  # noqa: ASYNC110 - a counter has no event
+                    await asyncio.sleep(0.01)
+        network.rebind()
+        assert (network.rebound, network.duplicated, network.delayed) == (2, 0, 0)

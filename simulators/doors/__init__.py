@@ -1,0 +1,1 @@
+"""Ways by which a simulated meter's report reaches the platform: one a door."""
