@@ -127,7 +127,8 @@ class Connection:
         while not self.closed.is_set():
             self._guarded(self._look)
             try:
-                await asyncio.wait_for(self.closed.wait(), MISC_EVERY_S)
+                async with asyncio.timeout(MISC_EVERY_S):  # `wait_for` of Python 3.11 can swallow a cancellation
+                    await self.closed.wait()
             except TimeoutError:
                 continue
 
