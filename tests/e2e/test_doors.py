@@ -177,7 +177,9 @@ async def test_a_datagram_that_is_played_again_says_nothing_new(city: City) -> N
 
 
 async def reports_of(city: City, meter: Meter) -> int:
-    return int((await city.rows("SELECT count(*) AS n FROM reports WHERE device = $1 AND readings > 0", meter.imei))[0]["n"])
+    return int(
+        (await city.rows("SELECT count(*) AS n FROM reports WHERE device = $1 AND readings > 0", meter.imei))[0]["n"]
+    )
 
 
 async def reports_at_least(city: City, meter: Meter, count: int) -> bool:
