@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ class Tunnel(asyncio.DatagramProtocol):
         self._outer: asyncio.DatagramTransport | None = None
         self._peer: Any = None
         self._heard = asyncio.Event()
+        self.air, self.shaken = Counter[str](), Counter[str]()
+        """Bytes of records `up` and `down`: all, and those of the handshake."""
 
     @property
     def port(self) -> int:
@@ -43,6 +46,7 @@ class Tunnel(asyncio.DatagramProtocol):
                         await self._heard.wait()
                 except TimeoutError:
                     continue
+        self.shaken.update(self.air)
         self._inner, _ = await loop.create_datagram_endpoint(
             lambda: _Side(self._from_meter), local_addr=("127.0.0.1", 0)
         )
@@ -61,6 +65,7 @@ class Tunnel(asyncio.DatagramProtocol):
         self._flush()
 
     def _from_server(self, data: bytes, _address: Any) -> None:
+        self.air["down"] += len(data)
         plaintext = self._client.receive(data)
         self._flush()
         self._heard.set()
@@ -69,6 +74,7 @@ class Tunnel(asyncio.DatagramProtocol):
 
     def _flush(self) -> None:
         for datagram in self._client.outgoing:
+            self.air["up"] += len(datagram)
             if self._outer is not None:
                 self._outer.sendto(datagram)
         self._client.outgoing.clear()
