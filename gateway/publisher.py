@@ -41,7 +41,8 @@ class Publisher:
         deadline = clock() + self._timeout_s
         while (left_s := deadline - clock()) > 0:
             try:
-                await asyncio.wait_for(self._link.connected.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._link.connected.wait()
                 attempt_s = max(0.001, min(deadline - clock(), self._timeout_s / ATTEMPTS))
                 await self._link.js.publish(subject, body, timeout=attempt_s, stream=UP_STREAM, headers=dict(headers))
                 return

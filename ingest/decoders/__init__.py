@@ -57,7 +57,7 @@ class Formats:
 
     def decode_frame(self, payload: bytes, received_at_s: int) -> Read:
         """As `decode` for a frame that came inside another format, which does not say what it is."""
-        if payload[:1] and 0xA0 <= payload[0] <= 0xBF:  # a CBOR map; a module's header may begin so, too
+        if _begins_cbor_map(payload):  # a module's header may begin so, too
             try:
                 return self.decode(ContentFormat.CBOR, payload, received_at_s)
             except DecodeError:
@@ -80,6 +80,17 @@ class Decoders(Formats):
         self.decode_inner = Formats(_with_mappings(own, dialects)).decode_frame
         super().__init__(_with_mappings({**own, **_carriers(dialects, self.decode_inner)}, dialects))
 
+    def decode(self, content_format: int, payload: bytes, received_at_s: int) -> Read:
+        """As of `Formats`. "Octet stream" says nothing of what the bytes are, and modules of the older direct CoAP can
+        say nothing else: what is no frame of a meter may still be nbwater's own report."""
+        try:
+            return super().decode(content_format, payload, received_at_s)
+        except DecodeError:
+            if content_format == ContentFormat.OCTET_STREAM and _may_be_own_report(payload):
+                with contextlib.suppress(DecodeError):
+                    return self.decode_inner(payload, received_at_s)
+            raise
+
     def preceded_by(self, mappings: Mapping[int, Sequence[Decoder]]) -> Decoders:
         """The same with further mappings, which come first."""
         known = self._dialects.mappings
@@ -87,6 +98,14 @@ class Decoders(Formats):
             number: (*mappings.get(number, ()), *known.get(number, ())) for number in known.keys() | mappings.keys()
         }
         return Decoders(self._dialects._replace(mappings=both))
+
+
+def _begins_cbor_map(payload: bytes) -> bool:
+    return bool(payload) and 0xA0 <= payload[0] <= 0xBF  # RFC 8949 section 3.1: major type 5
+
+
+def _may_be_own_report(payload: bytes) -> bool:
+    return _begins_cbor_map(payload) or payload[:1] == b"{"
 
 
 def _carriers(dialects: Dialects, inner: Inner) -> Table:

@@ -36,6 +36,11 @@ async def test_reports_are_stored_as_their_first_byte_says(listener: Listener, g
     }
 
 
+async def test_the_process_ends_when_it_is_told_to(gateway: GatewayProcess) -> None:
+    """Its session is closed and its tasks cancelled in the same moment."""
+    assert await gateway.stop() == 0
+
+
 async def acknowledged(gateway: GatewayProcess, count: int) -> bool:
     return await gateway.metric("nbwater_gateway_mqtt_acknowledged") >= count
 

@@ -42,6 +42,8 @@ PACK = cbor2.dumps([{0: "/19/0/0", 8: CBOR}])
 WAYS = {
     "cbor": (ContentFormat.CBOR, CBOR),
     "json": (ContentFormat.JSON, JSON),
+    "cbor of a module that can say no format": (ContentFormat.OCTET_STREAM, CBOR),
+    "json of a module that can say no format": (ContentFormat.OCTET_STREAM, JSON),
     "lwm2m notification of object 19": (ContentFormat.LWM2M, cbor2.dumps([["/19/0/0", 42, CBOR]])),
     "lwm2m object 19 as TLV": (ContentFormat.LWM2M, cbor2.dumps([["/19/0", 11542, TLV]])),
     "lwm2m Send in SenML CBOR": (ContentFormat.LWM2M, cbor2.dumps([["/", 112, PACK]])),
