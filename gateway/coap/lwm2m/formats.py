@@ -29,6 +29,9 @@ class ObjectLink(NamedTuple):
     instance_id: int
 
 
+MAX_DEPTH = 8
+"""Of an integer in its array and maps: five are enough."""
+
 Value: TypeAlias = str | int | bool | bytes | ObjectLink
 """Of a resource. Integers are 64 bits at most."""
 
@@ -47,20 +50,25 @@ def read_integer(content_format: int | None, payload: bytes) -> int | None:
     """The integer of one resource, in any of the formats; None when there is none. For states of the protocol itself,
     such as that of a firmware download."""
     try:
-        if content_format == TLV:
-            return _tlv_integer(payload)
-        if content_format in (SENML_JSON, JSON_1_0):
-            return _first_number(json.loads(payload))
-        if content_format in (SENML_CBOR, LWM2M_CBOR):
-            return _first_number(cbor2.loads(payload))
-        return int(payload.decode("ascii"))
-    except (ValueError, TypeError, IndexError, cbor2.CBORError, RecursionError):
+        value = _integer(content_format, payload)
+    except (ValueError, TypeError, IndexError, OverflowError, cbor2.CBORError, RecursionError):
         return None
+    return value if value is not None and -(1 << 63) <= value < 1 << 63 else None
+
+
+def _integer(content_format: int | None, payload: bytes) -> int | None:
+    if content_format == TLV:
+        return _tlv_integer(payload)
+    if content_format in (SENML_JSON, JSON_1_0):
+        return _first_number(json.loads(payload))
+    if content_format in (SENML_CBOR, LWM2M_CBOR):
+        return _first_number(cbor2.loads(payload))
+    return int(payload.decode("ascii"))
 
 
 def _first_number(value: Any) -> int | None:
-    """Of SenML (label 2 or "v") or of the nested maps of LwM2M CBOR."""
-    while True:
+    """Of SenML (label 2 or "v") or of the nested maps of LwM2M CBOR. A CBOR array can hold itself (tags 28 and 29)."""
+    for _ in range(MAX_DEPTH):
         if isinstance(value, list):
             value = value[0]
         elif isinstance(value, dict):
@@ -68,6 +76,7 @@ def _first_number(value: Any) -> int | None:
             value = next(iter(value.values()), None) if pairs is None else pairs
         else:
             return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return None
 
 
 def _tlv_integer(payload: bytes) -> int | None:
