@@ -223,6 +223,8 @@ class Connection(asyncio.Protocol):
         length = next((value for name, value in headers if name == b"content-length"), b"0")
         if status == 0 and int(length) > MAX_BODY_BYTES:
             status = 413
+        elif status == 0 and {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+            status = 400  # RFC 9112 section 6.3: a proxy in front may have seen another end of this request
         if status:
             self._refuse(status)
             return False

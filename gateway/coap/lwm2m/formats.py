@@ -29,6 +29,9 @@ class ObjectLink(NamedTuple):
     instance_id: int
 
 
+MAX_DEPTH = 8
+"""Of an integer in its array and maps: five are enough."""
+
 Value: TypeAlias = str | int | bool | bytes | ObjectLink
 """Of a resource. Integers are 64 bits at most."""
 
@@ -52,17 +55,40 @@ def read_integer(content_format: int | None, payload: bytes) -> int | None:
 def read_integers(content_format: int | None, payload: bytes) -> list[int]:
     """The integers of a resource that may have several instances; empty when there is none."""
     try:
-        if content_format == TLV:
-            return list(_tlv_integers(payload))
-        if content_format in (SENML_JSON, JSON_1_0):
-            return list(_senml_numbers(json.loads(payload)))
-        if content_format == SENML_CBOR:
-            return list(_senml_numbers(cbor2.loads(payload)))
-        if content_format == LWM2M_CBOR:
-            return list(_leaves(cbor2.loads(payload)))
-        return [int(payload.decode("ascii"))]
-    except (ValueError, TypeError, IndexError, cbor2.CBORError, RecursionError):
+        return [number for number in _numbers(content_format, payload) if -(1 << 63) <= number < 1 << 63]
+    except (ValueError, TypeError, IndexError, OverflowError, cbor2.CBORError, RecursionError):
         return []
+
+
+def _numbers(content_format: int | None, payload: bytes) -> Iterator[int]:
+    if content_format == TLV:
+        yield from _tlv_integers(payload)
+    elif content_format in (SENML_JSON, JSON_1_0):
+        yield from _senml_numbers(json.loads(payload))
+    elif content_format == SENML_CBOR:
+        yield from _senml_numbers(_untagged(payload))
+    elif content_format == LWM2M_CBOR:
+        yield from _leaves(_untagged(payload))
+    else:
+        yield int(payload.decode("ascii"))
+
+
+class _NoTags(dict[int, Any]):
+    """Answers every tag number with a refusal: shared references (tags 28 and 29) make an array that holds itself."""
+
+    def __missing__(self, tag: int) -> Any:
+        return _refuse
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise ValueError("CBOR tags are not part of a resource")
+
+
+_NO_TAGS = _NoTags()
+
+
+def _untagged(payload: bytes) -> Any:
+    return cbor2.loads(payload, max_depth=MAX_DEPTH, semantic_decoders=_NO_TAGS, tag_hook=_refuse)
 
 
 def _senml_numbers(value: Any) -> Iterator[int]:

@@ -128,6 +128,10 @@ async def test_answers_keep_their_order_and_nothing_is_read_meanwhile(port: Port
         (b"POST /push/x HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n", b"413"),
         (b"POST /push/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400"),
         (b"POST /push/x HTTP/1.1\r\nContent-Length: 1\r\n\r\n", b"400"),
+        (
+            b"POST /push/x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"400",
+        ),
         (b"POST /elsewhere HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", b"404"),
         (b"POST /push/x HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 300_000, b"431"),
     ],

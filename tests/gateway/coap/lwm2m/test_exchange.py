@@ -141,6 +141,24 @@ def test_any_bytes_are_an_integer_or_none(content_format: int | None, payload: b
     formats.read_integer(content_format, payload)
 
 
+@pytest.mark.parametrize(
+    ("content_format", "payload"),
+    [
+        (112, bytes.fromhex("d81c81d81d00")),  # an array that holds itself
+        (112, bytes.fromhex("d81ca102d81d00")),
+        (112, b"\xc2\x59\xff\xff" + b"\xff" * 0xFFFF),
+        (112, bytes.fromhex("fb7ff0000000000000")),
+        (112, bytes.fromhex("c4821a3b9aca0001")),
+        (110, b'[{"v":1e999}]'),
+        (110, b'[{"v":' + b"9" * 4000 + b"}]"),
+        (0, b"9" * 4000),
+        (11542, b"\x08\x00" * 5000),
+    ],
+)
+def test_no_payload_keeps_the_gateway_busy(content_format: int, payload: bytes) -> None:
+    assert formats.read_integer(content_format, payload) is None
+
+
 def test_values_are_written_in_the_clients_format() -> None:
     values = {0: "coap://x", 1: True, 2: 3, 300: b"k" * 300, 7: -129}
     assert formats.encode_tlv(values) == bytes.fromhex("c80008") + b"coap://x" + bytes.fromhex(
