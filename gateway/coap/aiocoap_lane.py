@@ -25,7 +25,7 @@ from aiocoap.util import hostportjoin
 
 from gateway.coap import message as coap
 from gateway.coap.message import code_of
-from gateway.coap.peers import SecurePeer, source_of, vouched
+from gateway.coap.peers import Peer, SecurePeer, source_of, vouched
 from gateway.coap.port import Hosts, read_host
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.coap.remote import Remote, UdpRemote, Vouched
@@ -331,9 +331,7 @@ class AiocoapLane:
     def receive(self, datagram: bytes, peer: tuple[Any, ...], address: int, verified: bool) -> None:
         self._receive(datagram, PeerAddress(peer, len(datagram), self._send, verified, prefix_of(address)))
 
-    def receive_vouched(
-        self, datagram: bytes, peer: tuple[Any, ...], address: int, vouched: Vouched, send: Send
-    ) -> None:
+    def receive_vouched(self, datagram: bytes, peer: Peer, address: int, vouched: Vouched, send: Send) -> None:
         """A request that came protected, in the clear; its answers leave by `send`, which protects them."""
         prefix = prefix_of(address)
         self._receive(datagram, PeerAddress(peer, len(datagram), send, True, prefix, vouched.authentication))

@@ -29,6 +29,7 @@ PAGES = {
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
     "commands": ("/commands", ("frame.commands", "commands.state.awaiting_approval", "commands.valve.close")),
+    "campaigns": ("/campaigns", ("frame.campaigns", "campaigns.state.running")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
     "unknown_devices": ("/unknown-devices", ("frame.unknown_devices", "reason.unknown_device")),
     "path": ("/path", ("path.stage.gateway", "path.reason.no_nats", "path.stage.settlement", "overview.accounting_ok")),

@@ -123,6 +123,7 @@ async def seed(database_url: str) -> None:
         await _keys(connection)
         await _strangers(connection)
         await _commands(connection)
+        await _campaigns(connection)
         await people(connection)
     finally:
         await connection.close()
@@ -203,6 +204,21 @@ async def _commands(connection: asyncpg.Connection) -> None:
         await connection.execute(
             "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, 'wang')", command_id, state
         )
+
+
+async def _campaigns(connection: asyncpg.Connection) -> None:
+    """One of two waves, the first on its way."""
+    await connection.execute(
+        "INSERT INTO firmware_images (sha256, name, size_bytes, signature, added_by)"
+        " VALUES (sha256('image'), $1, 5, 'signature', 'wang')",
+        HOSTILE_TEXT,
+    )
+    await connection.execute(
+        "INSERT INTO campaigns (sha256, uri, state, wave, waves, stop_share, stop_after, started_by)"
+        " VALUES (sha256('image'), 'coaps://gw/fw/12', 'running', 1, 2, 0.05, 3, 'wang')"
+    )
+    await connection.execute("INSERT INTO campaign_meters SELECT 1, meter_id, meter_id FROM meters WHERE meter_id < 3")
+    await connection.execute("UPDATE commands SET campaign_id = 1 WHERE command_id = 2")
 
 
 async def _dead_letters(connection: asyncpg.Connection) -> None:
