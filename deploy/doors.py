@@ -25,14 +25,18 @@ def places(host: str, running: Instance, data: Path) -> Places:
 
 
 def open_push(data: Path) -> None:
-    """Let the simulated town push, from the next start of the gateway on; harmless twice."""
-    if _product(data) is None:
-        add(products_file(data), SIMULATED, Platform.CTWING)
-
-
-def products_file(data: Path) -> Path:
-    return Path(load(PushSettings).products_file or data / PRODUCTS_FILE)
+    """Let the simulated town push, from the next start of the gateway on; harmless twice. An operator's own file of
+    products is left alone."""
+    if not load(PushSettings).products_file and _product(data) is None:
+        add(data / PRODUCTS_FILE, SIMULATED, Platform.CTWING)
 
 
 def _product(data: Path) -> Product | None:
-    return next((one for one in load_products(products_file(data)) if one.name == SIMULATED), None)
+    return next(
+        (
+            one
+            for one in load_products(load(PushSettings).products_file or data / PRODUCTS_FILE)
+            if one.name == SIMULATED
+        ),
+        None,
+    )

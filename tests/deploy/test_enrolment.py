@@ -11,11 +11,12 @@ import asyncpg
 import pytest
 
 from deploy import enrolment
-from deploy.enrolment import check_reason, import_keys, make_keys, master_keys, reseal_keys, revoke_keys
+from deploy.enrolment import check_reason, enrol_rows, import_keys, make_keys, master_keys, reseal_keys, revoke_keys
 from ingest.registry.key_rows import KeyRow, parse_key_file
 from metering.credentials import Credential, CredentialKind, MasterKeys, OscoreSecret
 from metering.errors import ConflictError, ImportRowsError, RequestError, SettingsError
 from metering.new_keys import PlainKey, new_key
+from simulators.keys import key_row, master_secret, mqtt_password, mqtt_row, psk, psk_row
 
 OSCORE, PSK, MQTT = CredentialKind.OSCORE, CredentialKind.PSK, CredentialKind.MQTT
 KEYS = MasterKeys({0: secrets.token_bytes(32)})
@@ -153,3 +154,13 @@ def test_a_master_key_is_never_made_by_a_command(tmp_path: Path) -> None:
 def test_a_reason_is_needed(reason: str) -> None:
     with pytest.raises(RequestError):
         check_reason(reason)
+
+
+async def test_simulated_meters_are_enrolled_at_each_start(connection: asyncpg.Connection, database_url: str) -> None:
+    rows = [mqtt_row("861", "861"), psk_row("862", "862"), key_row("863")]
+    assert await enrol_rows(database_url, KEYS, rows[:2]) == 2
+    assert await enrol_rows(database_url, KEYS, rows) == 1
+    assert await enrol_rows(database_url, KEYS, rows) == 0
+    held = await opened(connection)
+    assert (held["861"], held["862"]) == (mqtt_password("861").encode(), psk("862"))
+    assert OscoreSecret.decode(held["863"]).master_secret == master_secret("863")
