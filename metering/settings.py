@@ -233,7 +233,9 @@ class FirmwareSettings(Section):
     model_config = SettingsConfigDict(env_prefix="NBWATER_FIRMWARE_", extra="forbid", frozen=True)
     directory: str = Field("", description="Images, one file each, named by its SHA-256; empty: none are taken")
     public_key_file: str = Field("", description="PEM file of the Ed25519 key that signs images; empty: none is taken")
-    uri_base: str = Field("", description="Where meters fetch images, each at /fw/ and the first 16 digits of its SHA-256")
+    uri_base: str = Field(
+        "", description="Where meters fetch images, each at /fw/ and the first 16 digits of its SHA-256"
+    )
 
 
 class ApiSettings(Section):
