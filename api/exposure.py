@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from metering.errors import StartError
+from metering.exposure import is_loopback, require_pair
 from metering.settings import ApiSettings
 
 
 def check_exposure(settings: ApiSettings, option: str = "") -> None:
     """Raises StartError where passwords would. `option`: what of a command line says the address too."""
-    if bool(settings.tls_certificate) != bool(settings.tls_key):
-        raise StartError("NBWATER_API_TLS_CERTIFICATE and NBWATER_API_TLS_KEY belong together: set both or none")
-    if settings.tls_certificate or settings.behind_tls_proxy or _is_loopback(settings.host):
+    require_pair(settings.tls_certificate, settings.tls_key, "NBWATER_API")
+    if settings.tls_certificate or settings.behind_tls_proxy or is_loopback(settings.host):
         return
     said_by = " or ".join(name for name in (option, "NBWATER_API_HOST") if name)
     raise StartError(
@@ -20,10 +18,3 @@ def check_exposure(settings: ApiSettings, option: str = "") -> None:
         "NBWATER_API_TLS_CERTIFICATE and NBWATER_API_TLS_KEY, or NBWATER_API_BEHIND_TLS_PROXY=true where a proxy in "
         "front speaks TLS"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

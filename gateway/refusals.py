@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 MAX_PREFIXES = 65_536
 SWEEP_PAUSE_S = 1.0
 BURST_S = 2.0
 _IPV4_MAPPED = 0xFFFF
+
+
+def bits_of(address: IPv4Address | IPv6Address) -> int:
+    """As 128 bits, IPv4 mapped (RFC 4291 section 2.5.5.2)."""
+    return int(address) | (_IPV4_MAPPED << 32 if address.version == 4 else 0)
 
 
 def prefix_of(address: int) -> int:

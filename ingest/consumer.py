@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -123,3 +124,21 @@ async def ask_for_time(deliveries: Sequence[Delivery]) -> None:
     """Keep the stream from delivering these again while a long write is under way."""
     for delivery in deliveries:
         await delivery.handle.in_progress()
+
+
+@contextlib.asynccontextmanager
+async def kept_waiting(deliveries: Sequence[Delivery]) -> AsyncIterator[None]:
+    """The stream is asked for more time for as long as this lasts."""
+
+    async def ask() -> None:
+        while True:
+            await asyncio.sleep(ACK_WAIT_S / 3)
+            with contextlib.suppress(Exception):  # an absent stream delivers nothing again either
+                await ask_for_time(deliveries)
+
+    asking = asyncio.create_task(ask(), name="ask_for_time")
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,7 @@ from metering.settings import IngestSettings, LogSettings, load
 
 from . import metrics
 from .classify import Prepared, prepare
-from .consumer import ACK_WAIT_S, Delivery, DeliveryGapError, StreamLife, UpConsumer, acknowledge, ask_for_time
+from .consumer import Delivery, DeliveryGapError, StreamLife, UpConsumer, acknowledge, kept_waiting
 from .gate import pass_gate
 from .lease import Lease, Watermark
 from .pipeline import Pipeline, Taken
@@ -237,7 +237,7 @@ class Worker:
     async def _commit(self, lease: Lease, batch: Batch) -> None:
         """Take the batch in one transaction, then acknowledge it."""
         metrics.BACKLOG_SECONDS.set(max(0, now_us() - batch.deliveries[0].message.stored_at_us) / 1e6)
-        async with _kept_waiting(batch.deliveries):
+        async with kept_waiting(batch.deliveries):
             taken, after = await self._commit_somehow(lease, batch)
         self._watermark = after
         self._pipeline.remember(taken)
@@ -345,21 +345,3 @@ def begin_at(watermark: Watermark, life: StreamLife) -> Watermark:
 def _is_outage(error: Exception) -> bool:
     """Whether the same data may be written later; otherwise it is the data."""
     return isinstance(error, _OUTAGES) and not isinstance(error, _BAD_DATA)
-
-
-@contextlib.asynccontextmanager
-async def _kept_waiting(deliveries: Sequence[Delivery]) -> AsyncIterator[None]:
-    """The stream is asked for more time for as long as this lasts."""
-
-    async def ask() -> None:
-        while True:
-            await asyncio.sleep(ACK_WAIT_S / 3)
-            with contextlib.suppress(Exception):  # an absent stream delivers nothing again either
-                await ask_for_time(deliveries)
-
-    asking = asyncio.create_task(ask(), name="ask_for_time")
-    try:
-        yield
-    finally:
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from metering.model import Authentication
+from metering.model import Authentication, ContentFormat
 
 COMMAND_ID_BYTES = 8
 DEFAULT_TTL_S = 48 * 3600
@@ -106,8 +106,13 @@ class WaitingCommand(NamedTuple):
         """Whether a device that is vouched for so may have it."""
         return authentication is not Authentication.CLAIMED or self.kind not in NEEDS_AUTHENTICATION
 
+    @property
+    def content_format(self) -> ContentFormat:
+        """Of `answer`."""
+        return ContentFormat.OCTET_STREAM if self.kind is CommandKind.RAW else ContentFormat.CBOR
+
     def answer(self) -> bytes:
-        """The payload of the answer to a report, Content-Format 60; of RAW the frame alone, Content-Format 42."""
+        """The payload of the answer to a report; of RAW the frame alone."""
         if self.kind is CommandKind.RAW:
             return bytes(self.arguments[0])
         return cbor2.dumps({0: self.command_id, 1: int(self.kind), 2: dict(self.arguments), 3: self.expires_s})

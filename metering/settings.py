@@ -236,7 +236,9 @@ class FirmwareSettings(Section):
         256, ge=1, description="Devices that fetch images from one gateway process at a time; others get 5.03"
     )
     public_key_file: str = Field("", description="PEM file of the Ed25519 key that signs images; empty: none is taken")
-    uri_base: str = Field("", description="coap:// or coaps:// address of the gateways as meters reach it")
+    uri_base: str = Field(
+        "", description="Where meters fetch images, each at /fw/ and the first 16 digits of its SHA-256"
+    )
 
 
 class ApiSettings(Section):

@@ -110,48 +110,39 @@ def waiting_subject(device: str) -> str:
     return f"{COMMANDS_SUBJECT}.{device.encode().hex()}"
 
 
-def _up_config(sizes: StreamSizes) -> StreamConfig:
+def _config_of(name: str, subject: str, max_bytes: int, replicas: int, **more: Any) -> StreamConfig:
+    """Of a stream in files with a bound in bytes, which refuses at it unless `more` says otherwise."""
+    settings: dict[str, Any] = {"retention": RetentionPolicy.LIMITS, "discard": DiscardPolicy.NEW, "max_age": 0} | more
     return StreamConfig(
-        name=UP_STREAM,
-        subjects=[f"{UP_SUBJECT}.*"],
-        retention=RetentionPolicy.LIMITS,
+        name=name,
+        subjects=[subject],
         storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_bytes=sizes.up_max_bytes,
-        max_age=0,
-        duplicate_window=DUPLICATE_WINDOW_S,
-        num_replicas=sizes.replicas,
-        deny_delete=True,
+        max_bytes=max_bytes,
+        num_replicas=replicas,
+        **settings,
     )
+
+
+def _up_config(sizes: StreamSizes) -> StreamConfig:
+    more: dict[str, Any] = {"duplicate_window": DUPLICATE_WINDOW_S, "deny_delete": True}
+    return _config_of(UP_STREAM, f"{UP_SUBJECT}.*", sizes.up_max_bytes, sizes.replicas, **more)
 
 
 def _registry_config(sizes: StreamSizes) -> StreamConfig:
     """The feed may forget (`discard: old`): a gateway that sees a gap loads the snapshot again."""
-    return StreamConfig(
-        name=REGISTRY_STREAM,
-        subjects=[REGISTRY_SUBJECT],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
-        max_bytes=sizes.registry_max_bytes,
-        max_age=0,
-        num_replicas=sizes.replicas,
-        allow_direct=True,
-    )
+    more: dict[str, Any] = {"discard": DiscardPolicy.OLD, "allow_direct": True}
+    return _config_of(REGISTRY_STREAM, REGISTRY_SUBJECT, sizes.registry_max_bytes, sizes.replicas, **more)
 
 
 def _oscore_config(sizes: StreamSizes) -> StreamConfig:
     """It may forget its messages, never its sequence."""
-    return StreamConfig(
-        name=OSCORE_STREAM,
-        subjects=[OSCORE_SUBJECT],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
+    return _config_of(
+        OSCORE_STREAM,
+        OSCORE_SUBJECT,
+        1 << 20,
+        sizes.replicas,
         discard=DiscardPolicy.OLD,
         max_msgs=1,
-        max_bytes=1 << 20,
-        max_age=0,
-        num_replicas=sizes.replicas,
         deny_delete=True,
         deny_purge=True,
         first_seq=max(1, int(time.time()) - OSCORE_EPOCH_S),
@@ -160,16 +151,13 @@ def _oscore_config(sizes: StreamSizes) -> StreamConfig:
 
 def _commands_config(sizes: StreamSizes) -> StreamConfig:
     """A store of one value a device: of each subject the newest message stays, and a full stream refuses."""
-    return StreamConfig(
-        name=COMMANDS_STREAM,
-        subjects=[f"{COMMANDS_SUBJECT}.*"],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_bytes=sizes.commands_max_bytes,
+    return _config_of(
+        COMMANDS_STREAM,
+        f"{COMMANDS_SUBJECT}.*",
+        sizes.commands_max_bytes,
+        sizes.replicas,
         max_msgs_per_subject=1,
         max_age=COMMANDS_KEEP_S,
-        num_replicas=sizes.replicas,
         allow_direct=True,
         allow_msg_ttl=True,
     )
@@ -177,17 +165,8 @@ def _commands_config(sizes: StreamSizes) -> StreamConfig:
 
 def _told_config(sizes: StreamSizes) -> StreamConfig:
     """Messages go when ingest acknowledges them, which it does after COMMIT."""
-    return StreamConfig(
-        name=TOLD_STREAM,
-        subjects=[TOLD_SUBJECT],
-        retention=RetentionPolicy.WORK_QUEUE,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_bytes=sizes.told_max_bytes,
-        max_age=0,
-        duplicate_window=DUPLICATE_WINDOW_S,
-        num_replicas=sizes.replicas,
-    )
+    more: dict[str, Any] = {"retention": RetentionPolicy.WORK_QUEUE, "duplicate_window": DUPLICATE_WINDOW_S}
+    return _config_of(TOLD_STREAM, TOLD_SUBJECT, sizes.told_max_bytes, sizes.replicas, **more)
 
 
 def _lwm2m_config(sizes: StreamSizes) -> StreamConfig:
@@ -197,16 +176,12 @@ def _lwm2m_config(sizes: StreamSizes) -> StreamConfig:
     Gateways write here what they like, so they could bring it into any stream (docs/decisions/0007, 0017). The answer
     of STREAM.MSG.GET is JSON of JetStream's own.
     """
-    return StreamConfig(
-        name=LWM2M_STREAM,
-        subjects=[f"{LWM2M_SUBJECT}.>"],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_bytes=sizes.lwm2m_max_bytes,
+    return _config_of(
+        LWM2M_STREAM,
+        f"{LWM2M_SUBJECT}.>",
+        sizes.lwm2m_max_bytes,
+        sizes.replicas,
         max_msgs_per_subject=1,
-        max_age=0,
-        num_replicas=sizes.replicas,
         allow_direct=False,
         allow_msg_ttl=True,
         deny_delete=True,

@@ -21,6 +21,7 @@ from api.queries.meters import MeterDetail, get_meter
 from api.queries.reports import ReportRow, list_reports
 from api.roles import Role
 from metering.errors import NotFoundError
+from metering.model import MeterId
 
 NOW_S = 5.0
 REPORTS_S = 5.0
@@ -77,19 +78,7 @@ async def build(visit: Visit) -> None:
     await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
     await _alerts(visit, serial, alerts)
     await commands.of_meter(visit, serial, told)
-    opened: set[str] = set()
-
-    async def load_reports() -> list[ReportRow]:
-        return (await list_reports(visit.context.read, meter_id, limit=REPORTS)).items
-
-    def draw_reports(found: list[ReportRow]) -> None:
-        with redrawn(reports):
-            if not found:
-                parts.empty(say("meter.no_reports"))
-            for report in found:
-                meter_report.draw(visit, report, opened)
-
-    await LiveView(visit, lambda: ("reports", meter_id), load_reports, draw_reports, REPORTS_S).start()
+    await _reports(visit, meter_id, reports)
 
 
 async def _load(visit: Visit, serial: str) -> _Now:
@@ -101,6 +90,22 @@ async def _load(visit: Visit, serial: str) -> _Now:
         context.read, detail.meter.meter_id, Granularity.DAY, today - timedelta(days=1), today, context.zone
     )
     return _Now(detail, next((day for day in days if day.start.astimezone(context.zone).date() == today), None))
+
+
+async def _reports(visit: Visit, meter_id: MeterId, container: ui.element) -> None:
+    opened: set[str] = set()
+
+    async def load() -> list[ReportRow]:
+        return (await list_reports(visit.context.read, meter_id, limit=REPORTS)).items
+
+    def draw(found: list[ReportRow]) -> None:
+        with redrawn(container):
+            if not found:
+                parts.empty(visit.say("meter.no_reports"))
+            for report in found:
+                meter_report.draw(visit, report, opened)
+
+    await LiveView(visit, lambda: ("reports", meter_id), load, draw, REPORTS_S).start()
 
 
 async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:

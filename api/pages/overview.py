@@ -68,13 +68,14 @@ async def build(visit: Visit, history: RateHistory) -> None:
         with redrawn(worst):
             _worst(visit, found)
 
-    async def rates() -> list[RateSample]:
-        return history.samples()
-
     await LiveView(visit, lambda: "overview", visit.context.live.overview, draw_figures, FIGURES_S).start()
-    await LiveView(visit, lambda: "rate", rates, draw_rate, RATE_S).start()
+    await LiveView(visit, lambda: "rate", lambda: _samples(history), draw_rate, RATE_S).start()
     await LiveView(visit, lambda: "accounting", lambda: _load_accounts(visit), draw_accounts, ACCOUNTING_S).start()
     await LiveView(visit, lambda: "worst", lambda: _load_worst(visit), draw_worst, ALERTS_S).start()
+
+
+async def _samples(history: RateHistory) -> list[RateSample]:
+    return history.samples()
 
 
 async def _load_accounts(visit: Visit) -> _Accounts:

@@ -3,6 +3,7 @@
 ==================  ==========================================================================================
 HOST/nats.conf      a node of the NATS cluster; users and rights are those of the embedded server
 HOST/PROGRAM.env    settings of one program (ingest-0.env, ingest-1.env, … for the worker of each partition)
+HOST/master.keys    what seals device keys, where a gateway or the api runs
 HOST/*.service      systemd units
 admin.env           for `nbwater migrate`: who may make streams and tables
 logins.sql          one database login for each program, to run after the first `nbwater migrate`
@@ -29,6 +30,7 @@ from deploy.embedded.mqtt_listener import MqttListener
 from deploy.embedded.nats import ADMIN, stream_rules
 
 CLUSTER_NAME = "nbwater"
+MASTER_KEYS = "master.keys"
 STORE_HEADROOM_BYTES = 4 << 30
 """Beside the report stream the store holds the registry's feed, its snapshots, and Raft's logs."""
 
@@ -44,6 +46,8 @@ class Secrets:
     sessions: str
     mqtt: Mapping[str, str]
     """As `deploy.accounts.Accounts.mqtt`."""
+    master_keys: Mapping[str, str]
+    """By number, as `keys.master_file` has them; the highest seals."""
 
 
 def files(plan: Plan, secrets: Secrets) -> Iterator[tuple[str, str]]:
@@ -59,6 +63,8 @@ def files(plan: Plan, secrets: Secrets) -> Iterator[tuple[str, str]]:
         for partition in range(plan.partitions):
             yield f"{host}/ingest-{partition}.env", _environment(ingest_settings(plan, secrets, partition))
         yield f"{host}/nbwater-ingest@.service", program_unit(plan.places, "ingest", "ingest-%i.env")
+    for host in {*plan.roles["gateway"], *plan.roles["api"]}:
+        yield f"{host}/{MASTER_KEYS}", "".join(f"{number} {key}\n" for number, key in secrets.master_keys.items())
     yield "admin.env", _environment(admin_settings(plan, secrets))
     yield "logins.sql", _logins(plan, secrets)
 
@@ -112,6 +118,20 @@ def _mqtt_settings(plan: Plan, secrets: Secrets) -> dict[str, str]:
     }
 
 
+def _gateway_settings(plan: Plan) -> dict[str, str]:
+    """Where the doors of its CoAP and DTLS ports listen, and where what they know outlives them."""
+    own = plan.places.gateway
+    return {
+        "NBWATER_GATEWAY_HOST": plan.coap_host,
+        "NBWATER_GATEWAY_PORT": str(plan.coap_port),
+        "NBWATER_DTLS_HOST": plan.coap_host,
+        "NBWATER_DTLS_PORT": str(plan.coaps_port),
+        "NBWATER_DTLS_SESSIONS_FILE": f"{own}/dtls-sessions",
+        "NBWATER_OSCORE_DIRECTORY": own,
+        "NBWATER_PUSH_DIRECTORY": f"{own}/push",
+    }
+
+
 def _tls_blocks(plan: Plan, host: str) -> tuple[str, str]:
     """For clients, which show no certificate but begin with TLS; for routes, where both sides show one."""
     if not plan.tls:
@@ -146,9 +166,10 @@ def program_settings(plan: Plan, secrets: Secrets, program: str) -> dict[str, st
     if program in secrets.database:
         settings["NBWATER_DATABASE_URL"] = _database_url(plan, login_name(program), secrets.database[program])
     if program == "gateway":
-        settings |= {"NBWATER_GATEWAY_HOST": plan.coap_host, "NBWATER_GATEWAY_PORT": str(plan.coap_port)}
-        settings |= _mqtt_settings(plan, secrets)
+        settings |= _gateway_settings(plan) | _mqtt_settings(plan, secrets)
         settings |= {"NBWATER_FIRMWARE_DIRECTORY": plan.firmware} if plan.firmware else {}
+    if program in ("gateway", "api"):
+        settings["NBWATER_KEYS_MASTER_FILE"] = f"{plan.places.configuration}/{MASTER_KEYS}"
     if program == "api":
         settings["NBWATER_API_SESSION_SECRET"] = secrets.sessions
     return settings

@@ -24,6 +24,8 @@ class Places:
 
     configuration: str = "/etc/nbwater"
     store: str = "/var/lib/nbwater/nats"
+    gateway: str = "/var/lib/nbwater/gateway"
+    """What a gateway keeps: OSCORE's replay windows, DTLS sessions, the spool of pushes."""
     nats_server: str = "/opt/nbwater/bin/nats-server"
     nbwater: str = "/opt/nbwater/bin/nbwater"
 
@@ -42,6 +44,7 @@ class Plan:
     up_max_bytes: int = 64 << 30
     coap_host: str = "::"
     coap_port: int = 5683
+    coaps_port: int = 5684
     mqtt_port: int = 0
     """TCP port of the MQTT listener on every NATS host, with TLS; 0: there is none."""
     firmware: str = ""

@@ -12,6 +12,7 @@ from deploy.cluster.configuration import Secrets, files
 from deploy.cluster.plan import Plan
 from deploy.embedded.nats import USERS
 from deploy.instance import write_private
+from metering.credentials import MASTER_KEY_BYTES
 from metering.errors import StartError
 
 SECRETS_FILE = "secrets.json"
@@ -45,6 +46,7 @@ def load_secrets(out: Path) -> Secrets:
             database_owner=found.get("database_owner") or _password(),
             sessions=found.get("sessions") or _password(),
             mqtt={name: secrets.token_hex(32) for name in MQTT_SECRETS} | found.get("mqtt", {}),
+            master_keys=found.get("master_keys") or {"0": secrets.token_hex(MASTER_KEY_BYTES)},
         )
     except (ValueError, AttributeError, TypeError) as error:
         raise StartError(f"{path} cannot be used: {error}") from error

@@ -3,13 +3,13 @@ docs/decisions/0018-mqtt.md). Pure text."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.mqtt.callout import ACCOUNT, CalloutKeys
 from metering.errors import StartError
+from metering.exposure import is_loopback, require_pair
 from metering.settings import MqttSettings
 
 USER = "mqtt"
@@ -67,18 +67,10 @@ mqtt {{
 
 def check_exposure(settings: MqttSettings) -> None:
     """Passwords never cross a network in the clear. Raises StartError where they would."""
-    if bool(settings.tls_certificate) != bool(settings.tls_key):
-        raise StartError("NBWATER_MQTT_TLS_CERTIFICATE and NBWATER_MQTT_TLS_KEY belong together: set both or none")
-    if settings.tls_certificate or _is_loopback(settings.host):
+    require_pair(settings.tls_certificate, settings.tls_key, "NBWATER_MQTT")
+    if settings.tls_certificate or is_loopback(settings.host):
         return
     raise StartError(
         f"the MQTT listener's address {settings.host} (NBWATER_MQTT_HOST) is not loopback and needs TLS: set "
         "NBWATER_MQTT_TLS_CERTIFICATE and NBWATER_MQTT_TLS_KEY"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

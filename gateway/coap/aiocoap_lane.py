@@ -31,9 +31,9 @@ from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.coap.remote import Remote, UdpRemote, Vouched
 from gateway.intake import Intake
 from gateway.refusals import prefix_of
-from metering.commands import CommandKind, WaitingCommand
+from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyError, NbwaterError
-from metering.model import Authentication, ContentFormat, Door
+from metering.model import Authentication, Door
 
 MAX_MESSAGES = 8192
 """Requests of the last 247 s that aiocoap remembers (at ~5 kB): 33 a second on average."""
@@ -255,8 +255,8 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
             return self._refusal(failure)
         if command is None:
             return aiocoap.Message(code=aiocoap.CHANGED)
-        content_format = ContentFormat.OCTET_STREAM if command.kind is CommandKind.RAW else ContentFormat.CBOR
-        return aiocoap.Message(code=aiocoap.CHANGED, payload=command.answer(), content_format=int(content_format))
+        content_format = int(command.content_format)
+        return aiocoap.Message(code=aiocoap.CHANGED, payload=command.answer(), content_format=content_format)
 
     def _refusal(self, error: NbwaterError) -> aiocoap.Message:
         code = aiocoap.numbers.codes.Code(code_of(error.coap))

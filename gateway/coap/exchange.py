@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from metering.commands import CommandKind, WaitingCommand
-from metering.model import ContentFormat
+from metering.commands import WaitingCommand
 
 Peer = tuple[Any, ...]
 """A socket address as `recvfrom` returns it."""
@@ -29,5 +28,4 @@ make_exchange: Callable[[tuple[int, bytes, Peer, int, int]], Exchange] = partial
 
 def command_payload(command: WaitingCommand) -> bytes:
     """What follows the token of an answer that carries a command: Content-Format (option 12, one byte), payload."""
-    content_format = ContentFormat.OCTET_STREAM if command.kind is CommandKind.RAW else ContentFormat.CBOR
-    return bytes((0xC1, content_format, 0xFF)) + command.answer()
+    return bytes((0xC1, command.content_format, 0xFF)) + command.answer()

@@ -100,10 +100,10 @@ class Endpoint:
         else:
             self._end(session, peer, bytes((_FATAL, _ACCESS_DENIED)))
 
-    def keys_gone(self, device: str, gone: Iterable[Credential]) -> None:
-        """The device has lost these keys: its sessions by them end at the next tick, all in one look."""
+    def keys_gone(self, names: Iterable[str], gone: Iterable[Credential]) -> None:
+        """The device of these names has lost these keys: its sessions by them end at the next tick, all in one look."""
         if any(key.kind is CredentialKind.PSK for key in gone):
-            self._lost_keys.add(device)
+            self._lost_keys.update(names)
 
     def tick(self, now: float) -> None:
         """To be called about once a second: retransmissions, and what is too old goes."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gateway.devices import Devices
 from gateway.mqtt.callout import LoginRequest
 from gateway.mqtt.topics import HOLDER_ID, PROBE, fits
-from gateway.refusals import prefix_of
+from gateway.refusals import bits_of, prefix_of
 from metering.credentials import CredentialKind, MasterKeys
 from metering.errors import CredentialError, RegistryNotLoadedError, UnauthorisedError
 
@@ -131,5 +131,4 @@ def _prefix(host: str) -> int:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return 0
-    mapped = int(address) | (0xFFFF << 32 if address.version == 4 else 0)
-    return prefix_of(mapped)
+    return prefix_of(bits_of(address))

@@ -18,12 +18,11 @@ from gateway.push.products import Host, Platform, Product, Pushers, Refused
 from gateway.push.spool_file import Kept
 from gateway.push.taking import Taking
 from gateway.push.watch import GapWatch
-from gateway.refusals import RefusalLimiter
+from gateway.refusals import RefusalLimiter, bits_of
 from gateway.strangers import Strangers
 from metering.model import ContentFormat, Door
 
 PATH = b"/push/"
-ADDRESS_BITS_IPV4_MAPPED = 0xFFFF << 32
 _STATUS = {Refused.PATH: 404, Refused.TOKEN: 401, Refused.NETWORK: 404}
 
 
@@ -84,7 +83,7 @@ class Desk:
         found = self._pushers.recognise(secret_path, headers, host)
         if isinstance(found, Refused):
             self._counts.refused[found] += 1
-            allowed = self._limiter.allow(_bits(host), self._clock())
+            allowed = self._limiter.allow(bits_of(host), self._clock())
             return Judged(_STATUS[found] if allowed else None)
         return Judged(0 if method == b"POST" else 405, found)
 
@@ -148,7 +147,3 @@ class Desk:
         self._counts.answers[product, str(status)] += 1
         self._counts.answered_s.observe(self._clock() - came_at)
         answer(status)
-
-
-def _bits(host: Host) -> int:
-    return int(host) | ADDRESS_BITS_IPV4_MAPPED if host.version == 4 else int(host)

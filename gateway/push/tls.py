@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from pathlib import Path
 
 from metering.errors import StartError
+from metering.exposure import is_loopback, require_pair
 from metering.settings import PushSettings
 
 
@@ -15,8 +15,9 @@ def server_context(settings: PushSettings) -> ssl.SSLContext | None:
 
     Raises StartError.
     """
+    require_pair(settings.tls_certificate, settings.tls_key, "NBWATER_PUSH")
     if not settings.tls_certificate:
-        if not _is_loopback(settings.host):
+        if not is_loopback(settings.host):
             raise StartError("push.host is not loopback: set push.tls_certificate and push.tls_key")
         if settings.client_ca:
             raise StartError("push.client_ca needs push.tls_certificate and push.tls_key")
@@ -48,10 +49,3 @@ def _written(path: str) -> float:
         return Path(path).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -11,7 +11,6 @@ names the position it expects to follow, so that one that lost its lock unknowin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections import defaultdict
@@ -19,8 +18,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import asyncpg
-import nats.errors
 import structlog
 from nats.js import JetStreamContext
 from nats.js.api import Header
@@ -28,6 +25,7 @@ from prometheus_client import Counter, Gauge
 
 from ingest.commands.campaigns import stop_failing
 from ingest.commands.ledger import expire
+from ingest.publishing import publish_alone
 from metering.command_feed import MAX_WAITING_PER_DEVICE, DeviceCommands, encode_waiting
 from metering.commands import CommandKind, WaitingCommand, arguments_from_json, travelling_id
 from metering.streams import COMMANDS_STREAM, waiting_subject
@@ -36,7 +34,6 @@ LOCK = 0x6E6277636D64
 """Advisory lock of the one who publishes ("nbwcmd" in ASCII)."""
 
 POLL_S = 0.25
-RETRY_S = 2.0
 PUBLISH_TIMEOUT_S = 10.0
 ROWS_PER_ROUND = 500
 EXPIRE_EVERY_S = 5.0
@@ -69,34 +66,22 @@ class CommandPublisher:
 
     async def run(self) -> None:
         """Until cancelled. What is away (database, NATS) is waited for."""
-        while True:
-            try:
-                async with self._pool.acquire() as connection:
-                    await self._hold(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error) as error:
-                _log.warning("command publisher stopped and will try again", error=str(error) or type(error).__name__)
-            await asyncio.sleep(RETRY_S)
+        await publish_alone(self._pool, LOCK, "command", self._publish)
 
-    async def _hold(self, connection: Any) -> None:
-        """Publish as long as the lock is ours; return when it is another's, or when the stream was made anew."""
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-            return
-        try:
-            term = CommandTerm(connection, self._js)
-            await term.begin()
-            expired_at = float("-inf")
-            while True:
-                if time.monotonic() - expired_at >= EXPIRE_EVERY_S:
-                    if await term.is_another_stream():
-                        return
-                    await expire(connection, self._now())
-                    await stop_failing(connection, self._now())
-                    expired_at = time.monotonic()
-                if not await term.round():
-                    await asyncio.sleep(POLL_S)
-        finally:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+    async def _publish(self, connection: Any) -> None:
+        """Return when the stream was made anew."""
+        term = CommandTerm(connection, self._js)
+        await term.begin()
+        expired_at = float("-inf")
+        while True:
+            if time.monotonic() - expired_at >= EXPIRE_EVERY_S:
+                if await term.is_another_stream():
+                    return
+                await expire(connection, self._now())
+                await stop_failing(connection, self._now())
+                expired_at = time.monotonic()
+            if not await term.round():
+                await asyncio.sleep(POLL_S)
 
 
 class CommandTerm:

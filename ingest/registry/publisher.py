@@ -12,16 +12,15 @@ old state of a device never comes after a newer one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterator, Sequence
 
 import asyncpg
-import nats.errors
 import structlog
 from nats.js import JetStreamContext
 from nats.js.api import Header
 from prometheus_client import Counter, Gauge
 
+from ingest.publishing import publish_alone
 from ingest.registry.ending_keys import EXPIRY_EVERY_S, end_expired
 from ingest.registry.entries import entries_of
 from ingest.registry.snapshot import Feed, Snapshot, feed_state, newest_snapshot, write_snapshot
@@ -32,7 +31,6 @@ LOCK = 0x6E6277726567
 """Advisory lock of the one who publishes ("nbwreg" in ASCII)."""
 
 POLL_S = 0.5
-RETRY_S = 2.0
 PUBLISH_TIMEOUT_S = 10.0
 ROWS_PER_ROUND = 5_000
 ENTRIES_PER_MESSAGE = 2_500
@@ -57,32 +55,19 @@ class RegistryPublisher:
 
     async def run(self) -> None:
         """Until cancelled. What is away (database, NATS) is waited for."""
-        while True:
-            try:
-                async with self._pool.acquire() as connection:
-                    await self._hold(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error) as error:
-                _log.warning("registry publisher stopped and will try again", error=str(error) or type(error).__name__)
-            await asyncio.sleep(RETRY_S)
+        await publish_alone(self._pool, LOCK, "registry", self._publish)
 
-    async def _hold(self, connection: asyncpg.Connection) -> None:
-        """Publish as long as the lock is ours; return when it is another's."""
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-            return
-        try:
-            term = Term(connection, self._js)
-            await term.begin()
-            clock = asyncio.get_running_loop().time
-            looked_s = float("-inf")
-            while True:
-                if clock() - looked_s >= EXPIRY_EVERY_S:
-                    await end_expired(connection)
-                    looked_s = clock()
-                if not await term.round():
-                    await asyncio.sleep(POLL_S)
-        finally:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+    async def _publish(self, connection: asyncpg.Connection) -> None:
+        term = Term(connection, self._js)
+        await term.begin()
+        clock = asyncio.get_running_loop().time
+        looked_s = float("-inf")
+        while True:
+            if clock() - looked_s >= EXPIRY_EVERY_S:
+                await end_expired(connection)
+                looked_s = clock()
+            if not await term.round():
+                await asyncio.sleep(POLL_S)
 
 
 class Term:

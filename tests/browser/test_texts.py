@@ -142,6 +142,10 @@ def _reasons() -> set[str]:
     return {reason for reason in found if re.fullmatch("[a-z_]+", reason)} | {named["ENVELOPE_REASON"]}
 
 
+def test_every_reason_by_which_doors_know_a_stranger_has_words() -> None:
+    assert {"reason.unknown_device", "reason.unknown_identity", "reason.unknown_user"} <= set(TEXTS)
+
+
 def test_every_reason_of_ingest_has_a_word() -> None:
     """Adding a reason without words for it fails here."""
     reasons = _reasons()

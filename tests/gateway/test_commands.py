@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.commands import NoCommands
 from gateway.custody import Settle
@@ -33,8 +34,8 @@ class Ends:
     def __init__(self, failure: CustodyError | None) -> None:
         self._failure = failure
 
-    def take(self, *arguments: object) -> None:
-        settle: Settle = arguments[-1]  # type: ignore[assignment]
+    def take(self, *arguments: Any) -> None:
+        settle: Settle = arguments[-1]
         settle(self._failure)
 
 

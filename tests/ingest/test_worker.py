@@ -30,7 +30,7 @@ def test_a_holder_is_dead_only_when_that_is_certain() -> None:
 
 def test_it_is_behind_only_while_more_waits() -> None:
     def batch(waiting: int) -> Batch:
-        return Batch([Delivery(Message(7, 1_000_000, b""), None, waiting)], Prepared([], [], []))  # type: ignore[arg-type]
+        return Batch([Delivery(Message(7, 1_000_000, b""), None, waiting)], Prepared([], [], []))  # type: ignore[arg-type]  # no handle
 
     assert batch(3).behind_s(61_000_000) == 60.0
     assert batch(0).behind_s(61_000_000) == 0.0, "it was the last: an old report is no backlog"

@@ -240,7 +240,7 @@ async def test_a_decoder_that_breaks_costs_one_report(
             case b"uneven":
                 return "x", DecodedReport(DeviceState(), [FIRST_S], [])
             case b"float":
-                return "x", DecodedReport(DeviceState(), [FIRST_S], [1.5])  # type: ignore[list-item]
+                return "x", DecodedReport(DeviceState(), [FIRST_S], [1.5])  # type: ignore[list-item]  # wrong on purpose
             case b"wild":
                 state = DeviceState(battery_mv=10**30, ecl=10**9, alarms=2**40, device_time_s=10**18)
                 extra = {"nul": "a\0b", "half": "\ud800", "nan": float("nan"), "bytes": b"\x01"}

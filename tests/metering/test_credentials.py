@@ -34,7 +34,7 @@ def test_a_key_that_was_moved_does_not_open(change: dict[str, object]) -> None:
     keys = MasterKeys({0: secrets.token_bytes(32)})
     sealed = keys.seal(CredentialKind.PSK, b"a", b"s")
     with pytest.raises(CredentialError):
-        keys.open(sealed._replace(**change))  # type: ignore[arg-type]
+        keys.open(sealed._replace(**change))  # type: ignore[arg-type]  # by name
 
 
 def test_an_oscore_secret_comes_back() -> None:

@@ -6,6 +6,8 @@ from api.pages.texts.text import Text
 
 REASONS: dict[str, Text] = {
     "reason.unknown_device": Text("设备未登记", "device is not registered"),
+    "reason.unknown_identity": Text("DTLS 身份未登记", "DTLS identity is not registered"),
+    "reason.unknown_user": Text("MQTT 用户未登记", "MQTT user is not registered"),
     "reason.not_installed": Text("设备没有安装记录", "device is not installed anywhere"),
     "reason.meter_mismatch": Text("表号与登记不符", "names another meter"),
     "reason.decoder_error": Text("解码器出错", "the decoder failed"),

@@ -103,6 +103,11 @@ class Bed:
 
     def _start_program(self, host: str, name: str, module: str) -> None:
         settings = dict(line.split("=", 1) for line in (self._files / host / f"{name}.env").read_text().splitlines())
+        own = self.folder / "gateway" / host
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        places = {self.plan.places.configuration: self._files / host, self.plan.places.gateway: own}
+        for usual, here in places.items():  # these hosts have one disk
+            settings = {key: value.replace(usual, str(here)) for key, value in settings.items()}
         self._start(host, name, [sys.executable, "-m", module], settings)
 
     def _start(

@@ -23,7 +23,7 @@ CLONE_NEWNET = 0x40000000
 
 def ip(*arguments: str) -> None:
     """Run `ip …`. Raises StartError with what it says."""
-    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)  # noqa: S603, S607
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)  # noqa: S603, S607 - ip, with names of ours
     if done.returncode != 0:
         raise StartError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
 
@@ -66,7 +66,7 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         for namespace in self._made:
-            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)  # noqa: S603, S607
+            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)  # noqa: S603, S607 - ip, with names of ours
 
     def namespace(self, host: str) -> str:
         return f"{self._prefix}-{host}"

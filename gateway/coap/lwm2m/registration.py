@@ -121,7 +121,7 @@ class Registration(NamedTuple):
         return now_s > self.last_heard_s + self.lifetime_s + grace_s
 
     def encode(self) -> bytes:
-        fields = self._replace(offer=list(self.offer), established=sorted(self.established))  # type: ignore[arg-type]
+        fields = self._replace(offer=list(self.offer), established=sorted(self.established))  # type: ignore[arg-type]  # CBOR has lists
         return cbor2.dumps([_RECORD_VERSION, *fields])
 
 

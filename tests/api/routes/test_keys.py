@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
@@ -13,35 +12,12 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.context import PageContext
-from api.database import ReadPool, WritePool, open_read_pool, open_write_pool
 from metering.credentials import Credential, CredentialKind, OscoreSecret
 from tests.api.conftest import MASTER_KEYS, Seed, client_of
 
 API = "/api/v1"
 KEYS = f"{API}/meters/210000000001/keys"
 DEVICE = "861234567890101"
-ROLE = "?options=-crole%3Dnbwater_api"
-
-
-@pytest.fixture
-async def write(database_url: str) -> AsyncIterator[WritePool]:
-    pool = await open_write_pool(database_url + ROLE, 2)
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
-async def read(database_url: str) -> AsyncIterator[ReadPool]:
-    pool = await open_read_pool(database_url + ROLE, 4)
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
-async def connection(database_url: str, seeded: Seed) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def make(client: httpx.AsyncClient, kind: str = "psk") -> dict[str, str]:

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import httpx
 import pytest
 
-from api.database import WritePool, open_write_pool
 from api.queries.strangers import StrangerRow
-from tests.api.conftest import Seed
 
 API = "/api/v1/strangers"
 IMEI = "861234567899999"
-ROLE = "?options=-crole%3Dnbwater_api"
-
-
-@pytest.fixture
-async def write(database_url: str) -> AsyncIterator[WritePool]:
-    pool = await open_write_pool(database_url + ROLE, 2)
-    yield pool
-    await pool.close()
-
-
-@pytest.fixture
-async def connection(database_url: str, seeded: Seed) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def knock(connection: asyncpg.Connection, *names: str, source: str = "10.1.2.3") -> None:

@@ -11,7 +11,9 @@ from deploy.cluster.plan import NATS_PORT, Plan, parse
 from deploy.cluster.units import nats_unit, program_unit
 from deploy.cluster.write import load_secrets, write
 from deploy.embedded.nats import PUBLISH_RIGHTS, binary
+from metering.credentials import load_master_keys
 from metering.errors import StartError
+from metering.settings import KeysSettings
 from tests.deploy.cluster.test_plan import EXAMPLE
 
 
@@ -74,6 +76,30 @@ def test_each_program_is_told_its_own_secrets_only(plan: Plan, tmp_path: Path) -
     assert "DATABASE" not in gateway
     assert gateway.count(f":{NATS_PORT}") == 3
     assert "NBWATER_NATS_REPLICAS=3" in gateway
+
+
+def test_the_master_key_is_where_keys_are_sealed_and_opened(plan: Plan, tmp_path: Path) -> None:
+    written = write(plan, tmp_path)
+    ((number, key),) = load_secrets(tmp_path).master_keys.items()
+    holders = {path for path in written if key in path.read_text()}
+    assert holders == {tmp_path / host / "master.keys" for host in ("gateway-1", "gateway-2", "work-1", "work-2")}
+    keys = load_master_keys(KeysSettings(master_file=str(tmp_path / "gateway-1" / "master.keys")))
+    assert keys is not None
+    assert number == "0"
+    for host, program in (("gateway-1", "gateway"), ("work-1", "api")):
+        settings = (tmp_path / host / f"{program}.env").read_text()
+        assert "NBWATER_KEYS_MASTER_FILE=/etc/nbwater/master.keys" in settings
+    assert "MASTER" not in (tmp_path / "work-1" / "ingest-0.env").read_text()
+
+
+def test_a_gateway_has_a_directory_that_outlives_it(plan: Plan, tmp_path: Path) -> None:
+    write(plan, tmp_path)
+    settings = (tmp_path / "gateway-1" / "gateway.env").read_text()
+    assert "NBWATER_OSCORE_DIRECTORY=/var/lib/nbwater/gateway\n" in settings
+    assert "NBWATER_DTLS_SESSIONS_FILE=/var/lib/nbwater/gateway/dtls-sessions\n" in settings
+    assert "StateDirectory=nbwater/gateway\n" in program_unit(plan.places, "gateway")
+    elsewhere = replace(plan.places, gateway="/srv/gateway")
+    assert "ReadWritePaths=/srv/gateway\n" in program_unit(elsewhere, "gateway")
 
 
 def test_a_worker_for_each_partition(plan: Plan, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -29,7 +30,7 @@ from metering.errors import CustodyBusyError, CustodyError
 from metering.model import Authentication, Door
 from metering.registry import ENABLED, HAS_KEY, RegistryEntry
 from simulators import message
-from simulators.oscore import Opened, ProtectedMeter, with_echo
+from simulators.oscore import OSCORE, Opened, ProtectedMeter, with_echo
 from tests.gateway.conftest import Sender
 
 MASTER_KEYS = MasterKeys({0: bytes(range(32))})
@@ -151,9 +152,9 @@ class Client:
         used = self._message_id if message_id is None else message_id
         return number, message.HEAD.pack(0x44 | kind << 4, message.POST, used, used) + outer
 
-    async def ask(self, payload: bytes = b"report", **more: object) -> Opened:
+    async def ask(self, payload: bytes = b"report", **more: Any) -> Opened:
         """What the answer to one more report says inside."""
-        return await self.send(*self.datagram(payload, **more))  # type: ignore[arg-type]
+        return await self.send(*self.datagram(payload, **more))
 
     async def send(self, number: int, datagram: bytes) -> Opened:
         return self.context.open(number, message.decode(await self.sender.ask(datagram)))
@@ -163,3 +164,17 @@ class Client:
         asked = await self.ask(b"first")
         assert (asked.code, asked.echo is not None) == (0x81, True)
         assert (await self.ask(b"first", echo=asked.echo)).code == message.CHANGED
+
+
+def plainly(datagram: bytes) -> tuple[int, bytes]:
+    """Code and diagnostic of an answer that is not protected."""
+    answer = message.decode(datagram)
+    assert all(number != OSCORE for number, _ in answer.options)
+    return answer.code, answer.payload
+
+
+def own_number(datagram: bytes) -> bytes:
+    """The Partial IV of a protected answer; empty when it used the request's nonce."""
+    answer = message.decode(datagram)
+    assert answer.code == message.CHANGED
+    return next(value for number, value in answer.options if number == OSCORE)[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiocoap
 import cbor2
@@ -31,6 +32,8 @@ from tests.gateway.coap.protected import (
     Client,
     Desk,
     credential,
+    own_number,
+    plainly,
 )
 from tests.gateway.conftest import OpenSender, until
 
@@ -42,8 +45,8 @@ REPLAY = (coap.UNAUTHORIZED, b"Replay detected")
 async def open_desk() -> AsyncIterator[OpenDesk]:
     opened: list[Desk] = []
 
-    async def make(**options: object) -> Desk:
-        desk = Desk(**options)  # type: ignore[arg-type]
+    async def make(**options: Any) -> Desk:
+        desk = Desk(**options)
         await desk.start()
         opened.append(desk)
         return desk
@@ -63,20 +66,6 @@ async def desk(open_desk: OpenDesk) -> Desk:
 @pytest.fixture
 async def meter(desk: Desk, open_sender: OpenSender) -> Client:
     return Client(await open_sender(desk.port))
-
-
-def plainly(datagram: bytes) -> tuple[int, bytes]:
-    """Code and diagnostic of an answer that is not protected."""
-    answer = message.decode(datagram)
-    assert all(number != OSCORE for number, _ in answer.options)
-    return answer.code, answer.payload
-
-
-def own_number(datagram: bytes) -> bytes:
-    """The Partial IV of a protected answer; empty when it used the request's nonce."""
-    answer = message.decode(datagram)
-    assert answer.code == message.CHANGED
-    return next(value for number, value in answer.options if number == OSCORE)[1:]
 
 
 @pytest.mark.parametrize("name", [DEVICE, SERIAL])

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import nats
@@ -64,10 +65,10 @@ class Listener:
             "NBWATER_KEYS_MASTER": MASTER,
         }
 
-    def meter(self, device: str, password: str = PLAIN_PASSWORD, user: str = "", **options: object) -> aiomqtt.Client:
+    def meter(self, device: str, password: str = PLAIN_PASSWORD, user: str = "", **options: Any) -> aiomqtt.Client:
         """Not connected yet. `options`: of aiomqtt."""
-        chosen: dict[str, object] = {"identifier": device, "clean_session": True, "timeout": 20} | options
-        return aiomqtt.Client("127.0.0.1", self.port, username=user or device, password=password, **chosen)  # type: ignore[arg-type]
+        chosen: dict[str, Any] = {"identifier": device, "clean_session": True, "timeout": 20} | options
+        return aiomqtt.Client("127.0.0.1", self.port, username=user or device, password=password, **chosen)
 
     async def change(self, changed: RegistryEntry) -> None:
         """As ingest tells it."""

@@ -70,7 +70,7 @@ def test_admitted(changes: dict[str, str], device: str) -> None:
 )
 def test_refused(changes: dict[str, object], reason: str) -> None:
     with pytest.raises(UnauthorisedError, match=reason):
-        make().device_of(REQUEST._replace(**changes), 0)  # type: ignore[arg-type]
+        make().device_of(REQUEST._replace(**changes), 0)  # type: ignore[arg-type]  # by name
 
 
 def test_nobody_is_let_in_while_nobody_listens_or_the_registry_is_not_there() -> None:

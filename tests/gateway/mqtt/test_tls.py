@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import ssl
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -50,8 +51,8 @@ async def test_a_report_over_tls(tmp_path: Path, start_gateway: StartGateway) ->
         server.stop()
 
 
-async def _count(js: object, wanted: int) -> bool:
-    return len(await stored(js)) == wanted  # type: ignore[arg-type]
+async def _count(js: Any, wanted: int) -> bool:
+    return len(await stored(js)) == wanted
 
 
 def test_a_certificate_must_be_trusted_by_something() -> None:

@@ -148,7 +148,7 @@ def test_what_is_not_sealed_with_the_keys_does_not_open() -> None:
         (OscoreSecret(SECRET, b"", None, bytes(8)), b"\x01"),
         (OscoreSecret(SECRET[:15], b"", None, b""), b"\x01"),
         (OscoreSecret(SECRET, bytes(256), None, b""), b"\x01"),
-        (OscoreSecret("text", b"", None, b""), b"\x01"),  # type: ignore[arg-type]
+        (OscoreSecret("text", b"", None, b""), b"\x01"),  # type: ignore[arg-type]  # wrong on purpose
     ],
 )
 def test_what_is_no_context_is_refused(secret: OscoreSecret, kid: bytes) -> None:
