@@ -122,3 +122,13 @@ def test_damaged_secrets_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("[]")
     with pytest.raises(StartError, match=r"secrets\.json"):
         load_secrets(tmp_path)
+
+
+def test_gateways_are_told_where_images_lie(plan: Plan, tmp_path: Path) -> None:
+    write(plan, tmp_path)
+    told = {
+        path.name
+        for path in tmp_path.rglob("*.env")
+        if f"NBWATER_FIRMWARE_DIRECTORY={plan.firmware}" in path.read_text()
+    }
+    assert (plan.firmware, told) == ("/var/lib/nbwater/firmware", {"gateway.env"})
