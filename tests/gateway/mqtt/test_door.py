@@ -151,6 +151,8 @@ async def test_a_revoked_key_ends_the_session_under_any_client_id(
         await listener.change(keyed._replace(credentials=(), names=(METERS[0],)))
         await anext(client.messages)
     assert await gateway.metric("nbwater_gateway_mqtt_connected") == 1
+
+
 async def test_logins_tell_keys_and_strangers(listener: Listener, gateway: GatewayProcess) -> None:
     meter = METERS[0]
     old, new = entry(meter).credentials[0], entry(meter, "newer", "newer").credentials[0]
@@ -238,5 +240,7 @@ async def test_no_retained_message_or_will_of_one_meter_reaches_another(
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(victim.messages), 2)
     assert {report.device for report in await stored(listener.js)} == {meter}
+
+
 async def test_a_gateway_whose_door_is_open_ends_in_good_order(gateway: GatewayProcess) -> None:
     assert await gateway.stop() == 0
