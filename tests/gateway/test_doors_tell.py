@@ -27,7 +27,6 @@ from simulators.lwm2m_client import ANJAY
 from simulators.lwm2m_client import Client as Lwm2mClient
 from tests.gateway.coap.protected import DEVICE, KID, LOOPBACK, MASTER_KEYS, Client, credential
 from tests.gateway.conftest import GatewayProcess, OpenSender, StartGateway, until, write_snapshot
-from tests.gateway.push.conftest import PushGateway, StartPush, body_of
 
 IDENTITY, KEY = f"urn:imei:{DEVICE}", b"0123456789abcdef"
 PSK = MASTER_KEYS.seal(CredentialKind.PSK, IDENTITY.encode(), KEY)
@@ -133,19 +132,9 @@ async def test_dtls_and_lwm2m_tell_strangers(nats_server: NatsServer, gateway: G
     )  # fmt: skip
 
     async def by_lwm2m(_: Nats) -> None:
-        client = Lwm2mClient(f"urn:imei:{STRANGER}", {}, ANJAY)
+        client = Lwm2mClient(f"urn:imei:{STRANGER}", ANJAY, {})
         async with Lwm2mMeter("127.0.0.1", gateway.port, client) as stranger:
             assert (await stranger.ask(client.register())).code == 0x83
 
     (knock,) = decode_knocks(await heard(nats_server, STRANGERS_SUBJECT, by_lwm2m))
     assert knock == (STRANGER, Door.LWM2M, "127.0.0.1", "unknown_device", 1)
-
-
-async def test_push_tells_strangers(nats_server: NatsServer, start_push: StartPush) -> None:
-    pushed: PushGateway = await start_push()
-
-    async def push(_: Nats) -> None:
-        assert await pushed.post(body_of(1, IMEI=STRANGER)) == 200
-
-    (knock,) = decode_knocks(await heard(nats_server, STRANGERS_SUBJECT, push))
-    assert knock == (STRANGER, Door.CTWING, "east 127.0.0.1", "unknown_device", 1)

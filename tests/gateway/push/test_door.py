@@ -13,8 +13,12 @@ import pytest
 from nats.js import JetStreamContext
 
 from deploy.cluster.bed import certificates
+from deploy.embedded.nats import NatsServer
 from metering.model import Authentication, ContentFormat, Door
-from simulators.push import PushPlatform, Receiver
+from metering.strangers import STRANGERS_SUBJECT, decode_knocks
+from metering.stream_connection import connect
+from simulators.http_line import Receiver
+from simulators.push import PushPlatform
 from tests.gateway.conftest import IMEI, StartGateway, stored, until
 from tests.gateway.push.conftest import StartPush, body_of, curl, product
 
@@ -220,3 +224,14 @@ async def test_secrets_are_not_in_the_log(
     out, err = capfd.readouterr()
     assert push.secret not in out + err
     assert err
+
+
+async def test_unknown_devices_are_told(nats_server: NatsServer, start_push: StartPush) -> None:
+    pushed = await start_push()
+    client = await connect(nats_server.url_for("ingest"), "ingest")
+    knocks = await client.subscribe(STRANGERS_SUBJECT)
+    await client.flush()
+    assert await pushed.post(body_of(1, IMEI="861000000000009")) == 200
+    (knock,) = decode_knocks((await knocks.next_msg(timeout=60)).data)
+    assert knock == ("861000000000009", Door.CTWING, "east 127.0.0.1", "unknown_device", 1)
+    await client.close()
