@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,8 @@ async def relay(port: int, air: Counter[str]) -> AsyncIterator[int]:
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_copy(reader, inner_writer, air, "up"), _copy(inner_reader, writer, air, "down"))
+        with suppress(asyncio.CancelledError):  # the loop ends before the last connection
+            await asyncio.gather(_copy(reader, inner_writer, air, "up"), _copy(inner_reader, writer, air, "down"))
 
     server = await asyncio.start_server(carry, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]

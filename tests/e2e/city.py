@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,8 +80,13 @@ async def until(condition: Callable[[], Awaitable[Any]], what: str, pause_s: flo
 
 
 @contextmanager
-def open_city(directory: Path, stub: StubPlatform, **environment: str) -> Iterator[City]:
-    """With a product of each platform whose commands go to `stub`; ended with the block."""
+def open_city(stub: StubPlatform, **environment: str) -> Iterator[City]:
+    """With a product of each platform whose commands go to `stub`; ended with the block.
+
+    On a directory of its own: pytest takes back, whenever another run of it begins, the right to pass through its own
+    directories, which the database's user needs to start again.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="nbwater-city-"))
     data = directory / "data"
     (data / "secrets").mkdir(parents=True, mode=0o700)
     paths = {platform: f"/push/secret-path-of-{platform}" for platform in PLATFORMS}
@@ -93,6 +99,7 @@ def open_city(directory: Path, stub: StubPlatform, **environment: str) -> Iterat
     finally:
         if up.process.poll() is None:
             up.end()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _product(name: str, stub: StubPlatform) -> str:

@@ -42,8 +42,8 @@ def stub() -> Iterator[StubPlatform]:
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory, stub: StubPlatform) -> Iterator[City]:
-    with open_city(tmp_path_factory.mktemp("commands"), stub, NBWATER_LWM2M_AWAKE_S="2") as made:
+def city(stub: StubPlatform) -> Iterator[City]:
+    with open_city(stub, NBWATER_LWM2M_AWAKE_S="2") as made:
         made.import_meters([PLAIN, LWM2M, PUSHED, AWAKE, *KEYED])
         made.import_keys(KEYED)
         yield made

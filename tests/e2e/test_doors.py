@@ -33,9 +33,9 @@ FORBIDDEN, NOT_FOUND = 0x83, 0x84
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+def city() -> Iterator[City]:
     stub = StubPlatform()
-    with open_city(tmp_path_factory.mktemp("doors"), stub, NBWATER_LWM2M_GRACE_S="0") as made:
+    with open_city(stub, NBWATER_LWM2M_GRACE_S="0") as made:
         keyed = [THIEF, VICTIM, REPLAYED, *(FIRST_OF[door] for door in WITH_KEY)]
         made.import_meters([MOVER, SLEEPER, *keyed, *(FIRST_OF[door] for door in WITHOUT_KEY)])
         made.import_keys(keyed)
