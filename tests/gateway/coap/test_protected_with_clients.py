@@ -80,7 +80,7 @@ async def test_aiocoap_posts_a_report_of_many_blocks(
     client.client_credentials[f"coap://127.0.0.1:{desk.port}/*"] = make_context()
     desk.commands.filed.append(CLOSE)
     desk.custody.delay_s = 0.5  # longer than aiocoap's server waits before its empty acknowledgement
-    long = bytes(range(256)) * 12
+    long = bytes(range(255, -1, -1)) * 12  # the id of CLOSE is not in it
     answer = await post(client, desk, long)
     assert (answer.code, answer.payload) == (aiocoap.CHANGED, CLOSE.answer())
     assert [payload for *_, payload in desk.custody.taken] == [long]
