@@ -240,8 +240,10 @@ class City:
 
     # Commands
 
-    def token(self, name: str) -> dict[str, str]:
-        token = self.nbwater("tokens", "create", name, "--role", "engineer").strip()
+    async def token(self, person: str) -> dict[str, str]:
+        """Of an engineer of this login."""
+        await self.rows("INSERT INTO users (login, password_hash, role) VALUES ($1, 'none', 'engineer')", person)
+        token = self.nbwater("tokens", "create", person, "--login", person, "--role", "engineer").strip()
         return {"Authorization": f"Bearer {token}"}
 
     async def file(self, meter: Meter, kind: str, who: dict[str, str], **more: Any) -> str:
