@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -94,9 +95,11 @@ def open_city(stub: StubPlatform, **environment: str) -> Iterator[City]:
     products.write_text("".join(_product(name, stub) for name in PLATFORMS))
     products.chmod(0o600)
     up = Up(data, NBWATER_PUSH_PORT="0", NBWATER_LWM2M_ACK_TIMEOUT_S="2", **environment)
+    city = City(up, paths, directory)
     try:
-        yield City(up, paths, directory)
+        yield city
     finally:
+        city.forget_contexts()
         if up.process.poll() is None:
             up.end()
         shutil.rmtree(directory, ignore_errors=True)
@@ -133,6 +136,11 @@ class City:
     @property
     def push_url(self) -> str:
         return f"http://127.0.0.1:{self.up.instance['programs']['gateway']['push_port']}"
+
+    def forget_contexts(self) -> None:
+        """While their directories are there: aiocoap writes a context down when it is collected."""
+        self._contexts.clear()
+        gc.collect()
 
     # What people do
 
@@ -240,8 +248,10 @@ class City:
 
     # Commands
 
-    def token(self, name: str) -> dict[str, str]:
-        token = self.nbwater("tokens", "create", name, "--role", "engineer").strip()
+    async def token(self, person: str) -> dict[str, str]:
+        """Of an engineer of this login."""
+        await self.rows("INSERT INTO users (login, password_hash, role) VALUES ($1, 'none', 'engineer')", person)
+        token = self.nbwater("tokens", "create", person, "--login", person, "--role", "engineer").strip()
         return {"Authorization": f"Bearer {token}"}
 
     async def file(self, meter: Meter, kind: str, who: dict[str, str], **more: Any) -> str:

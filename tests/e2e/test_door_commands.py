@@ -24,7 +24,7 @@ from tests.e2e.knocks import by_ctwing
 from tests.e2e.tunnel import Tunnel
 from tests.gateway.push.north.stub import StubPlatform
 
-PLAIN, OSCORE, DTLS, LWM2M, LWM2M_DTLS, MQTT, PUSHED, AWAKE = map(Meter, range(50, 58))
+PLAIN, OSCORE, DTLS, LWM2M, LWM2M_DTLS, MQTT, PUSHED, AWAKE, EAGER = map(Meter, range(50, 59))
 KEYED = (OSCORE, DTLS, LWM2M_DTLS, MQTT)
 CLOSE = {"arguments": {"valve": "close"}, "reason": "burst behind the meter"}
 HISTORY = {"arguments": {"from_s": 1_767_225_600, "to_s": 1_767_312_000}}
@@ -44,7 +44,7 @@ def stub() -> Iterator[StubPlatform]:
 @pytest.fixture(scope="module")
 def city(stub: StubPlatform) -> Iterator[City]:
     with open_city(stub, NBWATER_LWM2M_AWAKE_S="2") as made:
-        made.import_meters([PLAIN, LWM2M, PUSHED, AWAKE, *KEYED])
+        made.import_meters([PLAIN, LWM2M, PUSHED, AWAKE, EAGER, *KEYED])
         made.import_keys(KEYED)
         yield made
 
@@ -64,8 +64,8 @@ Speak = Callable[..., Awaitable[str]]
 """Report once, with these results; the id of the command that came with the answer."""
 
 
-async def by_plain(city: City, *results: str) -> str:
-    return id_in((await city.post(PLAIN, report(*results))).payload)
+async def by_plain(city: City, *results: str, meter: Meter = PLAIN) -> str:
+    return id_in((await city.post(meter, report(*results))).payload)
 
 
 async def by_oscore(city: City, *results: str) -> str:
@@ -138,7 +138,7 @@ async def notify(device: Lwm2mMeter, payload: bytes) -> None:
 async def test_commands_reach_sleeping_meters_by_every_door(city: City, stub: StubPlatform) -> None:
     for meter in KEYED:
         await city.until_keyed(meter)
-    first, second = city.token("first"), city.token("second")
+    first, second = await city.token("first"), await city.token("second")
     async with registered(city, LWM2M) as lwm2m, AsyncExitStack() as secure:
         await secure.enter_async_context(registered(city, LWM2M_DTLS))
         lwm2m.sleep()
@@ -225,7 +225,7 @@ async def speak_until_confirmed(city: City, speak: Speak, command_id: str) -> No
 
 async def test_how_long_it_takes_from_filing_to_confirmation(city: City) -> None:
     """Printed with -s. A meter that reports ten times a second, and one that listens always."""
-    who = city.token("timed")
+    who = await city.token("timed")
     awake = AWAKE.client()
     awake.style = STYLE._replace(query=("lwm2m=1.1", "ep={endpoint}", "lt={lifetime}", "b=U"))
     times: dict[str, list[float]] = {}
@@ -234,11 +234,14 @@ async def test_how_long_it_takes_from_filing_to_confirmation(city: City) -> None
         await device.until(lambda client: APPLICATION_DATA in client.observed)
         for _ in range(ROUNDS):
             began = time.monotonic()
-            command_id = await city.file(PLAIN, "report_now", who)
-            while await by_plain(city) != command_id:  # noqa: ASYNC110 - a meter that reports often
-                await asyncio.sleep(0.1)
+            command_id = await city.file(EAGER, "report_now", who)
+
+            async def told(wanted: str = command_id) -> bool:
+                return await by_plain(city, meter=EAGER) == wanted
+
+            await until(told, "the meter is told", pause_s=0.1)
             note(times, "in the answer to a plain report", began)
-            await by_plain(city, command_id)
+            await by_plain(city, command_id, meter=EAGER)
             await confirmed_soon(city, command_id)
             note(times, "confirmed, plain", began)
             began = time.monotonic()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import cbor2
+import httpx
 import pytest
 
 from simulators import message, payloads
@@ -17,14 +19,14 @@ from simulators.lwm2m_client import CHANGED, CREATED
 from simulators.message import HEAD, Message, Type, code_text, first_byte
 from simulators.oscore import ProtectedMeter, with_echo
 from tests.e2e.city import APPLICATION_DATA, City, Meter, open_city, until
-from tests.e2e.knocks import DOORS, WITH_KEY, WITHOUT_KEY, by_mqtt
+from tests.e2e.knocks import DOORS, WITH_KEY, WITHOUT_KEY, by_mqtt, ctwing_push
 from tests.e2e.tunnel import Tunnel
 from tests.gateway.push.north.stub import StubPlatform
 
 SEQ = 4711
 FIRST_S = int(time.time()) // 86_400 * 86_400 - 86_400
 DAY = [(FIRST_S + 3_600 * hour, 123_456 + 40 * hour + hour % 5) for hour in range(24)]
-MOVER, THIEF, VICTIM, SLEEPER, REPLAYED = map(Meter, range(1, 6))
+MOVER, THIEF, VICTIM, SLEEPER, REPLAYED, KEEPER, NOBODY = map(Meter, range(1, 8))
 FIRST_OF = {door: Meter(10 + number) for number, door in enumerate(DOORS)}
 BATTERY_MV = {door: 3_600 + number for number, door in enumerate(DOORS)}
 """Measured anew for each copy of the day, so that no door takes it for a retransmission: ingest has to know it."""
@@ -37,7 +39,7 @@ def city() -> Iterator[City]:
     stub = StubPlatform()
     with open_city(stub, NBWATER_LWM2M_GRACE_S="0") as made:
         keyed = [THIEF, VICTIM, REPLAYED, *(FIRST_OF[door] for door in WITH_KEY)]
-        made.import_meters([MOVER, SLEEPER, *keyed, *(FIRST_OF[door] for door in WITHOUT_KEY)])
+        made.import_meters([MOVER, SLEEPER, KEEPER, *keyed, *(FIRST_OF[door] for door in WITHOUT_KEY)])
         made.import_keys(keyed)
         yield made
     stub.close()
@@ -95,6 +97,32 @@ async def test_a_meter_that_moves_from_door_to_door_is_stored_once(city: City) -
     )
     assert {row["door"] for row in accounts} == {"coap", "lwm2m", "mqtt", "ctwing", "iotda"}
     assert all((row["received"], row["bad"]) == (row["ended"], 0) for row in accounts)
+
+
+async def test_what_nobody_can_read_is_kept_and_shown(city: City) -> None:
+    """A resource of an object that no decoder knows; a push with no frame in it; a push of nobody's meter."""
+    pack = cbor2.dumps([{-2: "/33000/0/", 0: "1", 2: 4711}, {0: "2", 3: "Wassermarke"}])
+    async with Lwm2mMeter("127.0.0.1", city.coap_port, KEEPER.client()) as device:
+        assert (await device.ask(device.client.register())).code == CREATED
+        assert (await device.ask(device.client.send(pack))).code == CHANGED
+    url, who = f"{city.up.instance['api_url']}/api/v1/meters/{KEEPER.serial}/reports", await city.token("reader")
+
+    async def shown() -> bool:
+        async with httpx.AsyncClient(timeout=60) as client:
+            found = (await client.get(url, headers=who)).json()["items"]
+        return any("/33000/0/1" in str(row["extra"]) and "Wassermarke" in str(row["extra"]) for row in found)
+
+    await until(shown, "the unknown resources are shown with the report")
+    for meter in (KEEPER, NOBODY):
+        assert await city.curl("ctwing", ctwing_push(meter, b"no frame")) == "200"
+
+    async def letters() -> bool:
+        rows = await city.rows("SELECT device, reason FROM dead_letters WHERE door = 'ctwing' AND replayed_at IS NULL")
+        return {row["device"] for row in rows} == {KEEPER.imei, NOBODY.imei} and len(rows) == 2
+
+    await until(letters, "two dead letters")
+    done = city.up.nbwater("doctor")
+    assert (done.returncode, done.stdout.count("ok  ")) == (0, 4), done.stdout + done.stderr
 
 
 async def test_a_wrong_key_opens_no_door(city: City) -> None:
