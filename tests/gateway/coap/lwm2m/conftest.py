@@ -90,7 +90,9 @@ class OpenCustody:
 class KeyedRemote(UdpRemote):
     """As a door with authentication makes them."""
 
-    vouched = Vouched(KEYED, Authentication.DTLS)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.vouched = Vouched(KEYED, Authentication.DTLS)
 
 
 class KeyedUdp(Lwm2mOnUdp):
@@ -141,7 +143,7 @@ async def open_desk(nats_server: NatsServer, nats_url: str) -> AsyncIterator[Ope
     async def make(vouched: bool = False, **settings: object) -> Desk:
         desk = Desk(link, vouched, **settings)
         await desk.slow.start()
-        desk.fast.start(desk.slow, desk.talks)
+        desk.fast.start(desk.slow, None, desk.talks)
         made.append(desk)
         return desk
 
