@@ -228,12 +228,14 @@ async def test_an_envelope_that_can_be_opened_later_gives_its_reports(
 async def test_a_decoder_that_breaks_costs_one_report(
     js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.decoders import Formats, decode
+    from ingest.decoders import Formats
 
     for serial in ("1001", "1002", "1003", "1004", "1005"):
         await install(pool, serial)
 
-    def broken(_: Formats, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
+    sound = Formats.decode
+
+    def broken(formats: Formats, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
         match payload:
             case b"raise":
                 raise RecursionError("deep")
@@ -245,7 +247,7 @@ async def test_a_decoder_that_breaks_costs_one_report(
                 state = DeviceState(battery_mv=10**30, ecl=10**9, alarms=2**40, device_time_s=10**18)
                 extra = {"nul": "a\0b", "half": "\ud800", "nan": float("nan"), "bytes": b"\x01"}
                 return "x", DecodedReport(state, [FIRST_S], [1000], seq=10**30, extra=extra)
-        return decode(content_format, payload, received_at_s)
+        return sound(formats, content_format, payload, received_at_s)
 
     monkeypatch.setattr(Formats, "decode", broken)
     payloads = (b"raise", b"uneven", b"float", b"wild", native(1, FIRST_S, [1]))
