@@ -228,14 +228,16 @@ async def test_an_envelope_that_can_be_opened_later_gives_its_reports(
 async def test_a_decoder_that_breaks_costs_one_report(
     js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.decoders import Formats
+    from ingest.decoders import Decoders
 
     for serial in ("1001", "1002", "1003", "1004", "1005"):
         await install(pool, serial)
 
-    sound = Formats.decode
+    sound = Decoders.decode
 
-    def broken(formats: Formats, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
+    def broken(
+        decoders: Decoders, content_format: int, payload: bytes, received_at_s: int
+    ) -> tuple[str, DecodedReport]:
         match payload:
             case b"raise":
                 raise RecursionError("deep")
@@ -247,9 +249,9 @@ async def test_a_decoder_that_breaks_costs_one_report(
                 state = DeviceState(battery_mv=10**30, ecl=10**9, alarms=2**40, device_time_s=10**18)
                 extra = {"nul": "a\0b", "half": "\ud800", "nan": float("nan"), "bytes": b"\x01"}
                 return "x", DecodedReport(state, [FIRST_S], [1000], seq=10**30, extra=extra)
-        return sound(formats, content_format, payload, received_at_s)
+        return sound(decoders, content_format, payload, received_at_s)
 
-    monkeypatch.setattr(Formats, "decode", broken)
+    monkeypatch.setattr(Decoders, "decode", broken)
     payloads = (b"raise", b"uneven", b"float", b"wild", native(1, FIRST_S, [1]))
     batch = [report(f"100{n}", payload) for n, payload in enumerate(payloads, 1)]
     await take_all(pool, js, await publish(js, *batch))

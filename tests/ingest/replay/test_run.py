@@ -14,7 +14,7 @@ import pytest
 
 from ingest import classify
 from ingest.dead_letters import replay as replay_letters
-from ingest.decoders import Formats, decode
+from ingest.decoders import Decoders
 from ingest.gate import close_gate, pass_gate
 from ingest.pipeline import Pipeline
 from ingest.replay.run import LOCK, Choice, Replay
@@ -54,12 +54,14 @@ async def plain(database_url: str) -> AsyncIterator[Any]:
 def wrong_decoder(wrong: Any) -> Iterator[None]:
     """Every report is read by `wrong(content)` instead."""
 
-    def old(_: Formats, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
-        name, content = decode(content_format, payload, received_at_s)
+    right = Decoders.decode
+
+    def old(decoders: Decoders, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
+        name, content = right(decoders, content_format, payload, received_at_s)
         return name, wrong(content)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Formats, "decode", old)
+        patch.setattr(Decoders, "decode", old)
         yield
 
 
