@@ -235,7 +235,7 @@ async def test_a_decoder_that_breaks_costs_one_report(
 
     sound = Decoders.decode
 
-    def broken(
+    def broken(self: Decoders, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
         decoders: Decoders, content_format: int, payload: bytes, received_at_s: int
     ) -> tuple[str, DecodedReport]:
         match payload:
@@ -249,7 +249,7 @@ async def test_a_decoder_that_breaks_costs_one_report(
                 state = DeviceState(battery_mv=10**30, ecl=10**9, alarms=2**40, device_time_s=10**18)
                 extra = {"nul": "a\0b", "half": "\ud800", "nan": float("nan"), "bytes": b"\x01"}
                 return "x", DecodedReport(state, [FIRST_S], [1000], seq=10**30, extra=extra)
-        return sound(decoders, content_format, payload, received_at_s)
+        return sound(self, content_format, payload, received_at_s)
 
     monkeypatch.setattr(Decoders, "decode", broken)
     payloads = (b"raise", b"uneven", b"float", b"wild", native(1, FIRST_S, [1]))
