@@ -236,8 +236,6 @@ async def test_a_decoder_that_breaks_costs_one_report(
     sound = Decoders.decode
 
     def broken(self: Decoders, content_format: int, payload: bytes, received_at_s: int) -> tuple[str, DecodedReport]:
-        decoders: Decoders, content_format: int, payload: bytes, received_at_s: int
-    ) -> tuple[str, DecodedReport]:
         match payload:
             case b"raise":
                 raise RecursionError("deep")
