@@ -86,7 +86,6 @@ async def test_a_worker_frozen_in_its_transaction_is_replaced_and_commits_nothin
             sequence = await publish(js, report("1001", native(1, FIRST_S, [1, 2, 3])))
             await until(lambda: waits_for_a_lock(pool), "the worker to be within its transaction")
             frozen.send_signal(signal.SIGSTOP)
-        fence = await pool.fetchval("SELECT fence FROM watermarks WHERE partition = 0")
         async with worker(environment, NBWATER_INGEST_LEASE_S="60") as next_one:
             await held_by(pool, next_one)
             await watermark_reaches(pool, sequence)
@@ -96,8 +95,9 @@ async def test_a_worker_frozen_in_its_transaction_is_replaced_and_commits_nothin
             await watermark_reaches(pool, after)
             await held_by(pool, next_one)
             assert frozen.returncode is None
-            # Asked while the second worker is there: when it ends, the first may take the lease again.
-            assert await pool.fetchval("SELECT fence FROM watermarks WHERE partition = 0") == fence + 1
+            # The first may have taken deliveries from the consumer before it saw that it was replaced: then the second
+            # begins its tenure anew, which raises the fence once more.
+            assert await pool.fetchval("SELECT fence FROM watermarks WHERE partition = 0") >= 2
     assert (await accounts_hold(pool))["stored"] == 2
     assert await pool.fetchval("SELECT count(*) FROM readings") == 4
 
