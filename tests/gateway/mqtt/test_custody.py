@@ -43,8 +43,8 @@ class Fleet:
         self._stopped = False
 
     def stop(self) -> None:
-        """After the publishes under way. Not by cancelling: `wait_for` of Python 3.11, by which aiomqtt publishes, loses
-        a cancellation that comes with the acknowledgement."""
+        """After the publishes under way. Not by cancelling: `wait_for` of Python 3.11, by which aiomqtt publishes, may
+        lose a cancellation that comes with the acknowledgement."""
         self._stopped = True
 
     async def run(self) -> None:
