@@ -23,9 +23,9 @@ PROBE_S = 5.0
 STEP_S = 8.0
 BESIDE_S = 10.0
 WINDOW = 600
-SHARES = (0.97, 0.93, 0.88, 0.82, 0.75, 0.65, 0.5)
+SHARES = (0.97, 0.88, 0.8, 0.72, 0.66, 0.6, 0.55, 0.5)
 P99_MS = 50.0
-BURSTS = 3
+BURSTS = 4
 STANDING_STILL = ("ingest", "settlement")
 
 
