@@ -12,9 +12,11 @@ MeterId = NewType("MeterId", int)
 
 
 class Door(StrEnum):
-    """The way a report came in."""
+    """The way a report came in. COAP: in the clear; what comes by LwM2M is LWM2M, whatever protects it."""
 
     COAP = "coap"
+    OSCORE = "oscore"
+    DTLS = "dtls"
     LWM2M = "lwm2m"
     MQTT = "mqtt"
     CTWING = "ctwing"

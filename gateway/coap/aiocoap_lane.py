@@ -25,7 +25,7 @@ from aiocoap.util import hostportjoin
 
 from gateway.coap import message as coap
 from gateway.coap.message import code_of
-from gateway.coap.peers import Peer, SecurePeer, source_of, vouched
+from gateway.coap.peers import Peer, SecurePeer, door_of, source_of, vouched
 from gateway.coap.port import Hosts, read_host
 from gateway.coap.refusal import AMPLIFICATION, REPORT_PATH
 from gateway.coap.remote import Remote, UdpRemote, Vouched
@@ -33,7 +33,7 @@ from gateway.intake import Intake
 from gateway.refusals import prefix_of
 from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyError, NbwaterError
-from metering.model import Authentication, Door
+from metering.model import Authentication
 
 MAX_MESSAGES = 8192
 """Requests of the last 247 s that aiocoap remembers (at ~5 kB): 33 a second on average."""
@@ -238,15 +238,16 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
         peer, name = request.remote.peer, request.opt.uri_path[-1]
         address, shown = self._hosts.read(peer[0])
         try:
+            authentication = request.remote.vouched or vouched(self._intake, name, peer, address)
             self._intake.take(
-                Door.COAP,
+                door_of(authentication),
                 name,
                 address,
                 source_of(shown, peer),
                 int(request.opt.content_format),
                 request.payload,
                 settle,
-                request.remote.vouched or vouched(self._intake, name, peer, address),
+                authentication,
             )
         except (AdmissionError, CustodyError) as error:
             return self._refusal(error)

@@ -22,7 +22,7 @@ from gateway.coap.exchange import Exchange, Peer, command_payload, make_exchange
 from gateway.coap.lanes import Conversations, ProtectedLane, SlowLane
 from gateway.coap.message import Malformed, Message, Request
 from gateway.coap.oscore.option import OSCORE, read_protected
-from gateway.coap.peers import SecurePeer, source_of, vouched
+from gateway.coap.peers import SecurePeer, door_of, source_of, vouched
 from gateway.coap.port import Hosts
 from gateway.coap.refusal import FORMATS, Refusal, answer_message, is_report_path, refusal_of, too_large
 from gateway.coap.refusal_notes import RefusalNotes
@@ -34,7 +34,6 @@ from gateway.refusals import RefusalLimiter
 from gateway.strangers import Strangers
 from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyError
-from metering.model import Door
 
 DATAGRAMS_PER_TURN = 256
 """Read before the event loop may do something else."""
@@ -245,9 +244,10 @@ class FastLane:
         """The hot path: a report in one datagram."""
         try:
             name, peer = device.decode("utf-8", "replace"), exchange.peer
+            authentication = vouched(self._intake, name, peer, exchange.address)
             self._intake.take(
-                Door.COAP, name, exchange.address, source_of(shown, peer), content_format, payload,
-                partial(self._settled, exchange), vouched(self._intake, name, peer, exchange.address),
+                door_of(authentication), name, exchange.address, source_of(shown, peer), content_format, payload,
+                partial(self._settled, exchange), authentication,
             )  # fmt: skip
         except AdmissionError as error:
             self.refuse(exchange, self._refusal(error, error.reason), now)

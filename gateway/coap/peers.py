@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.intake import Intake
 from metering.errors import UnauthorisedError
-from metering.model import Authentication
+from metering.model import Authentication, Door
 
 
 class SecurePeer(NamedTuple):
@@ -26,6 +27,7 @@ class SecurePeer(NamedTuple):
     send: Callable[[bytes, SecurePeer], None]
 
 
+_PROTECTED = MappingProxyType({Authentication.OSCORE: Door.OSCORE, Authentication.DTLS: Door.DTLS})
 Peer: TypeAlias = tuple[Any, ...]
 """A SecurePeer, or a socket address as `recvfrom` returns it."""
 
@@ -40,6 +42,13 @@ def vouched(intake: Intake, name: str, peer: Peer, address: int) -> Authenticati
     if intake.admit(name, address, peer.authentication) != peer.device:
         raise UnauthorisedError("other_device")
     return peer.authentication
+
+
+def door_of(authentication: Authentication | None) -> Door:
+    """The door of a CoAP report whose sender this vouches for."""
+    if authentication is None:  # nearly all, where meters have no keys
+        return Door.COAP
+    return _PROTECTED.get(authentication, Door.COAP)
 
 
 def source_of(shown: str, peer: Peer) -> str:

@@ -234,7 +234,7 @@ class ProtectedLane:
         self._pending[call.datagram] = exchange
         try:
             self._intake.take(
-                Door.COAP,
+                Door.OSCORE,
                 name,
                 exchange.address,
                 f"{call.shown}:{exchange.peer[1]}",

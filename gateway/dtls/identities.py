@@ -77,7 +77,7 @@ class Identities:
         reason = "wrong_key" if candidates else "unknown_identity"
         name = _without_urn(identity)
         if not candidates and self._devices.complete and self._devices.find(name) is None:
-            self._strangers.knock(name, Door.COAP, read_host(host)[1], reason)
+            self._strangers.knock(name, Door.DTLS, read_host(host)[1], reason)
         if self._pace.allows(now):
             _log.warning("handshake_failed", reason=reason, identity=identity[:MAX_LOGGED_IDENTITY], source=host)
         if len(candidates) > 1:

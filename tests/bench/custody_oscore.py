@@ -28,7 +28,7 @@ METERS = 20_000
 PROBE_S = 5.0
 BURST_S = 30.0
 WINDOW = 600
-SHARES = (0.9, 0.75, 0.5)
+SHARES = (0.9, 0.82, 0.75, 0.69, 0.64, 0.57, 0.5)
 P99_MS = 50.0
 STANDING_STILL = ("ingest", "settlement")
 

@@ -39,7 +39,7 @@ def test_a_town_lives_although_the_page_port_is_taken(tmp_path: Path) -> None:
             demo = subprocess.Popen([*command, "--days", "2"], stdout=file, stderr=file, env=environment, cwd=ROOT)
         try:
             stored = asyncio.run(_stored(demo, tmp_path / "town"))
-            assert stored == {("coap", "claimed"), ("coap", "dtls"), *MORE_DOORS}
+            assert stored == {("coap", "claimed"), ("dtls", "dtls"), *MORE_DOORS}
             said = output.read_text()
             assert f"the page port {taken} is taken; using" in said
             until(lambda: "the history is in: 2 days, " in output.read_text(), "the end of the history is said")

@@ -95,7 +95,7 @@ async def test_a_meter_that_moves_from_door_to_door_is_stored_once(city: City) -
         "SELECT door, sum(received) AS received, sum(stored + partial + duplicate + dead_lettered) AS ended, "
         "sum(partial + dead_lettered) AS bad FROM accounting GROUP BY door"
     )
-    assert {row["door"] for row in accounts} == {"coap", "lwm2m", "mqtt", "ctwing", "iotda"}
+    assert {row["door"] for row in accounts} == {"coap", "oscore", "dtls", "lwm2m", "mqtt", "ctwing", "iotda"}
     assert all((row["received"], row["bad"]) == (row["ended"], 0) for row in accounts)
 
 

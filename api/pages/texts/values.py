@@ -20,6 +20,8 @@ VALUES: dict[str, Text] = {
     "authentication.mqtt": Text("MQTT 凭据", "MQTT credentials"),
     "authentication.pusher": Text("平台推送", "pusher"),
     "door.coap": Text("CoAP", "CoAP"),
+    "door.oscore": Text("CoAP（OSCORE）", "CoAP, OSCORE"),
+    "door.dtls": Text("CoAP（DTLS）", "CoAP, DTLS"),
     "door.lwm2m": Text("LwM2M", "LwM2M"),
     "door.mqtt": Text("MQTT", "MQTT"),
     "door.ctwing": Text("电信 CTWing", "CTWing"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.coap.peers import SecurePeer, source_of, vouched
+from gateway.coap.peers import SecurePeer, door_of, source_of, vouched
 from gateway.devices import Devices
 from gateway.intake import Intake
 from metering.errors import RegistryNotLoadedError, UnauthorisedError
-from metering.model import Authentication
+from metering.model import Authentication, Door
 from metering.registry import ENABLED, HAS_KEY, RegistryEntry
 
 PLAIN = ("10.0.0.1", 5)
@@ -33,3 +33,9 @@ def test_who_is_vouched_for() -> None:
 def test_the_source_says_who_spoke() -> None:
     assert source_of("[fe80::1]", PLAIN) == "[fe80::1]:5"
     assert source_of("10.0.0.1", SECURE) == "10.0.0.1:5 as urn:imei:861"
+
+
+def test_each_protection_is_a_door_of_its_own() -> None:
+    doors = {authentication: door_of(authentication) for authentication in (None, *Authentication)}
+    assert (doors[Authentication.OSCORE], doors[Authentication.DTLS]) == (Door.OSCORE, Door.DTLS)
+    assert {door for of, door in doors.items() if of not in (Authentication.OSCORE, Authentication.DTLS)} == {Door.COAP}

@@ -74,7 +74,7 @@ async def test_libcoap_posts_reports_and_is_refused(
         assert await gateway.metric("nbwater_gateway_dtls_handshakes_failed") == 3 * (number + 1)
     (report,) = await stored(js)  # the others are repeats of it
     assert (report.device, report.content_format, report.payload) == (METER, 42, FRAME)
-    assert (report.door, report.authentication) == ("coap", "dtls")
+    assert (report.door, report.authentication) == ("dtls", "dtls")
     assert report.source.startswith("127.0.0.1:")
     assert report.source.endswith(f" as {IDENTITY}")
 
