@@ -18,15 +18,18 @@ from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.firmware import FirmwareBehindOscore, FirmwareLane, FirmwareOnPort
+from gateway.coap.lanes import Conversations
 from gateway.coap.leases import keep_numbers
+from gateway.coap.lwm2m.oscore import Lwm2mBehindOscore, ProtectedClients, ProtectedOnPort
 from gateway.coap.lwm2m.resources import resources
 from gateway.coap.lwm2m.udp import Lwm2mOnUdp
+from gateway.coap.oscore.contexts import Contexts
 from gateway.coap.oscore.journal import Journal, read_boot_id
 from gateway.coap.oscore.key_ring import KeyRing
 from gateway.coap.oscore.numbers import SenderNumbers
 from gateway.coap.oscore.windows import Windows
 from gateway.coap.port import backlog, bind
-from gateway.coap.protected_lane import Contexts, ProtectedLane
+from gateway.coap.protected_lane import ProtectedLane
 from gateway.coap.siblings import Siblings
 from gateway.command_mirror import CommandMirror
 from gateway.command_telling import CommandTelling
@@ -158,9 +161,14 @@ class Gateway:
         metrics_port = await self.telemetry.start()
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
+        talks: Conversations = Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings)
         if self.protected is not None:
-            self.protected.start(self.fast, FirmwareBehindOscore(self.firmware, self.slow, time.monotonic))
-        talks = Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings)
+            clients = ProtectedClients(
+                self.protected.contexts, self.lwm2m, talks, self.fast.send, self.siblings, self.protected.want_numbers
+            )
+            behind = Lwm2mBehindOscore(clients, self.lwm2m, self.slow)
+            self.protected.start(self.fast, FirmwareBehindOscore(self.firmware, behind, time.monotonic))
+            talks = ProtectedOnPort(clients, talks)
         self.fast.start(self.slow, self.protected, FirmwareOnPort(self.firmware, talks, self.fast.send))
         for door in self.doors:
             await door.start()

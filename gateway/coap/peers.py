@@ -10,11 +10,17 @@ from metering.errors import UnauthorisedError
 from metering.model import Authentication
 
 
+def unbound(token: bytes) -> bytes:  # noqa: ARG001 - as `SecurePeer.bound`
+    """Of sessions that protect a stream of datagrams and not each request by itself."""
+    return b""
+
+
 class SecurePeer(NamedTuple):
     """The other end of a secure session. Begins like a socket address, and can stand wherever one does.
 
     `device`: the canonical name of the device whose key was proven. `identity`: what it called itself then. `send`
-    protects a datagram for this peer and sends it, or loses it like the network when the session is over.
+    protects a datagram for this peer and sends it, or loses it like the network when the session is over. `bound`: what
+    later answers under the token of a request of ours need to be read, if anything.
     """
 
     host: str
@@ -24,6 +30,7 @@ class SecurePeer(NamedTuple):
     identity: str
     authentication: Authentication
     send: Callable[[bytes, SecurePeer], None]
+    bound: Callable[[bytes], bytes] = unbound
 
 
 Peer: TypeAlias = tuple[Any, ...]

@@ -135,6 +135,9 @@ class Requests:
     async def _kept(self, record: Registration, remote: Remote) -> Registration:
         """The record, and whose its address is, so that a Send is known after a restart."""
         means, key = self._means, registration_id(record.device)
+        kid = b"" if remote.vouched is None else remote.vouched.kid
+        if kid != record.kid:  # observations asked for under another key cannot be read any more
+            record = record._replace(kid=kid, bound={}, established=frozenset())
         keep_s, now_s = means.keep_s(record), int(means.wall())
         if remote.vouched is None and now_s - record.peer_kept_s > record.lifetime_s / 2:
             record = record._replace(peer_kept_s=now_s)

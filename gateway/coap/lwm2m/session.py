@@ -145,7 +145,8 @@ class Session:
         ]
         for number, path in missing:
             if await self._observe(number, path):
-                self.record = self.record._replace(established=self.record.established | {number})
+                bound = {**self.record.bound, number: self.remote.bound(Token(self.id, number).encode())}
+                self.record = self.record._replace(established=self.record.established | {number}, bound=bound)
         if missing:
             await self.save()
 
