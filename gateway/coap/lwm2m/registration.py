@@ -121,6 +121,9 @@ class Registration(NamedTuple):
     """Of the OSCORE key that it registered with."""
     bound: Mapping[int, bytes] = MappingProxyType({})
     """By number of an observed path, the Partial IV of our request, to which OSCORE binds its notifications."""
+    composite: bool = True
+    """Whether it may be asked for several paths in one observation: not again, before it registers anew, once it has
+    refused that or was silent."""
 
     def expired(self, now_s: float, grace_s: float) -> bool:
         return now_s > self.last_heard_s + self.lifetime_s + grace_s

@@ -129,7 +129,7 @@ class Requests:
         peer = "" if remote.vouched else remote.shown
         record = registered(device, query.endpoint or device, query, offer, peer, now_s, before)
         record = record._replace(legacy=legacy)
-        record = with_observed(record, downlink.wanted(record, means.settings.observe))
+        record = with_observed(record, downlink.observed(record, means.settings))
         return await self._kept(record, remote)
 
     async def _kept(self, record: Registration, remote: Remote) -> Registration:
@@ -155,7 +155,7 @@ class Requests:
         newer = updated(record, read_query(inbound.query), offer, peer, int(means.wall()))
         if peer != record.peer:
             newer = newer._replace(peer_kept_s=0)
-        newer = with_observed(newer, downlink.wanted(newer, means.settings.observe))
+        newer = with_observed(newer, downlink.observed(newer, means.settings))
         session = self._sessions.set(await self._kept(newer, remote), remote)
         self._after_answer(session, Event.HEARD)
         return Answer(coap.CHANGED)
