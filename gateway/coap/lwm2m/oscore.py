@@ -29,6 +29,7 @@ from gateway.coap.peers import SecurePeer
 from gateway.coap.refusal import Refusal, answer_message
 from gateway.coap.remote import Vouched
 from gateway.coap.siblings import Passed, Siblings
+from gateway.metrics import Readings
 from metering.errors import UnavailableError
 from metering.model import Authentication
 
@@ -207,6 +208,16 @@ class ProtectedClients:
         else:
             self._mark(notification)
         return True
+
+    def gauges(self) -> Readings:
+        """For /metrics."""
+        return {
+            "lwm2m_oscore_asked": ("Protected requests of ours remembered", lambda: len(self._asking)),
+            "lwm2m_oscore_calls": ("Protected LwM2M requests whose way back is kept", lambda: len(self._calls)),
+            "lwm2m_oscore_arriving": ("Protected notifications not acknowledged", lambda: len(self._arriving)),
+            "lwm2m_oscore_clients": ("Addresses of LwM2M clients within OSCORE", lambda: len(self._clients)),
+            "lwm2m_oscore_looking": ("Protected notifications looked into", lambda: len(self._looking)),
+        }
 
     def stop(self) -> None:
         for task in self._looking:
