@@ -145,11 +145,11 @@ class Desk:
         self.numbers.add(lease)
         contexts = Contexts(KeyRing(devices, KEYS), Windows() if windows is None else windows, self.numbers, None, True)
         self.protected = ProtectedLane(contexts, devices, intake, self.counters, 1024, 30, time.monotonic)
-        clients = ProtectedClients(
+        self.clients = ProtectedClients(
             contexts, self.lane, self.talks, self.fast.send, None, self.protected.want_numbers
         )  # fmt: skip
-        self.behind = Lwm2mBehindOscore(clients, self.lane, self.slow)
-        self.talks = ProtectedOnPort(clients, self.talks)
+        self.behind = Lwm2mBehindOscore(self.clients, self.lane, self.slow)
+        self.talks = ProtectedOnPort(self.clients, self.talks)
 
 
 OpenDesk = Callable[..., Awaitable[Desk]]

@@ -15,6 +15,7 @@ from aiocoap import oscore
 
 from gateway.coap.lwm2m.registration import registration_id
 from gateway.coap.oscore.windows import Windows
+from gateway.coap.siblings import Passed, Siblings
 from metering.commands import CommandKind, WaitingCommand
 from metering.errors import StreamFullError
 from simulators.lwm2m_client import ANJAY, CHANGED, CREATED, DELETED, Client
@@ -148,7 +149,7 @@ async def test_another_process_takes_its_notifications(
     open_desk: OpenDesk, open_protected: OpenProtected, windows_kept: bool
 ) -> None:
     """Without replay windows (a power loss) only after the client has answered an Echo."""
-    desk, windows = await open_desk(), Windows()
+    windows = Windows()
     desk = await open_desk(windows=windows)
     meter = await open_protected(desk)
     await registered(meter)
@@ -171,6 +172,61 @@ async def test_another_process_takes_its_notifications(
     other.commands.file(WaitingCommand(bytes(8), CommandKind.SET_CLOCK, {}, 1_900_000_000), KEYED)
     await until(lambda: asyncio.sleep(0, other.commands.told[1:]))
     assert meter.client.written[-1].path == "/3/0/13"
+
+
+class OneOfTwo(Siblings):
+    """This process is worker 0; `owner` has every context. `heard`: by whom the peer's requests were taken."""
+
+    def __init__(self) -> None:
+        self.worker, self.owner, self.heard = 0, 1, False
+        self.passed: list[tuple[int, bytes]] = []
+
+    def owner_of(self, key: bytes) -> int:
+        return self.owner
+
+    def owner_for(self, peer: tuple[Any, ...]) -> int | None:
+        return self.owner if self.heard else None
+
+    def pass_on(self, owner: int, datagram: bytes, peer: tuple[Any, ...]) -> Passed:
+        self.passed.append((owner, datagram))
+        return Passed.YES
+
+
+async def test_a_notification_goes_to_the_worker_that_has_the_context(
+    open_desk: OpenDesk, open_protected: OpenProtected
+) -> None:
+    windows, siblings = Windows(), OneOfTwo()
+    meter = await open_protected(await open_desk(windows=windows))
+    await registered(meter)
+    other = await open_desk(windows=windows, lease=2)
+    await in_store(other, 2)
+    other.clients._siblings = siblings
+    await meter.rebind(other.port)
+    notification = meter.notification(DATA, b"frame 1")
+    for heard in (False, True):  # by the registration's kid; by where the peer's requests went
+        siblings.heard = heard
+        meter.tell(notification)
+        await until(lambda: asyncio.sleep(0, len(siblings.passed) == 1 + siblings.heard))
+    assert siblings.passed == [(1, notification)] * 2
+    assert other.custody.items() == []
+    siblings.owner, siblings.heard = 0, False
+    assert (await meter.ask(notification)).type == Type.ACK
+    assert other.custody.items() == [[DATA, 42, b"frame 1"]]
+
+
+async def test_without_a_registration_an_observation_is_reset(
+    open_desk: OpenDesk, open_protected: OpenProtected
+) -> None:
+    desk = await open_desk()
+    meter = await open_protected(desk)
+    await registered(meter)
+    await in_store(desk, 2)
+    assert (await meter.ask(meter.client.deregister())).code == DELETED
+    assert (await meter.ask(meter.notification(DATA, b"late"))).type == Type.RST
+    other = await open_desk(lease=2)
+    await meter.rebind(other.port)
+    assert (await meter.ask(meter.notification(DATA, b"later"))).type == Type.RST
+    assert [DATA, 42, b"late"] not in desk.custody.items()
 
 
 async def test_aiocoap_registers_in_blocks_and_is_refused_in_plain(open_desk: OpenDesk, tmp_path: Path) -> None:
