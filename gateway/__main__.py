@@ -18,15 +18,18 @@ from gateway.batcher import Batcher
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.firmware import FirmwareBehindOscore, FirmwareLane, FirmwareOnPort
+from gateway.coap.lanes import Conversations
 from gateway.coap.leases import keep_numbers
+from gateway.coap.lwm2m.oscore import Lwm2mBehindOscore, ProtectedClients, ProtectedOnPort
 from gateway.coap.lwm2m.resources import resources
 from gateway.coap.lwm2m.udp import Lwm2mOnUdp
+from gateway.coap.oscore.contexts import Contexts
 from gateway.coap.oscore.journal import Journal, read_boot_id
 from gateway.coap.oscore.key_ring import KeyRing
 from gateway.coap.oscore.numbers import SenderNumbers
 from gateway.coap.oscore.windows import Windows
 from gateway.coap.port import backlog, bind
-from gateway.coap.protected_lane import Contexts, ProtectedLane
+from gateway.coap.protected_lane import ProtectedLane
 from gateway.coap.siblings import Siblings
 from gateway.command_mirror import CommandMirror
 from gateway.command_telling import CommandTelling
@@ -124,6 +127,10 @@ class Gateway:
         )  # fmt: skip
         self.numbers = SenderNumbers()
         self.protected = self._protected_lane(intake, master_keys)
+        self.talks = Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings)
+        self.clients = None if self.protected is None else ProtectedClients(
+            self.protected.contexts, self.lwm2m, self.talks, self.fast.send, self.siblings, self.protected.want_numbers
+        )  # fmt: skip
         self.doors: list[OpenDoor] = [self.lwm2m, *open_doors(parts)]
         self.telemetry = TelemetryServer(settings.metrics_host, settings.metrics_port, self.is_ready)
         REGISTRY.register(GatewayCollector(self.counters, self._gauges(), self._totals()))
@@ -158,9 +165,11 @@ class Gateway:
         metrics_port = await self.telemetry.start()
         await self.slow.start()
         # From here on meters get an answer: 5.03 until the registry is loaded, whatever else is away.
-        if self.protected is not None:
-            self.protected.start(self.fast, FirmwareBehindOscore(self.firmware, self.slow, time.monotonic))
-        talks = Lwm2mOnUdp(self.lwm2m, self.slow, self.fast.send, self.siblings)
+        talks: Conversations = self.talks
+        if self.protected is not None and self.clients is not None:
+            behind = Lwm2mBehindOscore(self.clients, self.lwm2m, self.slow)
+            self.protected.start(self.fast, FirmwareBehindOscore(self.firmware, behind, time.monotonic))
+            talks = ProtectedOnPort(self.clients, talks)
         self.fast.start(self.slow, self.protected, FirmwareOnPort(self.firmware, talks, self.fast.send))
         for door in self.doors:
             await door.start()
@@ -220,6 +229,8 @@ class Gateway:
                 await self.telling.drained()
         except TimeoutError:
             _log.warning("stopping with reports that have no answer", reports=self.custody.pending)
+        if self.clients is not None:
+            self.clients.stop()
         await self.slow.stop()  # its answers may go out by a door
         for door in self.doors:
             await door.stop()
@@ -235,6 +246,8 @@ class Gateway:
             of_doors |= door.gauges()
         if self.protected is not None:
             of_doors |= self.protected.gauges()
+        if self.clients is not None:
+            of_doors |= self.clients.gauges()
         of_doors |= self.firmware.gauges()
         return of_doors | {
             "pending_reports": ("Reports that wait for custody", lambda: self.custody.pending),

@@ -144,6 +144,9 @@ class Lwm2mSettings(Section):
         max_length=100,
         description="Paths observed where a client offers them; a bare object means each of its instances",
     )
+    observe_composite: bool = Field(
+        True, description="Observe these paths of a client of LwM2M 1.2 all at once, application data apart"
+    )
     read: tuple[Annotated[str, Field(pattern=_OBJECT_PATH)], ...] = Field(
         ("/3/0",), max_length=20, description="Paths read once after each registration"
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import cbor2
+
 from simulators import message
 from simulators.message import Message, Type
 
@@ -144,7 +146,7 @@ class Client:
         if said.code == GET:
             return self._read(said, path)
         if said.code == FETCH and self.style.composite:
-            return self._ack(said, CONTENT, [(message.CONTENT_FORMAT, _uint(SENML_CBOR))], b"\x80")
+            return self._read_composite(said)
         return self._ack(said, NOT_ALLOWED)
 
     def _write(self, said: Message, path: str) -> bytes:
@@ -180,6 +182,20 @@ class Client:
             options.insert(0, (OBSERVE, _uint(self._sequence)))
         block, part = _block(value[1], said.uint_option(BLOCK2))
         return self._ack(said, CONTENT, options + block, part)
+
+    def _read_composite(self, said: Message) -> bytes:
+        """Of SenML CBOR only. What is observed so bears all its paths as its name, a space between two."""
+        paths = [record[0] for record in cbor2.loads(said.payload)]
+        held = [self.values[path][1] for path in paths if self.values.get(path, (0,))[0] == SENML_CBOR]
+        pack = cbor2.dumps([record for each in held for record in cbor2.loads(each)])
+        options = [(message.CONTENT_FORMAT, _uint(SENML_CBOR))]
+        observe, name = said.uint_option(OBSERVE), " ".join(paths)
+        if observe == 0:
+            self.observed[name], self.values[name] = said.token, (SENML_CBOR, pack)
+            options.insert(0, (OBSERVE, _uint(self._sequence)))
+        elif observe == 1:
+            self.observed.pop(name, None)
+        return self._ack(said, CONTENT, options, pack)
 
     def _ack(
         self, said: Message, code: int, options: list[tuple[int, bytes]] | None = None, payload: bytes = b""

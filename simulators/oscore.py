@@ -91,9 +91,31 @@ class ProtectedMeter:
         inner = message.decode(bytes((0x40, plaintext[0], 0, 0)) + plaintext[1:])
         return Opened(inner.code, inner.options, inner.payload)
 
-    def _aad(self, number: bytes) -> bytes:
-        """Section 5.4."""
-        external = cbor2.dumps([1, [ALGORITHM], self.sender_id, number, b""])
+    def open_request(self, asked: message.Message) -> tuple[bytes, bytes]:
+        """Partial IV of a request of the server, and its code, options and payload. Raises ProtectionError."""
+        option = next((value for name, value in asked.options if name == OSCORE), None)
+        if not option or not option[0] & 0x08 or option[1 + (option[0] & 7) :] != self.server_id:
+            raise ProtectionError("the request is not protected with this context")
+        number = option[1 : 1 + (option[0] & 7)]
+        nonce, aad = self._nonce(self.server_id, number), self._aad(number, self.server_id)
+        try:
+            return number, self._recipient.decrypt(nonce, asked.payload, aad)
+        except InvalidTag:
+            raise ProtectionError("the request does not open") from None
+
+    def protect_answer(self, number: bytes, plaintext: bytes, own: bool) -> tuple[bytes, bytes]:
+        """OSCORE option and ciphertext of the answer to request `number`, under a number of our `own` or under the
+        request's nonce, which a notification and a second answer must not use."""
+        short, option = b"", b""
+        if own:
+            short, self.next_number = _short(self.next_number), self.next_number + 1
+            option = bytes((len(short),)) + short
+        nonce = self._nonce(self.sender_id, short) if own else self._nonce(self.server_id, number)
+        return option, self._sender.encrypt(nonce, plaintext, self._aad(number, self.server_id))
+
+    def _aad(self, number: bytes, asker: bytes | None = None) -> bytes:
+        """Section 5.4; `asker`: whose request it is, else the meter's."""
+        external = cbor2.dumps([1, [ALGORITHM], self.sender_id if asker is None else asker, number, b""])
         return cbor2.dumps(["Encrypt0", b"", external])
 
     def _nonce(self, identity: bytes, number: bytes) -> bytes:

@@ -11,11 +11,17 @@ from metering.errors import UnauthorisedError
 from metering.model import Authentication, Door
 
 
+def unbound(token: bytes) -> bytes:  # noqa: ARG001 - as `SecurePeer.bound`
+    """Of sessions that protect a stream of datagrams and not each request by itself."""
+    return b""
+
+
 class SecurePeer(NamedTuple):
     """The other end of a secure session. Begins like a socket address, and can stand wherever one does.
 
     `device`: the canonical name of the device whose key was proven. `identity`: what it called itself then. `send`
-    protects a datagram for this peer and sends it, or loses it like the network when the session is over.
+    protects a datagram for this peer and sends it, or loses it like the network when the session is over. `bound`: what
+    later answers under the token of a request of ours need to be read, if anything.
     """
 
     host: str
@@ -25,6 +31,7 @@ class SecurePeer(NamedTuple):
     identity: str
     authentication: Authentication
     send: Callable[[bytes, SecurePeer], None]
+    bound: Callable[[bytes], bytes] = unbound
 
 
 _PROTECTED = MappingProxyType({Authentication.OSCORE: Door.OSCORE, Authentication.DTLS: Door.DTLS})

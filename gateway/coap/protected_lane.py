@@ -11,17 +11,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from gateway.coap import message as coap
 from gateway.coap.exchange import Exchange, Peer, command_payload
 from gateway.coap.lanes import Port, SlowLane
 from gateway.coap.message import Message, Request
 from gateway.coap.oscore.answers import AnswerMemory, Usual
+from gateway.coap.oscore.contexts import Contexts
 from gateway.coap.oscore.echo import ECHO, EchoValues
-from gateway.coap.oscore.journal import Journal
-from gateway.coap.oscore.key_ring import KeyRing
-from gateway.coap.oscore.numbers import SenderNumbers
 from gateway.coap.oscore.option import OptionError, read_request_option
 from gateway.coap.oscore.refusals import (
     FOREIGN_NAME,
@@ -33,7 +30,7 @@ from gateway.coap.oscore.refusals import (
     UNREADABLE,
 )
 from gateway.coap.oscore.seal import Call, Sealer, inner_datagram
-from gateway.coap.oscore.windows import Seen, Windows
+from gateway.coap.oscore.windows import Seen
 from gateway.coap.refusal import FORMATS, Refusal, is_report_path, refusal_of
 from gateway.coap.remote import Vouched
 from gateway.coap.short_report import read_short_report
@@ -44,17 +41,6 @@ from gateway.metrics import Counters, Readings
 from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyError
 from metering.model import Authentication, Door
-
-
-class Contexts(NamedTuple):
-    """What is known of security contexts. `journal`: None where windows live no longer than the process.
-    `ask_by_echo`: a context without a window has to prove that it speaks now; otherwise its first request opens one."""
-
-    ring: KeyRing
-    windows: Windows
-    numbers: SenderNumbers
-    journal: Journal | None
-    ask_by_echo: bool
 
 
 class ProtectedLane:
@@ -71,6 +57,7 @@ class ProtectedLane:
         clock: Callable[[], float],
         siblings: Siblings | None = None,
     ) -> None:
+        self.contexts = contexts
         self._ring, self._windows, self._numbers, self._journal, self._ask_by_echo = contexts
         self._devices, self._intake, self._counters = devices, intake, counters
         self._max_payload_bytes, self._clock, self._siblings = max_payload_bytes, clock, siblings
@@ -258,7 +245,7 @@ class ProtectedLane:
         carrying = None if command is None else self._sealer.changed(call, command_payload(command))
         self._answers.remember(call.datagram, carrying or Usual.PLAIN, now)
         self._answer_noted(call, exchange, carrying or self._sealer.usual(call))
-        self._want_numbers()
+        self.want_numbers()
 
     def _not_taken(self, call: Call, refusal: Refusal, now: float) -> None:
         """It may come again, byte for byte."""
@@ -287,13 +274,13 @@ class ProtectedLane:
             self._refuse(call, self._unavailable("slow_lane_full"), now, once=False)
             return
         self._counters.slow_lane += 1
-        who = Vouched(call.device, Authentication.OSCORE)
+        who = Vouched(call.device, Authentication.OSCORE, call.context.kid)
         slow.receive_vouched(inner, exchange.peer, exchange.address, who, partial(self._send_sealed, call))
 
     def _send_sealed(self, call: Call, answer: bytes, peer: Peer) -> None:
         """What aiocoap says, each time under a number of its own; without one it is as if the network had lost it."""
         sealed = self._sealer.message(call, answer)
-        self._want_numbers()
+        self.want_numbers()
         if sealed is not None:
             self._port.send(sealed, peer)
 
@@ -303,14 +290,14 @@ class ProtectedLane:
         """Protected, and without a limit: whoever asked has the key. `once`: for good, so that a retransmission gets
         the same and the Partial IV is not taken again."""
         if self._numbers.spare == 0:
-            self._want_numbers()
+            self.want_numbers()
             if once:
                 self._windows.clear(call.window, call.sequence)
             self._port.refuse(call.exchange, self._unavailable("oscore_numbers"), now)
             return
         self._counters.refused[refusal.reason] += 1
         sealed = self._sealer.refusal(call, refusal)
-        self._want_numbers()
+        self.want_numbers()
         if sealed is None:
             return
         self._counters.answers[coap.code_name(refusal.code)] += 1
@@ -338,7 +325,7 @@ class ProtectedLane:
     def _send(self, exchange: Exchange, said: bytes) -> None:
         self._port.send(self._port.head(exchange) + said, exchange.peer)
 
-    def _want_numbers(self) -> None:
+    def want_numbers(self) -> None:
         if self._numbers.low:
             self.numbers_wanted.set()
 

@@ -10,10 +10,11 @@ from metering.model import Authentication
 
 
 class Vouched(NamedTuple):
-    """A door has authenticated the sender as this device (canonical name)."""
+    """A door has authenticated the sender as this device (canonical name). `kid`: of its key, where OSCORE did."""
 
     device: str
     authentication: Authentication
+    kid: bytes = b""
 
 
 class Remote(Protocol):
@@ -38,6 +39,10 @@ class Remote(Protocol):
 
     def send(self, datagram: bytes) -> None: ...
 
+    def bound(self, token: bytes) -> bytes:
+        """See `gateway.coap.peers.SecurePeer`."""
+        ...
+
 
 class UdpRemote:
     """A peer of the CoAP port, or of a secure session below it."""
@@ -48,7 +53,7 @@ class UdpRemote:
         self, peer: tuple[Any, ...], address: int, host: str, send: Callable[[bytes, tuple[Any, ...]], None]
     ) -> None:
         self.peer, self.address, self.shown, self._send = peer, address, source_of(host, peer), send
-        self.vouched = Vouched(peer.device, peer.authentication) if isinstance(peer, SecurePeer) else None
+        self.vouched = _vouched(peer) if isinstance(peer, SecurePeer) else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UdpRemote) and self.peer == other.peer
@@ -58,3 +63,11 @@ class UdpRemote:
 
     def send(self, datagram: bytes) -> None:
         self._send(datagram, self.peer)
+
+    def bound(self, token: bytes) -> bytes:
+        return self.peer.bound(token) if isinstance(self.peer, SecurePeer) else b""
+
+
+def _vouched(peer: SecurePeer) -> Vouched:
+    kid = bytes.fromhex(peer.identity) if peer.authentication is Authentication.OSCORE else b""
+    return Vouched(peer.device, peer.authentication, kid)

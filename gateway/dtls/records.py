@@ -60,10 +60,20 @@ def read_records(datagram: bytes) -> list[Record]:
     while len(datagram) - at >= HEADER_BYTES:
         kind, version, number, length = HEADER.unpack_from(datagram, at)
         start, at = at + HEADER_BYTES, at + HEADER_BYTES + length
-        if at > len(datagram) or version not in _VERSIONS or not CHANGE_CIPHER_SPEC <= kind <= APPLICATION_DATA:
+        if (
+            at > len(datagram)
+            or not CHANGE_CIPHER_SPEC <= kind <= APPLICATION_DATA
+            or not _is_dtls(version, kind, number)
+        ):
             break
         records.append(Record(kind, number >> 48, number & MAX_SEQUENCE, datagram[start:at]))
     return records
+
+
+def _is_dtls(version: int, kind: int, number: int) -> bool:
+    """RFC 5246 appendix E.1 wants any minor version taken with a ClientHello: mbedTLS 2.28 as Anjay configures it says
+    0xFE00 before it has heard from the server."""
+    return version in _VERSIONS or (kind == HANDSHAKE and number >> 48 == 0 and version >> 8 == VERSION_1_2 >> 8)
 
 
 def split_into_datagrams(stream: bytes, mtu_bytes: int) -> Iterator[bytes]:

@@ -16,9 +16,10 @@ from simulators import message, payloads
 from simulators.keys import protected_meter
 from simulators.lwm2m import Lwm2mMeter
 from simulators.lwm2m_client import CHANGED, CREATED
+from simulators.lwm2m_oscore import ProtectedLwm2mMeter
 from simulators.message import HEAD, Message, Type, code_text, first_byte
 from simulators.oscore import ProtectedMeter, with_echo
-from tests.e2e.city import APPLICATION_DATA, City, Meter, open_city, until
+from tests.e2e.city import APPLICATION_DATA, City, Meter, open_city, run, until
 from tests.e2e.knocks import DOORS, WITH_KEY, WITHOUT_KEY, by_mqtt, ctwing_push
 from tests.e2e.tunnel import Tunnel
 from tests.gateway.push.north.stub import StubPlatform
@@ -26,19 +27,20 @@ from tests.gateway.push.north.stub import StubPlatform
 SEQ = 4711
 FIRST_S = int(time.time()) // 86_400 * 86_400 - 86_400
 DAY = [(FIRST_S + 3_600 * hour, 123_456 + 40 * hour + hour % 5) for hour in range(24)]
-MOVER, THIEF, VICTIM, SLEEPER, REPLAYED, KEEPER, NOBODY = map(Meter, range(1, 8))
+MOVER, THIEF, VICTIM, SLEEPER, REPLAYED, KEEPER, NOBODY, WRAPPED = map(Meter, range(1, 9))
 FIRST_OF = {door: Meter(10 + number) for number, door in enumerate(DOORS)}
 BATTERY_MV = {door: 3_600 + number for number, door in enumerate(DOORS)}
 """Measured anew for each copy of the day, so that no door takes it for a retransmission: ingest has to know it."""
 
-FORBIDDEN, NOT_FOUND = 0x83, 0x84
+FORBIDDEN, NOT_FOUND, TOO_LARGE, BAD_REQUEST = 0x83, 0x84, 0x8D, 0x80
+BLOCK1 = 27
 
 
 @pytest.fixture(scope="module")
 def city() -> Iterator[City]:
     stub = StubPlatform()
     with open_city(stub, NBWATER_LWM2M_GRACE_S="0") as made:
-        keyed = [THIEF, VICTIM, REPLAYED, *(FIRST_OF[door] for door in WITH_KEY)]
+        keyed = [THIEF, VICTIM, REPLAYED, WRAPPED, *(FIRST_OF[door] for door in WITH_KEY)]
         made.import_meters([MOVER, SLEEPER, KEEPER, *keyed, *(FIRST_OF[door] for door in WITHOUT_KEY)])
         made.import_keys(keyed)
         yield made
@@ -178,6 +180,45 @@ async def test_a_registration_that_is_over_carries_nothing(city: City) -> None:
         assert (await device.ask(client.send(b"\x80"))).code not in (CHANGED, 0)
         assert await city.rows("SELECT FROM reports WHERE device = $1 AND readings > 0", SLEEPER.imei) == []
         assert (await device.ask(client.register())).code == CREATED
+
+
+async def test_a_transfer_in_blocks_that_is_too_large_is_refused_and_harms_nobody(city: City) -> None:
+    """Of a report and of a registration, at a block that would end beyond the bound, however it began."""
+    for path, payload in ((("r", KEEPER.imei), b"x" * 64), (("rd",), b"</3/0>," * 9 + b"</1>")):
+        options = [(message.URI_PATH, part.encode()) for part in path] + [(message.CONTENT_FORMAT, b"\x2a")]
+        if path == ("rd",):
+            options.append((15, f"ep={KEEPER.imei}".encode()))
+        block = (5_000 << 4 | 8 | 2).to_bytes(3, "big")
+        tail = message.encode_options([*options, (BLOCK1, block)]) + b"\xff" + payload
+        assert (await ask(city.coap_port, post(1, tail))).code == TOO_LARGE
+    async with Lwm2mMeter("127.0.0.1", city.coap_port, KEEPER.client()) as device:
+        assert (await device.ask(device.client.register())).code == CREATED
+
+
+async def test_lwm2m_takes_no_wrong_key_and_the_right_one_within_oscore(city: City) -> None:
+    await city.until_keyed(WRAPPED)
+    right = protected_meter(WRAPPED.serial, 0)
+    wrong = ProtectedMeter(bytes(16), right.sender_id)
+    registration = WRAPPED.client().register()
+    tail = registration[4 + (registration[0] & 15) :]
+    assert (await ask(city.coap_port, post(1, wrong.protect(message.POST, tail)[1]))).code == BAD_REQUEST
+    for key, registered in (("no-key-of-any-meter", False), (WRAPPED.psk, True)):
+        _, said = await run(
+            "coap-client-openssl", "-v", "6", "-m", "post", "-t", "40", "-e", "</3/0>", "-B", "20",
+            "-u", f"urn:imei:{WRAPPED.imei}", "-k", key, f"coaps://127.0.0.1:{city.coaps_port}/rd?ep={WRAPPED.imei}",
+        )  # fmt: skip
+        assert ("2.01" in said) == registered, said
+    async with ProtectedLwm2mMeter("127.0.0.1", city.coap_port, WRAPPED.client(), right) as device:
+        assert (await device.ask(device.client.register())).code == CREATED
+        await device.until(lambda client: APPLICATION_DATA in client.observed)
+        assert (await device.ask(device.notification(APPLICATION_DATA, report(1)))).type == Type.ACK
+        await city.kill_gateway()
+        assert (await device.ask(device.notification(APPLICATION_DATA, report(2)))).type == Type.ACK
+        assert (await device.ask(device.client.update())).code == CHANGED
+        assert device.unprotected == 0
+    await until(lambda: reports_at_least(city, WRAPPED, 2), "both notifications are in the database")
+    query = "SELECT DISTINCT door, authentication FROM reports WHERE device = $1"
+    assert [tuple(row) for row in await city.rows(query, WRAPPED.imei)] == [("lwm2m", "oscore")]
 
 
 async def test_a_datagram_that_is_played_again_says_nothing_new(city: City) -> None:

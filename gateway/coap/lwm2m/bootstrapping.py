@@ -24,19 +24,30 @@ class Bootstrapping:
         self._account, self._formats = account, formats
 
     async def run(self, client: Asks) -> bool:
-        """Whether the client took everything. Raises AsleepError."""
-        for content_format in self._formats:
-            refused = None
-            for ask in bootstrap.requests(self._account, content_format):
-                reply = await client.ask(ask)
-                if reply is None or not reply.success:
-                    refused = reply
-                    break
-            else:
+        """Whether the client took everything that it has room for: one without the OSCORE object, such as Anjay's free
+        edition, is given its other key alone, and nothing when it has none. Raises AsleepError."""
+        account, formats = self._account, list(self._formats)
+        while formats:
+            ask, reply = await self._write(client, account, formats[0])
+            if ask is None:
                 return True
-            if refused is None or refused.code != coap.UNSUPPORTED_CONTENT_FORMAT:
+            if reply is None:
+                return False
+            if reply.code == coap.UNSUPPORTED_CONTENT_FORMAT:
+                formats.pop(0)
+            elif ask.path.startswith(f"/{bootstrap.OSCORE}/") and account.psk is not None:
+                account = account._replace(oscore=None)
+            else:
                 return False
         return False
+
+    async def _write(self, client: Asks, account: Account, content_format: int) -> tuple[Ask | None, Reply | None]:
+        """What the client refused, and how; None when nothing."""
+        for ask in bootstrap.requests(account, content_format):
+            reply = await client.ask(ask)
+            if reply is None or not reply.success:
+                return ask, reply
+        return None, None
 
 
 def formats_for(query: Iterable[bytes]) -> tuple[int, ...]:

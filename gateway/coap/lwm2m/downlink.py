@@ -15,11 +15,18 @@ from gateway.coap.lwm2m import formats, package
 from gateway.coap.lwm2m.exchange import FETCH, PUT, Ask
 from gateway.coap.lwm2m.registration import Registration
 from metering.commands import CommandKind, WaitingCommand
-from metering.settings import Lwm2mModel
+from metering.settings import Lwm2mModel, Lwm2mSettings
 
 APPLICATION_DATA, DEVICE, FIRMWARE = 19, 3, 5
 OPAQUE_DOWNLINK = "/19/1/0"
 LEGACY_DATA = "/t/d"
+
+
+MAX_TOGETHER = 32
+"""Paths in one composite observation, so that the request fits into a datagram; the others are observed each by itself.
+"""
+_BETWEEN = " "
+_SENML = (formats.SENML_CBOR, formats.SENML_JSON)
 
 
 class Plan(NamedTuple):
@@ -68,8 +75,23 @@ def _text(path: str, value: object) -> Ask:
     return Ask(PUT, path, str(value).encode(), formats.TEXT)
 
 
+def single(paths: Iterable[str]) -> tuple[str, ...]:
+    """Each path once, those of composite observations too."""
+    return tuple(dict.fromkeys(part for path in paths for part in path.split(_BETWEEN)))
+
+
+def is_composite(path: str) -> bool:
+    """Whether this observed path stands for several, which `observed` has put together."""
+    return _BETWEEN in path
+
+
+def report_path(path: str) -> str:
+    """Under which an answer is reported: that of a composite names its paths itself."""
+    return "/" if is_composite(path) else path
+
+
 def _report_now(to: Registration) -> Plan:
-    paths = to.observed
+    paths = single(to.observed)
     if not paths:
         return Plan(refused="the device offers nothing that is observed")
     return Plan(tuple(read(path, to) for path in paths), confirms=True, reports=True)
@@ -79,12 +101,15 @@ def _attributes(command: WaitingCommand, to: Registration) -> Plan:
     """LwM2M core 1.2 section 7.3: at least every `pmax` seconds, at most every `pmin`."""
     period_s = int(command.arguments[0])
     query = (f"pmin={max(1, period_s // 2)}", f"pmax={period_s}")
-    asks = tuple(Ask(PUT, path, query=query) for path in to.observed)
+    asks = tuple(Ask(PUT, path, query=query) for path in single(to.observed))
     return Plan(asks, confirms=True) if asks else Plan(refused="the device offers nothing that is observed")
 
 
 def read(path: str, to: Registration, accept: int | None = None) -> Ask:
     """A read, in the first of the formats that fit unless `accept` names one."""
+    if is_composite(path):
+        wanted_format = formats.candidates(to)[0] if accept is None else accept
+        return read_composite(path.split(_BETWEEN), wanted_format)
     return Ask(coap.GET, path, accept=accept_of(path, to) if accept is None else accept)
 
 
@@ -94,7 +119,8 @@ def observe(path: str, to: Registration, accept: int | None = None) -> Ask:
 
 def read_composite(paths: Iterable[str], accept: int) -> Ask:
     """LwM2M core 1.1: several paths in one request; a client without it answers 4.05."""
-    return Ask(FETCH, "/", formats.composite_paths(accept, paths), accept, accept)
+    asked_in = accept if accept in _SENML else formats.SENML_CBOR
+    return Ask(FETCH, "/", formats.composite_paths(asked_in, paths), asked_in, accept)
 
 
 def execute(path: str, arguments: str = "") -> Ask:
@@ -130,6 +156,18 @@ def wanted(to: Registration, observed: Iterable[str]) -> tuple[str, ...]:
         elif f"/{parts[0]}/{parts[1]}" in instances or f"/{parts[0]}" in to.offer.paths:
             paths.append(path)
     return tuple(dict.fromkeys(paths))
+
+
+def observed(to: Registration, settings: Lwm2mSettings) -> tuple[str, ...]:
+    """What is observed of the paths that are `wanted`: with a client of LwM2M 1.2 all in one (Observe-Composite), but
+    for application data, whose bytes are its report."""
+    paths = wanted(to, settings.observe)
+    if not settings.observe_composite or not to.composite or to.legacy or to.version < (1, 2):
+        return paths
+    together = [path for path in paths if not path.startswith(f"/{APPLICATION_DATA}/")][:MAX_TOGETHER]
+    if len(together) < 2:
+        return paths
+    return (*(path for path in paths if path not in together), _BETWEEN.join(together))
 
 
 def content_format_of(said: int | None) -> int:

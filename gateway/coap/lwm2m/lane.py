@@ -40,7 +40,7 @@ class Lwm2mLane:
     name = "lwm2m"
 
     def __init__(self, means: Means, retry_after_s: int, workers: int) -> None:
-        self._means = means
+        self.means = means
         self.server = Lwm2mServer(means)
         self._answers = Answers(MAX_REMEMBERED)
         self._limiter = RefusalLimiter(means.settings.requests_per_second / workers)
@@ -52,7 +52,7 @@ class Lwm2mLane:
     # What the CoAP port asks
 
     def serves(self, path: list[bytes]) -> bool:
-        return self._means.settings.enabled and bool(path) and path[0] in SERVED
+        return self.means.settings.enabled and bool(path) and path[0] in SERVED
 
     def request(self, message: Message, path: list[bytes], content_format: int | None, datagram: bytes,
                 remote: Remote, now: float) -> None:  # fmt: skip
@@ -69,7 +69,7 @@ class Lwm2mLane:
             return
         if len(self._work) >= MAX_IN_WORK or not self._taking:
             self._answers.forget(key)
-            self._means.counters.refused["lwm2m_busy"] += 1
+            self.means.counters.refused["lwm2m_busy"] += 1
             remote.send(self._datagram(message, Answer(coap.SERVICE_UNAVAILABLE, retry_later=True)))
             return
         query = tuple(value for number, value in message.options if number == coap.URI_QUERY)
@@ -82,7 +82,7 @@ class Lwm2mLane:
     def allows(self, address: int, now: float) -> bool:
         """Whether the sender's prefix has something left of its share; takes it."""
         allowed = self._limiter.allow(address, now)
-        self._means.counters.silenced += not allowed
+        self.means.counters.silenced += not allowed
         return allowed
 
     async def _respond(self, message: Message, inbound: Inbound) -> None:
@@ -93,7 +93,7 @@ class Lwm2mLane:
             self._answers.forget(key)
         else:
             self._answers.note(key, datagram)
-        self._means.counters.answers[coap.code_name(answer.code)] += 1
+        self.means.counters.answers[coap.code_name(answer.code)] += 1
         inbound.remote.send(datagram)
 
     def _datagram(self, request: Message, answer: Answer) -> bytes:
@@ -110,11 +110,11 @@ class Lwm2mLane:
     def answer(self, message: Message, remote: Remote) -> bool:
         """Anything but a request; False when it is none of this server's business. A stranger's notification costs a
         look into the store, of which each source prefix has its share."""
-        if not self._means.settings.enabled:
+        if not self.means.settings.enabled:
             return False
         token = read_token(message.token)
         if token is not None and self.server.sessions.get(token.registration_id) is None:  # noqa: SIM102 - two reasons
-            if not self.allows(remote.address, self._means.clock()):
+            if not self.allows(remote.address, self.means.clock()):
                 return True
         return self.server.hears(message, remote)
 
@@ -126,7 +126,7 @@ class Lwm2mLane:
         if query.endpoint is None:
             return None
         for name in names_of(query.endpoint):
-            found = self._means.devices.find(name)
+            found = self.means.devices.find(name)
             if found is not None:
                 return registration_id(found[0]).hex().encode()
         return None
@@ -166,7 +166,7 @@ class Lwm2mLane:
             task.cancel()
 
     def gauges(self) -> Readings:
-        server, store = self.server, self._means.store
+        server, store = self.server, self.means.store
         return {
             "lwm2m_sessions": ("LwM2M clients that listen", lambda: len(server.sessions)),
             "lwm2m_session_evictions": ("LwM2M sessions dropped early", lambda: server.sessions.evictions),

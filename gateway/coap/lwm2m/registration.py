@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cbor2
@@ -116,12 +117,19 @@ class Registration(NamedTuple):
     """Bytes of that image that the client has."""
     push_szx: int = 5
     """Size of its blocks (RFC 7959 section 2.2)."""
+    kid: bytes = b""
+    """Of the OSCORE key that it registered with."""
+    bound: Mapping[int, bytes] = MappingProxyType({})
+    """By number of an observed path, the Partial IV of our request, to which OSCORE binds its notifications."""
+    composite: bool = True
+    """Whether it may be asked for several paths in one observation: not again, before it registers anew, once it has
+    refused that or was silent."""
 
     def expired(self, now_s: float, grace_s: float) -> bool:
         return now_s > self.last_heard_s + self.lifetime_s + grace_s
 
     def encode(self) -> bytes:
-        fields = self._replace(offer=list(self.offer), established=sorted(self.established))  # type: ignore[arg-type]  # CBOR has lists
+        fields = self._replace(offer=list(self.offer), established=sorted(self.established), bound=dict(self.bound))  # type: ignore[arg-type]  # CBOR has lists
         return cbor2.dumps([_RECORD_VERSION, *fields])
 
 
@@ -138,8 +146,9 @@ def decode_registration(data: bytes) -> Registration | None:
             offer=Offer(tuple(paths), str(root), tuple(formats)),
             observed=tuple(record.observed),
             established=frozenset(record.established),
+            bound={int(number): bytes(value) for number, value in record.bound.items()},
         )
-    except (cbor2.CBORError, TypeError, ValueError, IndexError):
+    except (cbor2.CBORError, TypeError, ValueError, IndexError, AttributeError):
         return None
 
 

@@ -129,12 +129,15 @@ class Requests:
         peer = "" if remote.vouched else remote.shown
         record = registered(device, query.endpoint or device, query, offer, peer, now_s, before)
         record = record._replace(legacy=legacy)
-        record = with_observed(record, downlink.wanted(record, means.settings.observe))
+        record = with_observed(record, downlink.observed(record, means.settings))
         return await self._kept(record, remote)
 
     async def _kept(self, record: Registration, remote: Remote) -> Registration:
         """The record, and whose its address is, so that a Send is known after a restart."""
         means, key = self._means, registration_id(record.device)
+        kid = b"" if remote.vouched is None else remote.vouched.kid
+        if kid != record.kid:  # observations asked for under another key cannot be read any more
+            record = record._replace(kid=kid, bound={}, established=frozenset())
         keep_s, now_s = means.keep_s(record), int(means.wall())
         if remote.vouched is None and now_s - record.peer_kept_s > record.lifetime_s / 2:
             record = record._replace(peer_kept_s=now_s)
@@ -152,7 +155,7 @@ class Requests:
         newer = updated(record, read_query(inbound.query), offer, peer, int(means.wall()))
         if peer != record.peer:
             newer = newer._replace(peer_kept_s=0)
-        newer = with_observed(newer, downlink.wanted(newer, means.settings.observe))
+        newer = with_observed(newer, downlink.observed(newer, means.settings))
         session = self._sessions.set(await self._kept(newer, remote), remote)
         self._after_answer(session, Event.HEARD)
         return Answer(coap.CHANGED)

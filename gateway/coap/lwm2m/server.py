@@ -117,7 +117,7 @@ class Lwm2mServer:
 
     def _take(self, session: Session, message: Message, reply: Reply, path: str) -> None:
         """Into custody, then acknowledge. Without an acknowledgement the client sends a confirmable one again."""
-        item: Item = (path, downlink.content_format_of(reply.content_format), reply.payload)
+        item: Item = (downlink.report_path(path), downlink.content_format_of(reply.content_format), reply.payload)
         settle = partial(self._settled, session, message, reply, path)
         try:
             take(self._means, session.record, session.remote, (item,), settle)

@@ -27,7 +27,7 @@ from gateway.coap.lwm2m.exchange import (
     reset,
 )
 from gateway.coap.lwm2m.means import Item, Means, taken
-from gateway.coap.lwm2m.registration import Registration, registration_id
+from gateway.coap.lwm2m.registration import Registration, registration_id, with_observed
 from gateway.coap.lwm2m.states import Event, State, Window
 from gateway.coap.lwm2m.tokens import REQUESTS_FROM, Token, next_request_number
 from gateway.coap.message import Message
@@ -138,6 +138,7 @@ class Session:
             await self._read_once(self.to_read[0])
             self.to_read = self.to_read[1:]
         wanted = set(self._wanted())
+        await self._end_composites(wanted)
         missing = [
             (number, path)
             for number, path in enumerate(self.record.observed)
@@ -145,13 +146,14 @@ class Session:
         ]
         for number, path in missing:
             if await self._observe(number, path):
-                self.record = self.record._replace(established=self.record.established | {number})
+                bound = {**self.record.bound, number: self.remote.bound(Token(self.id, number).encode())}
+                self.record = self.record._replace(established=self.record.established | {number}, bound=bound)
         if missing:
             await self.save()
 
     def _wanted(self) -> tuple[str, ...]:
         firmware = updating.OBSERVED if self.record.firmware else ()
-        return downlink.wanted(self.record, self._means.settings.observe) + firmware
+        return downlink.observed(self.record, self._means.settings) + firmware
 
     async def save(self) -> None:
         """Raises UnavailableError."""
@@ -164,10 +166,41 @@ class Session:
 
     async def _observe(self, number: int, path: str) -> bool:
         """Whether that is settled: a client that refuses is not asked again before it registers anew."""
+        if downlink.is_composite(path):
+            return await self._observe_composite(number, path)
         reply = await self.ask_fitting(downlink.observe(path, self.record), Token(self.id, number))
         if reply is None or not reply.success or not reply.payload:
             return True
         return await self.report(path, reply)
+
+    async def _observe_composite(self, number: int, path: str) -> bool:
+        """As `_observe`; a client that refuses, or leaves the request without answer as some do, is observed at each
+        path by itself until it registers anew. Raises AsleepError, UnavailableError."""
+        if not self.listens:
+            raise AsleepError
+        try:
+            reply = await self.ask_fitting(downlink.observe(path, self.record), Token(self.id, number))
+        except AsleepError:
+            await self._separately()
+            raise
+        if reply is None or not reply.success or reply.observe is None:
+            await self._separately()
+            return False
+        return await self.report(downlink.report_path(path), reply)
+
+    async def _separately(self) -> None:
+        record = self.record._replace(composite=False)
+        self.record = with_observed(record, downlink.observed(record, self._means.settings))
+        self._again = True
+        await self.save()
+
+    async def _end_composites(self, wanted: set[str]) -> None:
+        """Of paths that have changed since: what is observed instead comes under another token."""
+        for number in sorted(self.record.established):
+            path = self.record.observed[number]
+            if downlink.is_composite(path) and path not in wanted:
+                await self.ask(downlink.observe(path, self.record)._replace(observe=1), Token(self.id, number))
+                self.record = self.record._replace(established=self.record.established - {number})
 
     async def ask_fitting(self, ask: Ask, token: Token | None = None) -> Reply | None:
         """`ask`, with one Accept after the other while the client answers 4.06; None when it resets."""

@@ -92,12 +92,12 @@ def _bytes(value: bytes) -> bytes:
 
 
 class Context:
-    """Opens a device's requests and seals our answers to them."""
+    """Opens a device's requests and seals our answers to them, and the other way round."""
 
-    __slots__ = ("_additional", "_common_iv", "_keys", "_kid", "_server_id", "fingerprint")
+    __slots__ = ("_additional", "_common_iv", "_keys", "fingerprint", "kid", "server_id")
 
     def __init__(self, keys: Keys, kid: bytes, server_id: bytes) -> None:
-        self._keys, self._kid, self._server_id = keys, kid, server_id
+        self._keys, self.kid, self.server_id = keys, kid, server_id
         self._common_iv = int.from_bytes(keys.common_iv, "big")
         self.fingerprint = keys.fingerprint
         self._additional = (b"", b"")
@@ -108,7 +108,7 @@ class Context:
             return None
         cipher = AESCCM(self._keys.recipient_key, tag_length=TAG_BYTES)
         try:
-            return cipher.decrypt(self._nonce(self._kid, number), ciphertext, self.additional_data(number))
+            return cipher.decrypt(self._nonce(self.kid, number), ciphertext, self.additional_data(number))
         except InvalidTag:
             return None
 
@@ -117,18 +117,33 @@ class Context:
 
         The caller sees to it that no nonce meets two plaintexts (section 8.3).
         """
-        nonce = self._nonce(self._server_id, number) if number else self._nonce(self._kid, request_number)
+        nonce = self._nonce(self.server_id, number) if number else self._nonce(self.kid, request_number)
         cipher = AESCCM(self._keys.sender_key, tag_length=TAG_BYTES)
         return cipher.encrypt(nonce, plaintext, self.additional_data(request_number))
+
+    def protect(self, number: bytes, plaintext: bytes) -> bytes:
+        """A request of ours under `number` of ours."""
+        cipher = AESCCM(self._keys.sender_key, tag_length=TAG_BYTES)
+        return cipher.encrypt(self._nonce(self.server_id, number), plaintext, _additional(self.server_id, number))
+
+    def open_answer(self, request_number: bytes, ciphertext: bytes, number: bytes = b"") -> bytes | None:
+        """The plaintext of the device's answer to our request with this Partial IV, under `number` of its own or under
+        the request's nonce; None when it was not sealed so."""
+        if len(ciphertext) <= TAG_BYTES:
+            return None
+        nonce = self._nonce(self.kid, number) if number else self._nonce(self.server_id, request_number)
+        cipher = AESCCM(self._keys.recipient_key, tag_length=TAG_BYTES)
+        try:
+            return cipher.decrypt(nonce, ciphertext, _additional(self.server_id, request_number))
+        except InvalidTag:
+            return None
 
     def additional_data(self, request_number: bytes) -> bytes:
         """Section 5.4: of the request and of each answer to it; there are no class I options."""
         number, made = self._additional
         if number == request_number:  # that of an answer is that of its request
             return made
-        kid, size = self._kid, len(request_number)
-        array = _ARRAY_HEAD + bytes((0x40 | len(kid),)) + kid + bytes((0x40 | size,)) + request_number + b"\x40"
-        made = _AAD_HEAD + bytes((0x40 | len(array),)) + array
+        made = _additional(self.kid, request_number)
         self._additional = (request_number, made)
         return made
 
@@ -136,3 +151,10 @@ class Context:
         """Section 5.2: length of the id, id and number, both padded to the left, over the Common IV."""
         said = len(identity) << 96 | int.from_bytes(identity, "big") << 40 | int.from_bytes(number, "big")
         return (self._common_iv ^ said).to_bytes(NONCE_BYTES, "big")
+
+
+def _additional(kid: bytes, request_number: bytes) -> bytes:
+    """Section 5.4: of whoever asked."""
+    size = len(request_number)
+    array = _ARRAY_HEAD + bytes((0x40 | len(kid),)) + kid + bytes((0x40 | size,)) + request_number + b"\x40"
+    return _AAD_HEAD + bytes((0x40 | len(array),)) + array

@@ -57,6 +57,23 @@ def response_option(number: bytes) -> bytes:
     return bytes((len(number),)) + number if number else b""
 
 
+def request_option(number: bytes, kid: bytes) -> bytes:
+    """Of a request of ours; without kid context, which whoever has the key knows."""
+    return bytes((len(number) | _HAS_KID,)) + number + kid
+
+
+def read_response_option(value: bytes) -> bytes:
+    """The Partial IV of an answer; empty when it has none of its own. Raises OptionError as `read_request_option`."""
+    if not value:
+        return b""
+    number = value[1 : 1 + (value[0] & 7)]
+    if value[0] & _RESERVED or len(number) != value[0] & 7 or len(number) > MAX_NUMBER_BYTES:
+        raise OptionError("flags")
+    if len(number) > 1 and not number[0]:
+        raise OptionError("Partial IV")
+    return number
+
+
 ProtectedMessage: TypeAlias = tuple[int, int, bytes, bytes]
 """Type, where the token ends, value of the OSCORE option, ciphertext."""
 

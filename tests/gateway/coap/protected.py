@@ -12,12 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
+from gateway.coap.oscore.contexts import Contexts
 from gateway.coap.oscore.journal import Journal
 from gateway.coap.oscore.key_ring import KeyRing
 from gateway.coap.oscore.numbers import SenderNumbers
 from gateway.coap.oscore.windows import Windows
 from gateway.coap.port import bind
-from gateway.coap.protected_lane import Contexts, ProtectedLane
+from gateway.coap.protected_lane import ProtectedLane
 from gateway.commands import NoCommands
 from gateway.custody import Settle
 from gateway.devices import Devices

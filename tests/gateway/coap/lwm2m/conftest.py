@@ -15,12 +15,19 @@ from prometheus_client import CollectorRegistry
 from deploy.embedded.nats import NatsServer
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
+from gateway.coap.lanes import Conversations
 from gateway.coap.lwm2m.lane import Lwm2mLane
 from gateway.coap.lwm2m.means import Means
+from gateway.coap.lwm2m.oscore import Lwm2mBehindOscore, ProtectedClients, ProtectedOnPort
 from gateway.coap.lwm2m.resources import resources
 from gateway.coap.lwm2m.store import RegistrationStore
 from gateway.coap.lwm2m.udp import Lwm2mOnUdp
+from gateway.coap.oscore.contexts import Contexts
+from gateway.coap.oscore.key_ring import KeyRing
+from gateway.coap.oscore.numbers import SenderNumbers
+from gateway.coap.oscore.windows import Windows
 from gateway.coap.port import bind
+from gateway.coap.protected_lane import ProtectedLane
 from gateway.coap.remote import UdpRemote, Vouched
 from gateway.custody import Settle
 from gateway.devices import Devices
@@ -104,9 +111,12 @@ class KeyedUdp(Lwm2mOnUdp):
 
 
 class Desk:
-    """`wall_s` is added to the clock on the wall."""
+    """`wall_s` is added to the clock on the wall. `windows` of an earlier desk: as if its journal had been read."""
 
-    def __init__(self, link: StreamLink, vouched: bool, images: Path | None, **settings: object) -> None:
+    def __init__(
+        self, link: StreamLink, vouched: bool, images: Path | None, windows: Windows | None, lease: int,
+        **settings: object,
+    ) -> None:  # fmt: skip
         devices = Devices()
         devices.ready = devices.complete = True
         sealed = (KEYS.seal(CredentialKind.PSK, b"id", PSK), KEYS.seal(CredentialKind.OSCORE, b"\x05", SECRET.encode()))
@@ -130,7 +140,16 @@ class Desk:
         self.lane = Lwm2mLane(means, 30, 1)
         self.fast = FastLane(self.socket, intake, RefusalLimiter(1000), self.counters, Limits(1024, 30), time.monotonic)
         self.slow = AiocoapLane(intake, 30, self.fast.send, resources=resources(self.lane.server.requests, 30))
-        self.talks = (KeyedUdp if vouched else Lwm2mOnUdp)(self.lane, self.slow, self.fast.send, None)
+        self.talks: Conversations = (KeyedUdp if vouched else Lwm2mOnUdp)(self.lane, self.slow, self.fast.send, None)
+        self.numbers = SenderNumbers()
+        self.numbers.add(lease)
+        contexts = Contexts(KeyRing(devices, KEYS), Windows() if windows is None else windows, self.numbers, None, True)
+        self.protected = ProtectedLane(contexts, devices, intake, self.counters, 1024, 30, time.monotonic)
+        self.clients = ProtectedClients(
+            contexts, self.lane, self.talks, self.fast.send, None, self.protected.want_numbers
+        )  # fmt: skip
+        self.behind = Lwm2mBehindOscore(self.clients, self.lane, self.slow)
+        self.talks = ProtectedOnPort(self.clients, self.talks)
 
 
 OpenDesk = Callable[..., Awaitable[Desk]]
@@ -143,10 +162,14 @@ async def open_desk(nats_server: NatsServer, nats_url: str) -> AsyncIterator[Ope
     await link.connect(nats_server.url_for("gateway"))
     made: list[Desk] = []
 
-    async def make(vouched: bool = False, images: Path | None = None, **settings: object) -> Desk:
-        desk = Desk(link, vouched, images, **settings)
+    async def make(
+        vouched: bool = False, images: Path | None = None, windows: Windows | None = None, lease: int = 1,
+        **settings: object,
+    ) -> Desk:  # fmt: skip
+        desk = Desk(link, vouched, images, windows, lease, **settings)
         await desk.slow.start()
-        desk.fast.start(desk.slow, conversations=desk.talks)
+        desk.protected.start(desk.fast, desk.behind)
+        desk.fast.start(desk.slow, desk.protected, desk.talks)
         made.append(desk)
         return desk
 

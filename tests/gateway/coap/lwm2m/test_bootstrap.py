@@ -25,6 +25,8 @@ class Newcomer(Client):
     """Takes what a bootstrap server writes."""
 
     refuses: frozenset[int] = frozenset()
+    lacks: str = "none"
+    """A path that it does not have."""
 
     def knock(self) -> bytes:
         options = [(message.URI_PATH, b"bs"), (15, f"ep={self.endpoint}".encode())]
@@ -37,8 +39,10 @@ class Newcomer(Client):
         code = {4: 0x42, 3: 0x44, 2: 0x44}[said.code]
         if content_format in self.refuses:
             code = 0x8F
+        if path == self.lacks:
+            code = 0x84
         self.asked.append(f"{said.code} {path} {content_format}")
-        if code != 0x8F:
+        if code < 0x80:
             self.values[path] = content_format or 0, said.payload
         return bytes((0x40 | Type.ACK << 4 | len(said.token), code)) + said.message_id.to_bytes(2, "big") + said.token
 
@@ -94,6 +98,22 @@ async def test_a_client_that_knows_no_tlv_gets_senml_cbor(open_desk: OpenDesk, o
     assert records[0] == {-2: "/0/0/", 0: "0", 3: URI}
     assert {0: "5", 8: PSK} in records
     assert {0: "17", "vlo": "21:0"} in records
+
+
+async def test_a_client_without_the_oscore_object_is_given_its_other_key(
+    open_desk: OpenDesk, open_meter: OpenMeter
+) -> None:
+    """As Anjay 3.14 was seen to answer: 2.04 for the Security object, 4.04 for /21/0."""
+    desk = await open_desk(vouched=True, bootstrap=True, bootstrap_uri=URI)
+    client = newcomer()
+    client.lacks = "/21/0"
+    meter = await open_meter(desk.port, client)
+    await meter.ask(client.knock())
+    await meter.until(lambda c: "/bs" in c.values)
+    assert [each.split()[1] for each in client.asked] == ["/", "/0/0", "/21/0", "/", "/0/0", "/1/0", "/bs"]
+    security = client.values["/0/0"][1]
+    assert b"\xc8\x05\x10" + PSK in security
+    assert b"\xc4\x11\x00\x15\x00\x00" not in security  # no link to an object that is not there
 
 
 async def test_enrolment_in_plain_works_once_and_only_in_its_window(open_desk: OpenDesk, open_meter: OpenMeter) -> None:
