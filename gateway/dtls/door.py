@@ -123,7 +123,12 @@ class DtlsDoor:
         return 0 if self._keeper is None else self._keeper.failures
 
     def _read(self) -> None:
-        now = self._clock()
+        now, begun = self._clock(), self.sessions.begun
+        self._read_datagrams(now)
+        if self._keeper is not None and self.sessions.begun > begun:
+            self._keeper.tick(now)  # at once, so that a kill after the first answer finds the session on disk
+
+    def _read_datagrams(self, now: float) -> None:
         for _ in range(DATAGRAMS_PER_TURN):
             try:
                 datagram, peer = self._socket.recvfrom(MAX_DATAGRAM_BYTES)

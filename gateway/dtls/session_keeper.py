@@ -1,4 +1,5 @@
-"""Brings changes of sessions to the file in which they outlive the process, a batch a second, off the event loop."""
+"""Brings changes of sessions to the file in which they outlive the process, off the event loop: a batch a second, and
+one when a session began."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _log = structlog.get_logger()
 
 
 class SessionKeeper:
-    """`load` first, then `tick` about once a second."""
+    """`load` first, then `tick` about once a second and when a session began."""
 
     def __init__(self, store: SessionStore, sessions: Sessions) -> None:
         self._store, self._sessions = store, sessions

@@ -1,9 +1,9 @@
 """Sessions that outlive the process, sealed with the master key, in one SQLite file.
 
 Why at all: a client whose session the server has forgotten is told nothing that it may believe (RFC 6347 section
-4.1.2.7), and a meter may keep on speaking into the void for days. What is written lags by a second or two: after a kill
-a session that had just begun costs a handshake, and a datagram recorded in the last seconds could be played once more,
-where its content is recognised as any repeat's.
+4.1.2.7), and a meter may keep on speaking into the void for days. A session is written when it begins; what is seen of
+it later lags by a second or two: after a kill a datagram recorded in the last seconds could be played once more, where
+its content is recognised as any repeat's.
 
 No nonce is used twice, whatever of the last seconds was lost: each opening of the file counts a generation up, on disk
 before anything is sent, and sessions go on with sequence numbers that only this generation uses.

@@ -24,6 +24,8 @@ class Sessions:
         self._by_identity: dict[str, tuple[Peer, ...]] = {}
         self._changed: dict[Peer, None] | None = None
         self.displaced = self.expired = 0
+        self.begun = 0
+        """Sessions added, ever."""
 
     def __len__(self) -> int:
         return len(self._by_peer)
@@ -75,6 +77,7 @@ class Sessions:
             self.remove(next(iter(self._by_peer)))
             self.displaced += 1
         session.used_at = now
+        self.begun += 1
         self._by_peer[peer] = session
         self._note(peer)
         self._by_identity[identity] = (*self._by_identity.get(identity, ()), peer)

@@ -41,7 +41,7 @@ async def give_key(up: Up, data: Path) -> None:
 
 
 def on_disk(data: Path) -> int:
-    """Sessions that outlive a kill: what began within the last second or two does not (docs/doors/dtls.md)."""
+    """Sessions that outlive a kill: what began within the last milliseconds may not (docs/doors/dtls.md)."""
     with contextlib.closing(sqlite3.connect(data / "run" / "gateway" / "dtls-sessions")) as database:
         return int(database.execute("SELECT count(*) FROM sessions").fetchone()[0])
 

@@ -140,6 +140,18 @@ async def test_a_restart_costs_no_handshake(js: JetStreamContext, start_dtls: St
     assert [report.payload for report in await stored(js)] == [b"0", b"1", b"last"]
 
 
+async def test_a_new_session_is_on_disk_before_the_next_second(start_dtls: StartDtls) -> None:
+    gateway = await start_dtls()
+    async with meter(gateway) as one:
+        assert await reports(one, b"first") == [Fate.ANSWERED]
+        await asyncio.sleep(0.2)  # ample for a row, and too short for what is written once a second
+        gateway.process.kill()
+        await gateway.process.wait()
+        await start_dtls(port=gateway.said["dtls_port"])
+        assert await reports(one, b"second") == [Fate.ANSWERED]
+        assert one.handshakes == 1
+
+
 async def test_datagrams_played_again_and_garbage(
     js: JetStreamContext, start_dtls: StartDtls, open_sender: OpenSender
 ) -> None:
