@@ -34,9 +34,13 @@ RETRY_PAUSE_S = 1.0
 CHECK_EVERY_S = 5.0
 """The mirror is compared with its stream this often, which finds a stream made anew."""
 
+VALVE_KNOWN_S = 10.0
+"""A valve command is handed over while the end of the stream was seen so lately: it may have been taken back since."""
+
 STALE_AFTER_S = 1800.0
 """Half of what ingest lets a message live that says that nothing waits."""
 
+_MAY_CLOSE = frozenset({CommandKind.VALVE, CommandKind.RAW})
 _log = structlog.get_logger()
 
 
@@ -57,6 +61,8 @@ class CommandMirror:
         self._listeners: list[Callable[[str], None]] = []
         self._created = ""
         self._read_at = float("-inf")
+        self._whole_s = float("-inf")
+        """Unix seconds at which all that the stream said was known."""
         self.position = 0
         self.rejected = 0
         """Messages that say of no device what waits for it, and devices beyond the bound."""
@@ -76,7 +82,12 @@ class CommandMirror:
         if commands is None:
             return ()
         now = self._unix_s()
-        return [_timed(c, now) for c in commands if c.expires_s > now and c.may_go_to(authentication)]
+        is_sure = abs(now - self._whole_s) <= VALVE_KNOWN_S
+        return [
+            _timed(c, now)
+            for c in commands
+            if c.expires_s > now and c.may_go_to(authentication) and (is_sure or c.kind not in _MAY_CLOSE)
+        ]
 
     def handed_over(self, device: str, command: WaitingCommand, door: Door) -> None:
         """See `gateway.commands.Commands`."""
@@ -172,6 +183,7 @@ class CommandMirror:
 
     def _finish(self) -> None:
         """The end of the stream is reached: what it did not say is not so any more."""
+        self._whole_s = self._unix_s()
         if self._fresh is not None:
             self._waiting, self._fresh = self._fresh, None
             _log.info("waiting commands loaded", devices=len(self._waiting), position=self.position)

@@ -109,10 +109,9 @@ class Intake:
         self._commands.handed_over(device, command, door)
 
     def _next_for(self, device: str, authentication: Authentication, payload: bytes) -> WaitingCommand | None:
-        """The oldest whose id the report does not hold. One that holds it says how that command ended (PROTOCOLS G, key
-        13), which only ingest can read; that the device has it can be seen without."""
+        """The oldest whose id the report does not hold."""
         for command in self._commands.waiting(device, authentication):
-            if command.command_id not in payload and command.command_id.hex().encode() not in payload:
+            if not command.is_named_in(payload):
                 return command
         return None
 

@@ -106,6 +106,11 @@ class WaitingCommand(NamedTuple):
         """Whether a device that is vouched for so may have it."""
         return authentication is not Authentication.CLAIMED or self.kind not in NEEDS_AUTHENTICATION
 
+    def is_named_in(self, payload: bytes) -> bool:
+        """Whether a report holds its id. Such a report says how the command ended (PROTOCOLS G, key 13), which only
+        ingest can read; that the device has it can be seen without."""
+        return self.command_id in payload or self.command_id.hex().encode() in payload
+
     @property
     def content_format(self) -> ContentFormat:
         """Of `answer`."""

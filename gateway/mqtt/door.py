@@ -227,8 +227,8 @@ class MqttDoor:
         if message.data == turn.ASK:
             await self._beat()
 
-    def _taken(self, device: str) -> None:
-        self._handing_over.heard(device, self._connection, time.monotonic())
+    def _taken(self, device: str, payload: bytes) -> None:
+        self._handing_over.heard(device, payload, self._connection, time.monotonic())
 
     def _new_command(self, device: str) -> None:
         self._handing_over.new_command(device, self._connection, time.monotonic())

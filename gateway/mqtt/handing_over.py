@@ -3,6 +3,7 @@ was heard a moment ago, and told as handed over when the broker has them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.commands import Commands
@@ -16,6 +17,7 @@ MAX_HEARD = 65_536
 """Meters that are remembered as there; of more the one heard longest ago is forgotten."""
 MAX_PUBLISHED = 2_000
 """Commands that the broker has not acknowledged."""
+_NEVER: tuple[float, frozenset[bytes]] = (float("-inf"), frozenset())
 
 
 class Publishes(Protocol):
@@ -29,7 +31,8 @@ class HandingOver:
 
     def __init__(self, commands: Commands, there_s: float) -> None:
         self._commands, self._there_s = commands, there_s
-        self._heard: dict[str, float] = {}
+        self._heard: dict[str, tuple[float, frozenset[bytes]]] = {}
+        """When, and which commands the last report named: those the meter has, though ingest has not said so yet."""
         self._published: dict[int, tuple[str, WaitingCommand]] = {}
         self.handed_over = 0
 
@@ -37,19 +40,22 @@ class HandingOver:
         """A new connection: message ids begin anew, and what has no acknowledgement waits for the next report."""
         self._published.clear()
 
-    def heard(self, device: str, link: Publishes | None, now: float) -> None:
-        """The meter's report is on disk."""
-        self._heard.pop(device, None)
+    def heard(self, device: str, payload: bytes, link: Publishes | None, now: float) -> None:
+        """The meter's report is on disk. A command that it names is not published again."""
+        _, named = self._heard.pop(device, _NEVER)
         if len(self._heard) >= MAX_HEARD:
             del self._heard[next(iter(self._heard))]
-        self._heard[device] = now
-        self._hand_over(device, link)
+        waiting = self._commands.waiting(device, Authentication.MQTT)
+        named = frozenset(c.command_id for c in waiting if c.command_id in named or c.is_named_in(payload))
+        self._heard[device] = now, named
+        self._hand_over(device, waiting, named, link)
 
     def new_command(self, device: str, link: Publishes | None, now: float) -> None:
         """Only to a meter that is there: the broker would forget what nobody listens for, and it would look handed
         over."""
-        if now - self._heard.get(device, float("-inf")) < self._there_s:
-            self._hand_over(device, link)
+        heard_at, named = self._heard.get(device, _NEVER)
+        if now - heard_at < self._there_s:
+            self._hand_over(device, self._commands.waiting(device, Authentication.MQTT), named, link)
 
     def published(self, message_id: int, has_subscriber: bool) -> None:
         """The broker has it."""
@@ -58,11 +64,12 @@ class HandingOver:
             self.handed_over += 1
             self._commands.handed_over(device, command, Door.MQTT)
 
-    def _hand_over(self, device: str, link: Publishes | None) -> None:
-        waiting = self._commands.waiting(device, Authentication.MQTT)
+    def _hand_over(
+        self, device: str, waiting: Sequence[WaitingCommand], named: frozenset[bytes], link: Publishes | None
+    ) -> None:
         if not waiting or link is None or not fits(device):
             return
-        for command in waiting[:MAX_AT_ONCE]:
+        for command in [c for c in waiting if c.command_id not in named][:MAX_AT_ONCE]:
             if len(self._published) >= MAX_PUBLISHED:
                 return
             message_id = link.publish(down(device), command.answer())

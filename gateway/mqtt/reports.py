@@ -57,8 +57,8 @@ class Totals:
 
 class Reports:
     """`is_keyed`: devices are known to the listener by our own credentials, so that one without any more has lost its
-    right to speak, whatever connection it still has. `taken` is told each device whose report is on disk, `stranger`
-    the name and the reason of one that was refused."""
+    right to speak, whatever connection it still has. `taken` is told each device whose report is on disk, and the
+    report; `stranger` the name and the reason of one that was refused."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Reports:
         max_inflight: int,
         max_payload_bytes: int,
         is_keyed: bool,
-        taken: Callable[[str], None],
+        taken: Callable[[str, bytes], None],
         stranger: Callable[[str, str], None],
     ) -> None:
         self._intake, self._devices, self._is_keyed = intake, devices, is_keyed
@@ -139,7 +139,7 @@ class Reports:
             return
         self._acknowledge(waiting)
         self.totals.acknowledged += 1
-        self._taken(waiting.device)
+        self._taken(waiting.device, waiting.payload)
 
     def _refuse(self, waiting: Waiting, reason: str) -> None:
         """Acknowledged all the same: it will never be welcome, and would come again for ever."""

@@ -2,7 +2,7 @@
 
 Filing a command, and whatever ends one, leaves a row in the outbox. Each device named there is told anew, whole, in a
 message that the stream keeps in the place of the one before. Rows are deleted after the PubAck: a crash between the two
-repeats a message that says the same.
+repeats a message that says the same. What a critical customer takes back is cancelled before its device is told.
 
 One worker publishes, as with the registry: who holds an advisory lock on the connection it reads with, and each message
 names the position it expects to follow, so that one that lost its lock unknowingly is refused.
@@ -24,6 +24,7 @@ from nats.js.api import Header
 from prometheus_client import Counter, Gauge
 
 from ingest.commands.campaigns import stop_failing
+from ingest.commands.critical import take_back
 from ingest.commands.ledger import expire
 from ingest.publishing import publish_alone
 from metering.command_feed import MAX_WAITING_PER_DEVICE, DeviceCommands, encode_waiting
@@ -70,7 +71,7 @@ class CommandPublisher:
 
     async def _publish(self, connection: Any) -> None:
         """Return when the stream was made anew."""
-        term = CommandTerm(connection, self._js)
+        term = CommandTerm(connection, self._js, self._now)
         await term.begin()
         expired_at = float("-inf")
         while True:
@@ -87,8 +88,8 @@ class CommandPublisher:
 class CommandTerm:
     """The work of one holder of the lock."""
 
-    def __init__(self, connection: Any, js: JetStreamContext) -> None:
-        self._connection, self._js = connection, js
+    def __init__(self, connection: Any, js: JetStreamContext, now: Callable[[], datetime]) -> None:
+        self._connection, self._js, self._now = connection, js, now
         self._last, self._created = 0, ""
 
     async def begin(self) -> None:
@@ -105,7 +106,9 @@ class CommandTerm:
         rows = await self._connection.fetch(_OUTBOX, ROWS_PER_ROUND)
         _backlog.set(len(rows))
         if rows:
-            for waiting in await waiting_of(self._connection, list({row["device_id"] for row in rows})):
+            devices = list({row["device_id"] for row in rows})
+            await take_back(self._connection, devices, self._now())
+            for waiting in await waiting_of(self._connection, devices):
                 await self._publish(waiting)
             await self._connection.execute(
                 "DELETE FROM command_outbox WHERE outbox_id = ANY($1::bigint[])", [row["outbox_id"] for row in rows]

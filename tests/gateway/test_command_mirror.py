@@ -18,9 +18,10 @@ from nats.js.api import Header, RawStreamMsg
 
 from gateway.coap import message as coap
 from gateway.coap.message import Message, encode, parse
-from gateway.command_mirror import CommandMirror
+from gateway.command_mirror import VALVE_KNOWN_S, CommandMirror
 from gateway.command_telling import CommandTelling
 from gateway.link import StreamLink
+from ingest.commands.critical import REASON
 from ingest.commands.publisher import CommandPublisher
 from ingest.commands.told import CommandsTold
 from metering.command_feed import DeviceCommands, Told, decode_told, encode_waiting
@@ -205,11 +206,42 @@ async def test_the_mirror_is_bounded_and_tells_doors_of_what_is_new() -> None:
     mirror.apply(said(3, "b", CLOCK))
     mirror.apply(said(4, "a", CLOCK, CLOSE))
     assert (new, len(mirror), mirror.rejected) == (["a", "b", "a"], 1, 2)  # once known and once fresh
+    mirror._finish()
+    mirror.apply(said(5, "a", CLOCK, CLOSE))
     assert list(mirror.waiting("a", Authentication.OSCORE)) == [CLOCK, CLOSE]
     assert list(mirror.waiting("a", Authentication.CLAIMED)) == [CLOCK]
     mirror.ended("a", CLOCK.command_id, 0, "", Door.LWM2M)
     assert list(mirror.waiting("a", Authentication.DTLS)) == [CLOSE]
     assert not mirror.waiting("b", Authentication.OSCORE)
+
+
+async def test_a_close_is_handed_over_only_while_the_stream_is_known_to_its_end() -> None:
+    """It may have been taken back, and the mirror is cut off or far behind."""
+    now = [100.0]
+    mirror = CommandMirror(StreamLink(), CommandTelling(StreamLink(), lambda: 0, 4), lambda: now[0], 10)
+    mirror.apply(said(1, "a", CLOSE, CLOCK))
+    assert list(mirror.waiting("a", Authentication.OSCORE)) == [CLOCK]
+    mirror._finish()
+    assert list(mirror.waiting("a", Authentication.OSCORE)) == [CLOSE, CLOCK]
+    now[0] += VALVE_KNOWN_S + 1
+    assert list(mirror.waiting("a", Authentication.OSCORE)) == [CLOCK]
+
+
+async def test_a_close_is_taken_back_when_the_customer_becomes_critical(
+    platform: Any, gateway: GatewayProcess, js: JetStreamContext
+) -> None:
+    """From the flag in the database to the gateway's own memory, and written down with its reason."""
+    close = await file_command(platform, IMEI, CommandKind.VALVE, {0: 1})
+
+    async def waiting_devices(count: int) -> bool:
+        return await gateway.metric("nbwater_gateway_commands_waiting_devices") == count
+
+    await until(lambda: waiting_devices(1))
+    await platform.execute("UPDATE service_points SET critical = true")
+    await until(lambda: waiting_devices(0))
+    assert await state_of(platform, close) == "cancelled"
+    event = await platform.fetchrow("SELECT actor, detail FROM command_events ORDER BY event_id DESC LIMIT 1")
+    assert (event["actor"], event["detail"]) == ("platform", REASON)
 
 
 async def test_news_are_bounded_and_how_commands_ended_matters_most() -> None:

@@ -11,6 +11,7 @@ import aiomqtt
 import pytest
 
 from gateway.mqtt.topics import ROOT, down, up
+from metering.commands import CommandKind, WaitingCommand
 from metering.credentials import CredentialKind
 from metering.key_uses import KEYS_USED_SUBJECT, decode_uses
 from metering.model import Authentication, ContentFormat, Door
@@ -18,6 +19,7 @@ from metering.strangers import STRANGERS_SUBJECT, decode_knocks
 from metering.stream_connection import connect
 from tests.gateway.conftest import GatewayProcess, StartGateway, stored, until
 from tests.gateway.mqtt.conftest import METERS, PLAIN_PASSWORD, Listener, entry, is_open, open_gateway
+from tests.gateway.test_command_mirror import let_wait, reached
 
 JSON, CBOR, FRAME = b'{"v":1,"seq":1}', bytes.fromhex("a2000101191267"), bytes.fromhex("fefe6810")
 REPORTS = (JSON, CBOR, FRAME)
@@ -34,6 +36,21 @@ async def test_reports_are_stored_as_their_first_byte_says(listener: Listener, g
     assert {(report.door, report.authentication, report.device) for report in found} == {
         (Door.MQTT, Authentication.MQTT, METERS[0])
     }
+
+
+async def test_a_command_comes_once_and_not_after_its_result(listener: Listener, gateway: GatewayProcess) -> None:
+    """The stream still says that it waits when the result is in the gateway: ingest has not read it yet."""
+    first = WaitingCommand(b"first-01", CommandKind.REPORT_NOW, {}, 2_000_000_000)
+    second = first._replace(command_id=b"second-2")
+    await reached(gateway, await let_wait(listener.js, first, device=METERS[0]))
+    async with listener.meter(METERS[0]) as meter, asyncio.timeout(60):
+        await meter.subscribe(down(METERS[0]), qos=1)
+        await meter.publish(up(METERS[0]), JSON, qos=1)
+        assert (await anext(meter.messages)).payload == first.answer()
+        await meter.publish(up(METERS[0]), b"\xa1\x01" + first.command_id, qos=1)
+        await until(lambda: acknowledged(gateway, 2))
+        await let_wait(listener.js, first, second, device=METERS[0])
+        assert (await anext(meter.messages)).payload == second.answer()
 
 
 async def test_the_process_ends_when_it_is_told_to(gateway: GatewayProcess) -> None:

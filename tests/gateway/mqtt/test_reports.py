@@ -76,7 +76,8 @@ class Bench:
         self.devices.ready = self.devices.complete = True
         self.taken, self.strangers = list[str](), list[tuple[str, str]]()
         self.reports = Reports(
-            Intake(self.devices, self.custody), self.devices, MAX, 100, is_keyed, self.taken.append,
+            Intake(self.devices, self.custody), self.devices, MAX, 100, is_keyed,
+            lambda device, _: self.taken.append(device),
             lambda device, reason: self.strangers.append((device, reason)),
         )  # fmt: skip
 
@@ -188,7 +189,7 @@ def test_qos_0_is_taken_and_nobody_is_told() -> None:
 def test_a_command_is_handed_over_when_the_broker_has_it() -> None:
     commands, link = Waiting(COMMAND), Link()
     handing_over = HandingOver(commands, there_s=60)
-    handing_over.heard(METER, link, 0)
+    handing_over.heard(METER, b"x", link, 0)
     assert link.published == [(down(METER), COMMAND.answer())]
     assert not commands.over
     handing_over.published(1, True)
@@ -198,7 +199,7 @@ def test_a_command_is_handed_over_when_the_broker_has_it() -> None:
 def test_a_command_that_nobody_hears_still_waits() -> None:
     commands, link = Waiting(COMMAND), Link()
     handing_over = HandingOver(commands, there_s=60)
-    handing_over.heard(METER, link, 0)
+    handing_over.heard(METER, b"x", link, 0)
     handing_over.published(1, False)
     handing_over.published(99, True)
     assert not commands.over
@@ -207,7 +208,7 @@ def test_a_command_that_nobody_hears_still_waits() -> None:
 def test_a_new_command_goes_at_once_to_a_meter_that_is_there() -> None:
     commands, link = Waiting(), Link()
     handing_over = HandingOver(commands, there_s=60)
-    handing_over.heard(METER, link, 0)
+    handing_over.heard(METER, b"x", link, 0)
     commands.commands = (COMMAND,)
     handing_over.new_command("asleep", link, 1)
     handing_over.new_command(METER, link, 61)
@@ -215,3 +216,17 @@ def test_a_new_command_goes_at_once_to_a_meter_that_is_there() -> None:
     assert not link.published
     handing_over.new_command(METER, link, 1)
     assert len(link.published) == 1
+
+
+@pytest.mark.parametrize("says", [COMMAND.command_id, COMMAND.command_id.hex().encode()])
+def test_a_command_that_the_report_names_is_not_published_again(says: bytes) -> None:
+    """Nor after it, as long as ingest has not said that it ended; what else waits goes."""
+    second = COMMAND._replace(command_id=b"command2")
+    commands, link = Waiting(COMMAND), Link()
+    handing_over = HandingOver(commands, there_s=60)
+    handing_over.heard(METER, b"done: " + says, link, 0)
+    handing_over.heard(METER, b"another report", link, 1)
+    assert not link.published
+    commands.commands = (COMMAND, second)
+    handing_over.new_command(METER, link, 2)
+    assert link.published == [(down(METER), second.answer())]

@@ -91,7 +91,7 @@ async def test_a_stream_made_anew_is_told_all_again(js: JetStreamContext, pool: 
 
 async def test_who_lost_the_lock_unknowingly_is_refused(js: JetStreamContext, pool: Any) -> None:
     async with pool.acquire() as one, pool.acquire() as other:
-        old, new = CommandTerm(one, js), CommandTerm(other, js)
+        old, new = (CommandTerm(connection, js, lambda: datetime.now(UTC)) for connection in (one, other))
         await old.begin()
         await new.begin()
         await file_command(pool, "861", CommandKind.SET_CLOCK, {0: 1})
