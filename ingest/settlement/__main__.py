@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from ingest.leaks.closed_valves import ClosedValveStage
-from ingest.leaks.stage import SilenceStage
+from ingest.leaks.silence import SilenceStage
 from ingest.program import (
     CONNECT_TIMEOUT_S,
     RETRY_S,
