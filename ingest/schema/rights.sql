@@ -54,6 +54,7 @@ BEGIN
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
         GRANT INSERT, UPDATE ON settled_days, alerts TO nbwater_settlement;
+        GRANT DELETE ON settled_days TO nbwater_settlement;    -- days whose last reading a person took away
         GRANT INSERT ON alert_events TO nbwater_settlement;
         GRANT DELETE ON touched_spans, reports, raw_reports TO nbwater_settlement;
         GRANT INSERT, DELETE ON alert_meters TO nbwater_settlement;

@@ -29,7 +29,7 @@ from ingest.program import (
 )
 from metering.errors import SettingsError
 from metering.process import run_program, say
-from metering.settings import DatabaseSettings, SettlementSettings, UtilitySettings, load
+from metering.settings import ConsumptionSettings, DatabaseSettings, SettlementSettings, UtilitySettings, load
 from metering.telemetry import TelemetryServer
 
 from .metrics import LEADS
@@ -108,7 +108,9 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(connection, self._settings, self._utility.zone)
+        settlement = SettlementStage(
+            connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules
+        )
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings),
             "closed valves": ClosedValveStage(pool),

@@ -31,8 +31,8 @@ from .volumes import QUALITIES, Intervals, between, day_number, day_of, days, ho
 
 __all__ = [
     "EXCLUDED", "HOUR_S", "MARGIN", "MAX_GAP_S", "MAX_SPREAD_S", "NO_AMENDMENTS", "PROFILE_S", "Q4_PER_Q3_MILLI",
-    "QUALITIES", "REACH", "VOID", "Amendments", "Bools", "BySize", "Curve", "Flag", "Gaps", "Intervals", "Ints", "Limits",
-    "Readings", "Rules", "amended", "between", "by_size", "curve_of", "day_number", "day_of", "days", "filled",
-    "filled_alone", "hours", "keys_of", "long_gaps", "midnights", "ordered", "parse_by_size", "profiles", "reasons",
-    "segments_of", "stuck", "sum_difference", "validated",
+    "QUALITIES", "REACH", "VOID", "Amendments", "Bools", "BySize", "Curve", "Flag", "Gaps", "Intervals", "Ints",
+    "Limits", "Readings", "Rules", "amended", "between", "by_size", "curve_of", "day_number", "day_of", "days",
+    "filled", "filled_alone", "hours", "keys_of", "long_gaps", "midnights", "ordered", "parse_by_size", "profiles",
+    "reasons", "segments_of", "stuck", "sum_difference", "validated",
 ]  # fmt: skip

@@ -13,7 +13,6 @@ from metering.model import Quality
 
 from .curve import EXCLUDED, HOUR_S, Bools, Curve, Flag, Ints, keys_of
 
-
 QUALITIES = (Quality.MEASURED, Quality.INTERPOLATED, Quality.ESTIMATED, Quality.EDITED)
 
 

@@ -37,7 +37,7 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | {"credentials": READ, "strangers": READ | WRITE, "command_events": READ | APPEND}
     | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
-    | dict.fromkeys(["settled_days", "alerts"], READ | frozenset({"INSERT", "UPDATE"}))
+    | {"settled_days": READ | WRITE, "alerts": READ | frozenset({"INSERT", "UPDATE"})}
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
     | {"alert_events": READ | APPEND, "alert_meters": READ | APPEND | REMOVE},
     "nbwater_api": dict.fromkeys(SHOWN, READ)
