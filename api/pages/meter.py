@@ -87,7 +87,13 @@ async def _load(visit: Visit, serial: str) -> _Now:
     detail = await get_meter(context.read, serial, now=now, silence_after=context.silence_after)
     today = now.astimezone(context.zone).date()
     days = await list_consumption(
-        context.read, detail.meter.meter_id, Granularity.DAY, today - timedelta(days=1), today, context.zone
+        context.read,
+        detail.meter.meter_id,
+        Granularity.DAY,
+        today - timedelta(days=1),
+        today,
+        context.zone,
+        context.consumption.rules,
     )
     return _Now(detail, next((day for day in days if day.start.astimezone(context.zone).date() == today), None))
 

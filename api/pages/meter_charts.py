@@ -101,7 +101,9 @@ def _asked(visit: Visit) -> _Chosen:
 async def _load(visit: Visit, meter_id: MeterId, chosen: _Chosen) -> _Found:
     context = visit.context
     first, last = _span(visit, chosen)
-    rows = await list_consumption(context.read, meter_id, chosen.by, first, last, context.zone)
+    rows = await list_consumption(
+        context.read, meter_id, chosen.by, first, last, context.zone, context.consumption.rules
+    )
     readings = await index_curve(context.read, meter_id, midnight(first, context.zone), context.now())
     return _Found(rows, readings)
 

@@ -109,7 +109,9 @@ async def consumption(
     by: Annotated[Granularity, Query(description="Length of each span")] = Granularity.DAY,
 ) -> list[ConsumptionRow] | Response:
     meter_id = await meter_id_of(context.read, serial)
-    rows = await list_consumption(context.read, meter_id, by, days.first, days.last, context.zone)
+    rows = await list_consumption(
+        context.read, meter_id, by, days.first, days.last, context.zone, context.consumption.rules
+    )
     if not as_csv:
         return rows
     return csv_answer(

@@ -108,9 +108,7 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(
-            connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules
-        )
+        settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings),
             "closed valves": ClosedValveStage(pool),

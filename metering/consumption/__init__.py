@@ -26,7 +26,7 @@ from .curve import (
     validated,
 )
 from .gaps import PROFILE_S, Gaps, filled, filled_alone, long_gaps, profiles
-from .sizes import BySize, Rules, by_size, parse_by_size, stuck, sum_difference
+from .sizes import BySize, Rules, by_size, parse_by_size, stuck
 from .volumes import QUALITIES, Intervals, between, day_number, day_of, days, hours, midnights, segments_of
 
 __all__ = [
@@ -34,5 +34,5 @@ __all__ = [
     "QUALITIES", "REACH", "VOID", "Amendments", "Bools", "BySize", "Curve", "Flag", "Gaps", "Intervals", "Ints",
     "Limits", "Readings", "Rules", "amended", "between", "by_size", "curve_of", "day_number", "day_of", "days",
     "filled", "filled_alone", "hours", "keys_of", "long_gaps", "midnights", "ordered", "parse_by_size", "profiles",
-    "reasons", "segments_of", "stuck", "sum_difference", "validated",
+    "reasons", "segments_of", "stuck", "validated",
 ]  # fmt: skip

@@ -51,9 +51,3 @@ def stuck(consumption_ml: Sequence[int], complete: Sequence[bool], days: int) ->
     for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         found[start:end] = end - start >= days
     return found
-
-
-def sum_difference(meter_says_ml: int, curve_says_ml: int, pulse_ml: int) -> int:
-    """How far the index that a meter froze at its settlement day lies from ours; 0 within one count."""
-    difference = meter_says_ml - curve_says_ml
-    return difference if abs(difference) > pulse_ml else 0
