@@ -25,21 +25,6 @@ from api.routes import (
     session,
     strangers,
 )
-    accounting,
-    alerts,
-    amendments,
-    billing,
-    campaigns,
-    commands,
-    completeness,
-    health,
-    keys,
-    meters,
-    path,
-    people,
-    session,
-    strangers,
-)
 from api.routes.asking import give
 
 _DESCRIPTION = """\

@@ -9,14 +9,15 @@ import structlog
 from prometheus_client import Counter
 
 from metering.consumption import HOUR_S
-from metering.settings import SettlementSettings
+from metering.settings import OutageSettings, SettlementSettings
 
-from . import alerts
+from . import alerts, outages
 
 SILENT = "silent"
 SILENCE_EVERY_S = 60.0
 CATCH_UP_S = 60.0
 """Ingest has so long after its start to take the first reports of a backlog before anyone is called silent."""
+DEFAULT_OUTAGE = OutageSettings()
 MAX_SILENT = 5_000
 """Silence alerts raised or ended in one transaction; a failed network must not make one of a million rows."""
 MAX_ROUNDS = 20
@@ -43,6 +44,9 @@ WHERE i.valid_to IS NULL AND d.enabled
       WHERE a.meter_id = i.meter_id AND a.kind = $2 AND (
           (a.state IN ('open', 'acknowledged') AND a.ended_at IS NULL)
           OR (a.state IN ('resolved', 'dismissed') AND a.started_at >= since.heard_at)))
+  AND NOT EXISTS (
+      SELECT FROM alert_meters am JOIN alerts o USING (alert_id)
+      WHERE am.meter_id = i.meter_id AND o.ended_at IS NULL AND o.state <> 'resolved')
 LIMIT $3"""
 
 _HEARD_AGAIN = """
@@ -60,12 +64,14 @@ class SilenceStage:
 
     By receive time, counted to the newest report of any meter: while ingest catches up after an outage, or nothing
     comes in for hours, no single meter is to blame. When nobody was heard for that long, all are silent. A meter that
-    never reported is given the same time from its installation or registration on, whichever is later. Runs until
-    cancelled.
+    never reported is given the same time from its installation or registration on, whichever is later. Many that fell
+    silent together are one event, see `outages`. Runs until cancelled.
     """
 
-    def __init__(self, pool: asyncpg.Pool, settings: SettlementSettings) -> None:
-        self._pool, self._after_s = pool, settings.silence_after_h * HOUR_S
+    def __init__(
+        self, pool: asyncpg.Pool, settings: SettlementSettings, outage: OutageSettings = DEFAULT_OUTAGE
+    ) -> None:
+        self._pool, self._after_s, self._outage = pool, settings.silence_after_h * HOUR_S, outage
         self._log = structlog.get_logger().bind(stage="silence")
 
     async def run(self) -> None:
@@ -83,7 +89,11 @@ class SilenceStage:
     async def check(self) -> int:
         """One round; returns how many alerts were raised or ended, whichever is more, at most MAX_SILENT."""
         async with self._pool.acquire() as connection, connection.transaction():
+            await outages.end_outages(connection, self._outage)
             silent = await connection.fetch(_SILENT_METERS, self._after_s, SILENT, MAX_SILENT)
+            heard_once = [(meter_id, since_s) for meter_id, since_s, reported, _ in silent if reported]
+            if heard_once and await outages.raise_outages(connection, heard_once, silent[0][3], self._outage):
+                silent = await connection.fetch(_SILENT_METERS, self._after_s, SILENT, MAX_SILENT)
             await alerts.raise_or_update(connection, [self._finding(*row) for row in silent])
             heard = await connection.fetch(_HEARD_AGAIN, SILENT, self._after_s, MAX_SILENT)
             await alerts.end(connection, [alerts.Ended(meter_id, SILENT, at_s) for meter_id, at_s in heard])

@@ -29,7 +29,14 @@ from ingest.program import (
 )
 from metering.errors import SettingsError
 from metering.process import run_program, say
-from metering.settings import ConsumptionSettings, DatabaseSettings, SettlementSettings, UtilitySettings, load
+from metering.settings import (
+    ConsumptionSettings,
+    DatabaseSettings,
+    OutageSettings,
+    SettlementSettings,
+    UtilitySettings,
+    load,
+)
 from metering.telemetry import TelemetryServer
 
 from .metrics import LEADS
@@ -110,7 +117,7 @@ class Settlement:
     async def _run_stages(self, pool: Any, connection: Any) -> None:
         settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
         stages: dict[str, Stage] = {
-            "silence": SilenceStage(pool, self._settings),
+            "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }

@@ -113,9 +113,6 @@ async def test_a_swap_gives_each_meter_its_days(engineer: httpx.AsyncClient, con
     await connection.execute(
         "INSERT INTO readings VALUES (2, '2026-03-09 15:00Z', 0, 4500), (2, '2026-03-09 16:00Z', 0, 4600)"
     )
-    await connection.execute(
-        "UPDATE installations SET valid_to = '2026-03-01' WHERE meter_id = 2 AND device_id <> $1", device
-    )
     await settle(connection)
     await closed(engineer)
     old, new = await lines(engineer)
