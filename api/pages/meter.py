@@ -15,10 +15,11 @@ from api.pages.parts import Words, box, card, figure, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import index_m3, volume
 from api.queries.alerts import AlertFilter, AlertOrder
-from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.consumption import Granularity, list_consumption
 from api.queries.credentials import CredentialRow, keys_of_meter
 from api.queries.meters import MeterDetail, get_meter
 from api.queries.reports import ReportRow, list_reports
+from api.queries.settled_days import ConsumptionRow
 from api.roles import Role
 from metering.errors import NotFoundError
 from metering.model import MeterId

@@ -15,8 +15,9 @@ from api.pages.parts import Words, attributes, box, card, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import DASH, ML_PER_L, ML_PER_M3, volume
 from api.queries.accounting import midnight
-from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.consumption import Granularity, list_consumption
 from api.queries.readings import ReadingRow, index_curve
+from api.queries.settled_days import ConsumptionRow
 from metering.model import MeterId, Quality
 
 INTERVAL_S = 15.0

@@ -17,7 +17,7 @@ SILENT = "silent"
 SILENCE_EVERY_S = 60.0
 CATCH_UP_S = 60.0
 """Ingest has so long after its start to take the first reports of a backlog before anyone is called silent."""
-DEFAULT_OUTAGE = OutageSettings()
+DEFAULT_OUTAGE = OutageSettings()  # type: ignore[call-arg] # the mypy plugin of pydantic is not in use
 MAX_SILENT = 5_000
 """Silence alerts raised or ended in one transaction; a failed network must not make one of a million rows."""
 MAX_ROUNDS = 20

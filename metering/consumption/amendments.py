@@ -24,10 +24,11 @@ class Amendments(NamedTuple):
     """False: the start index of an installation, which is as good as measured."""
 
     def only(self, which: Bools | Ints) -> Amendments:
-        return Amendments(*(column[which] for column in self))
+        return Amendments(self.meter[which], self.ts_s[which], self.index_ml[which], self.by_person[which])
 
 
-NO_AMENDMENTS = Amendments(*[np.zeros(0, np.int64)] * 3, np.zeros(0, np.bool_))
+_NONE: Ints = np.zeros(0, np.int64)
+NO_AMENDMENTS = Amendments(_NONE, _NONE, _NONE, np.zeros(0, np.bool_))
 
 
 def amended(meter: Ints, ts_s: Ints, index_ml: Ints, amendments: Amendments) -> Readings:

@@ -43,8 +43,8 @@ def test_most_of_a_group(count, of, event):
 
 
 @pytest.fixture
-async def pool(any_database_url):
-    pool = await asyncpg.create_pool(any_database_url, min_size=1, max_size=1)
+async def pool(database_url):
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=1)
     yield pool
     await pool.close()
 
