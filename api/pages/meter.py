@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from nicegui import ui
 
-from api.pages import alert_list, commands, meter_charts, meter_keys, meter_report, parts
+from api.pages import alert_list, commands, meter_amendments, meter_charts, meter_keys, meter_report, parts
 from api.pages.frame import title
 from api.pages.meter_facts import device_state, identity
 from api.pages.meters import STATE_TONES
@@ -55,6 +55,8 @@ async def build(visit: Visit) -> None:
             facts = place()
         with card(say("meter.device_state")):
             state = place()
+    with card(say("amend.title")):
+        amended = place()
     with card(say("meter.alerts")):
         alerts = place()
     if visit.principal.role >= Role.ENGINEER:
@@ -77,6 +79,7 @@ async def build(visit: Visit) -> None:
 
     meter_id = now.detail.meter.meter_id
     await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
+    await meter_amendments.of_meter(visit, meter_id, serial, amended)
     await _alerts(visit, serial, alerts)
     await commands.of_meter(visit, serial, told)
     await _reports(visit, meter_id, reports)

@@ -31,7 +31,7 @@ SELECT string_agg(int8send(meter_id), ''), string_agg(int8send((day - $4::date):
 FROM (SELECT d.meter_id, d.day FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS s (meter_id, first, last)
       JOIN settled_days d ON d.meter_id = s.meter_id AND d.day > $4::date + s.first AND d.day <= $4::date + s.last
                          AND d.day > $5::date AND d.day <= $6::date
-      WHERE d.reasons && '{gap}') found"""
+      WHERE d.reasons && '{long_gap}') found"""
 
 
 async def with_gaps_filled(

@@ -53,6 +53,8 @@ class Flag(IntFlag):
     """A negative step after which the register shows no more than could have flowed since it stood at 0."""
     PROFILE = 64
     """Part of a gap that is spread by the meter's own hours of the day, not evenly."""
+    LONG_GAP = 256
+    """A step with water that is longer than the meter's size allows to interpolate evenly."""
     EDITED = 128
     """Beside a reading that a person gave or took away."""
 

@@ -83,6 +83,7 @@ def filled(curve: Curve, gaps: Gaps, weights: Ints, zone: ZoneInfo) -> Curve:
     """The curve with entries at the local hours inside the gaps; those without weights stay as they are."""
     at, ts_s, water, of = [], [], [], []
     flags = curve.flags.copy()
+    flags[gaps.step] |= Flag.LONG_GAP
     for step, weight in zip(gaps.step.tolist(), weights.tolist(), strict=True):
         if not any(weight):
             continue

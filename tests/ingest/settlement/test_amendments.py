@@ -116,7 +116,7 @@ async def test_a_long_gap_follows_the_meters_own_hours(connection):
     days = await stored_days(connection, meter_id)
     assert days == expected_days(readings, {})
     fifth, sixth = days[5], days[6]
-    assert (fifth[0], fifth[4], fifth[5]) == (date(2026, 3, 6), "estimated", ["gap", "profile"])
+    assert (fifth[0], fifth[4], fifth[5]) == (date(2026, 3, 6), "estimated", ["gap", "profile", "long_gap"])
     assert fifth[3] + sixth[3] == 62 * LITRE
     assert 29 * LITRE < fifth[3] < 32 * LITRE  # evenly it would be 10 + 12/24 of 31
 
