@@ -55,17 +55,11 @@ async def build(visit: Visit) -> None:
             facts = place()
         with card(say("meter.device_state")):
             state = place()
-    with card(say("amend.title")):
-        amended = place()
-    with card(say("meter.alerts")):
-        alerts = place()
+    amended, alerts = _card(say("amend.title")), _card(say("meter.alerts"))
     if visit.principal.role >= Role.ENGINEER:
         with card(say("keys.title")):
             await _keys(visit, serial, place())
-    with card(say("meter.reports")):
-        reports = place()
-    with card(say("meter.commands")):
-        told = place()
+    reports, told = _card(say("meter.reports")), _card(say("meter.commands"))
 
     def draw_now(found: _Now) -> None:
         with redrawn(head):
@@ -83,6 +77,12 @@ async def build(visit: Visit) -> None:
     await _alerts(visit, serial, alerts)
     await commands.of_meter(visit, serial, told)
     await _reports(visit, meter_id, reports)
+
+
+def _card(title: str) -> ui.element:
+    """The body of a card, to draw into later."""
+    with card(title):
+        return place()
 
 
 async def _load(visit: Visit, serial: str) -> _Now:

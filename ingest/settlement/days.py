@@ -105,8 +105,7 @@ async def write(connection: Any, days: Days, zone: ZoneInfo) -> None:
 
 async def forget_unreached(connection: Any, meter_id: Ints, zone: ZoneInfo) -> None:
     """Deletes the days of these meters that no reading reaches any more, since a person took it away."""
-    if len(meter_id):
-        await connection.execute(_FORGET, meter_id.tolist(), zone.key)
+    await connection.execute(_FORGET, meter_id.tolist(), zone.key)
 
 
 async def closed_until(connection: Any) -> date | None:

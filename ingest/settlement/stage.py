@@ -126,8 +126,10 @@ class SettlementStage:
         spans = spans.only(known)
         self._before_later = []
         await self._settle_spans(spans, meters)
-        amended = np.unique(spans.meter_id[self._table.were_amended(spans)])
-        await days.forget_unreached(self._connection, amended, self._zone)
+        amended = spans.only(self._table.were_amended(spans))
+        if len(amended.meter_id):
+            await days.forget_unreached(self._connection, np.unique(amended.meter_id), self._zone)
+            await days.recheck_billed(self._connection, amended, self._closed_until, self._zone)
         later = await habits.later_gaps(self._connection, joined(self._before_later), self._zone)
         if len(later.meter_id):
             await self._settle_spans(later, meters)

@@ -170,7 +170,14 @@ BEGIN
                                          reasons)
         SELECT closed.period_id, l.installation_id, l.meter_id, b.billed_ml, l.billed_ml, l.billed_ml - b.billed_ml,
                l.quality, l.reasons
-        FROM billing_lines(closed.first_day, closed.last_day, zone, meters) l
+        FROM (
+            WITH lines AS (SELECT * FROM billing_lines(closed.first_day, closed.last_day, zone, meters))
+            SELECT n.installation_id, n.meter_id, n.billed_ml, n.quality, n.reasons FROM lines n
+            UNION ALL    -- billed, and no day of it is known any more
+            SELECT e.installation_id, e.meter_id, 0, 'estimated', '{}' FROM billing_entries e
+            WHERE e.period_id = closed.period_id AND e.meter_id = ANY (meters)
+              AND NOT EXISTS (SELECT FROM lines n WHERE n.installation_id = e.installation_id)
+        ) l
         CROSS JOIN LATERAL (SELECT
             COALESCE((SELECT e.billed_ml FROM billing_entries e
                       WHERE e.period_id = closed.period_id AND e.installation_id = l.installation_id), 0)

@@ -76,6 +76,22 @@ async def test_a_closed_period_keeps_its_entries_and_corrections_follow(
         await connection.execute("SET ROLE nbwater_api; UPDATE billing_entries SET billed_ml = 0")
 
 
+async def test_what_is_not_known_any_more_is_corrected_to_nothing(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("DELETE FROM readings WHERE ts > '2026-03-08 10:00Z'")
+    await connection.execute("DELETE FROM settled_days WHERE day <> '2026-03-08'")
+    await closed(engineer)
+    for hour in range(11):
+        void = {"ts": f"2026-03-08T{hour + 8:02d}:00:00+08:00", "index_ml": None, "reason": "another meter's"}
+        assert (await engineer.post("/api/v1/meters/210000000001/amendments", json=void)).status_code == 201
+    await connection.execute("DELETE FROM readings WHERE ts < '2026-03-08 00:00Z'")
+    await settle(connection)
+    assert await connection.fetchval("SELECT count(*) FROM settled_days") == 0
+    ledger = (await engineer.get(f"{PATH}/corrections")).json()["items"]
+    assert sum(row["difference_ml"] for row in ledger) == -24_000
+
+
 async def test_settlement_waits_while_a_period_is_closed(connection: asyncpg.Connection, database_url: str) -> None:
     other = await asyncpg.connect(database_url)
     async with connection.transaction():
