@@ -33,7 +33,10 @@ from metering.heartbeat import subject as heartbeat_subject
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import (
     ApiSettings,
+    BillingSettings,
     CommandSettings,
+    CompletenessSettings,
+    ConsumptionSettings,
     DatabaseSettings,
     FirmwareSettings,
     KeysSettings,
@@ -101,6 +104,9 @@ def build_context(read: ReadPool, write: WritePool, settings: ApiSettings, heart
         master_keys=load_master_keys(load(KeysSettings)),
         commands=load(CommandSettings),
         firmware=load(FirmwareSettings),
+        consumption=load(ConsumptionSettings),
+        billing=load(BillingSettings),
+        completeness=load(CompletenessSettings),
     )
 
 

@@ -9,7 +9,22 @@ from api import problems
 from api.context import PageContext
 from api.guard import Guard
 from api.metrics import REST_PREFIX, Measured
-from api.routes import accounting, alerts, campaigns, commands, health, keys, meters, path, people, session, strangers
+from api.routes import (
+    accounting,
+    alerts,
+    amendments,
+    billing,
+    campaigns,
+    commands,
+    completeness,
+    health,
+    keys,
+    meters,
+    path,
+    people,
+    session,
+    strangers,
+)
 from api.routes.asking import give
 
 _DESCRIPTION = """\
@@ -22,6 +37,9 @@ zone. Errors are `application/problem+json` with a stable `code`.
 
 _TAGS = [
     {"name": "meters", "description": "Meters, their readings, consumption and reports"},
+    {"name": "amendments", "description": "Readings that people gave or took away, with their reasons"},
+    {"name": "billing", "description": "Periods that are billed, their entries, and what was corrected afterwards"},
+    {"name": "completeness", "description": "Expected against received readings by zone and day; outages"},
     {"name": "keys", "description": "Keys of devices: made, replaced and ended by engineers, read by nobody"},
     {"name": "strangers", "description": "Unknown devices that knocked"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
@@ -56,8 +74,8 @@ def create_app(context: PageContext) -> FastAPI:
     give(app, context)
     problems.install(app)
     routers = (
-        meters.router, keys.router, strangers.router, alerts.router, commands.router, campaigns.router,
-        accounting.router, path.router, session.rest, people.router,
+        meters.router, amendments.router, billing.router, completeness.router, keys.router, strangers.router,
+        alerts.router, commands.router, campaigns.router, accounting.router, path.router, session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

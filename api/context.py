@@ -28,7 +28,15 @@ from api.path import PathReader
 from api.roles import Principal
 from api.stream import InFlightReader
 from metering.credentials import MasterKeys
-from metering.settings import ApiSettings, CommandSettings, FirmwareSettings, UtilitySettings
+from metering.settings import (
+    ApiSettings,
+    BillingSettings,
+    CommandSettings,
+    CompletenessSettings,
+    ConsumptionSettings,
+    FirmwareSettings,
+    UtilitySettings,
+)
 
 
 def utc_now() -> datetime:
@@ -60,6 +68,9 @@ class PageContext:
     master_keys: MasterKeys | None = None
     """Seal new device keys; None: no key can be made here."""
     commands: CommandSettings = field(default_factory=CommandSettings)  # type: ignore[arg-type]  # all have defaults
+    consumption: ConsumptionSettings = field(default_factory=ConsumptionSettings)  # type: ignore[arg-type]  # as above
+    billing: BillingSettings = field(default_factory=BillingSettings)  # type: ignore[arg-type]  # as above
+    completeness: CompletenessSettings = field(default_factory=CompletenessSettings)  # type: ignore[arg-type]  # as above
     firmware: FirmwareSettings = field(default_factory=FirmwareSettings)  # type: ignore[arg-type]  # all have defaults
 
 

@@ -17,7 +17,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerows([safe_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -31,7 +31,8 @@ def csv_answer(name: str, header: Sequence[str], rows: Iterable[Sequence[object]
     )
 
 
-def _cell(value: object) -> object:
+def safe_cell(value: object) -> object:
+    """As a spreadsheet may have it: nothing for None, and no text that it would take for a formula."""
     if value is None:
         return ""
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):

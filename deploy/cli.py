@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "push": "deploy.commands.push:push",
     "meters": "deploy.commands.meters:meters",
     "keys": "deploy.commands.keys:keys",
+    "billing": "deploy.commands.billing:billing",
     "commands": "deploy.commands.commands:commands",
     "plan": "deploy.commands.plan:plan",
     "campaigns": "deploy.commands.campaigns:campaigns",

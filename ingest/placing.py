@@ -9,11 +9,9 @@ from metering.envelope import Report
 from metering.model import DecodedReport, ReadingKind
 
 from .classify import AHEAD_S, Bounds, Decoded, Prepared, Refused
+from .device_clock import EARLIEST_S, corrected, correction
 from .identity import identity_of
 from .installations import Device, Installation, Installations, names_same_meter
-
-EARLIEST_S = 1_262_304_000
-"""2010-01-01 UTC: clocks that were never set start at 1970 or 2000."""
 
 
 class Segment(NamedTuple):
@@ -73,6 +71,9 @@ def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool
             report, "unknown_device", f"no device {report.device!r} in the registry", decoder=decoded.decoder
         )
     received_s = report.received_at_us // 1_000_000
+    identity = identity_of(device.name, report, content)  # by what the device said, not by when it came
+    decoded = _by_the_right_clock(decoded, received_s)
+    content = decoded.content
     installed = device.at(received_s if decoded.bounds is None else min(decoded.bounds.last_s, received_s))
     if mismatch_refuses and installed and not _is_meter(content.meter_address, installed):
         message = f"the frame names meter {content.meter_address}, installed is {installed.serial}"
@@ -85,8 +86,16 @@ def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool
     if meter_id is None:
         return Refused(report, "not_installed", _REJECTED["not_installed"], device, decoded.decoder)
     kind = content.kind if content.ts_s else ReadingKind.EVENT
-    identity = identity_of(device.name, report, content)
     return Placed(report, decoded.decoder, content, device, meter_id, identity, kind, segments, rejected, reason)
+
+
+def _by_the_right_clock(decoded: Decoded, received_s: int) -> Decoded:
+    bounds = decoded.bounds
+    found = correction(decoded.content, bounds.last_s, received_s) if bounds else None
+    if bounds is None or found is None:
+        return decoded
+    moved = Bounds(bounds.first_s + found.offset_s, bounds.last_s + found.offset_s, bounds.low_ml, bounds.high_ml)
+    return decoded._replace(content=corrected(decoded.content, found), bounds=moved)
 
 
 def _is_meter(address: str | None, installed: Installation) -> bool:

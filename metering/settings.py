@@ -15,6 +15,12 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from metering.consumption_settings import (
+    BillingSettings,
+    CompletenessSettings,
+    ConsumptionSettings,
+    OutageSettings,
+)
 from metering.door_settings import (
     DtlsSettings,
     Lwm2mModel,
@@ -29,7 +35,10 @@ from metering.section import Section
 __all__ = [
     "SECTIONS",
     "ApiSettings",
+    "BillingSettings",
     "CommandSettings",
+    "CompletenessSettings",
+    "ConsumptionSettings",
     "DatabaseSettings",
     "DtlsSettings",
     "FirmwareSettings",
@@ -42,6 +51,7 @@ __all__ = [
     "MqttSettings",
     "NatsSettings",
     "OscoreSettings",
+    "OutageSettings",
     "PushSettings",
     "Section",
     "SettlementSettings",
@@ -266,7 +276,7 @@ class ApiSettings(Section):
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
     SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings, DtlsSettings,
-    MqttSettings, Lwm2mSettings,
+    MqttSettings, Lwm2mSettings, ConsumptionSettings, BillingSettings, CompletenessSettings, OutageSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

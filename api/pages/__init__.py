@@ -13,8 +13,10 @@ from api.context import PageContext
 from api.guard import secure_cookie
 from api.pages import (
     alerts,
+    billing,
     campaigns,
     commands,
+    completeness,
     dead_letters,
     login,
     meter,
@@ -39,7 +41,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     answers = SharedAnswers()
     history = RateHistory(context.live, context.now)
     to_overview, to_meters, to_alerts, to_commands, to_campaigns, *to_others = PLACES
-    to_dead_letters, to_unknown_devices, to_path = to_others
+    to_dead_letters, to_unknown_devices, to_path, to_completeness, to_billing = to_others
     app.include_router(theme.router)
     app.include_router(preferences.router)
     app.include_router(login.router(context))
@@ -53,6 +55,8 @@ def mount(app: FastAPI, context: PageContext) -> None:
     register(context, answers, "/dead-letters", to_dead_letters, dead_letters.build)
     register(context, answers, unknown_devices.PATH, to_unknown_devices, unknown_devices.build)
     register(context, answers, "/path", to_path, path.build)
+    register(context, answers, "/completeness", to_completeness, completeness.build)
+    register(context, answers, "/billing", to_billing, billing.build)
     register(context, answers, "/{path:path}", NOWHERE, not_found)
     _sample_while_serving(history)
     ui.run_with(

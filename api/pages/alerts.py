@@ -13,7 +13,7 @@ from api.roles import Role
 INTERVAL_S = 5.0
 PAGE_ROWS = 25
 ALL_STATES = "all"
-KINDS = ("continuous_flow", "flow_after_close", "silent", "meter_alarm:")
+KINDS = ("continuous_flow", "flow_after_close", "silent", "outage:", "meter_alarm:")
 
 
 async def build(visit: Visit) -> None:

@@ -140,6 +140,16 @@ def _silent(say: Wording, alert: AlertRow) -> list[str]:
     return [say("evidence.silent", time=_time(say, evidence["last_report_at"]), limit=limit)]
 
 
+def _outage(say: Wording, alert: AlertRow) -> list[str]:
+    evidence = alert.evidence
+    first, last = (_time(say, evidence[name]) for name in ("last_heard_from", "last_heard_to"))
+    seen = say(
+        "evidence.outage", group=say.value("evidence.outage_group", evidence["group"]), name=evidence["key"],
+        meters=evidence["meters"], silent=evidence["silent"], first=first, last=last,
+    )  # fmt: skip
+    return [seen, say("evidence.outage_sample", serials=" ".join(evidence["sample"])), say("evidence.advice.outage")]
+
+
 def _time(say: Wording, text: str) -> str:
     return say.instant(datetime.fromisoformat(text))
 
@@ -148,5 +158,6 @@ SENTENCES: Mapping[str, Callable[[Wording, AlertRow], list[str]]] = {
     "continuous_flow": _continuous_flow,
     "flow_after_close": _flow_after_close,
     "silent": _silent,
+    "outage": _outage,
     "meter_alarm": _meter_alarm,
 }

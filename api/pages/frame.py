@@ -49,6 +49,8 @@ PLACES = (
     Place("/dead-letters", "frame.dead_letters", "report_problem"),
     Place("/unknown-devices", "frame.unknown_devices", "sensors_off", Role.OPERATOR),
     Place("/path", "frame.path", "timeline", Role.OPERATOR),
+    Place("/completeness", "frame.completeness", "fact_check"),
+    Place("/billing", "frame.billing", "receipt_long"),
 )
 NOWHERE = Place("", "frame.not_found", "")
 NOT_PAGES = ("/api/", "/_nicegui")

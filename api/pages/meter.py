@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from nicegui import ui
 
-from api.pages import alert_list, commands, meter_charts, meter_keys, meter_report, parts
+from api.pages import alert_list, commands, meter_amendments, meter_charts, meter_keys, meter_report, parts
 from api.pages.frame import title
 from api.pages.meter_facts import device_state, identity
 from api.pages.meters import STATE_TONES
@@ -15,10 +15,11 @@ from api.pages.parts import Words, box, card, figure, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import index_m3, volume
 from api.queries.alerts import AlertFilter, AlertOrder
-from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.consumption import Granularity, list_consumption
 from api.queries.credentials import CredentialRow, keys_of_meter
 from api.queries.meters import MeterDetail, get_meter
 from api.queries.reports import ReportRow, list_reports
+from api.queries.settled_days import ConsumptionRow
 from api.roles import Role
 from metering.errors import NotFoundError
 from metering.model import MeterId
@@ -54,15 +55,11 @@ async def build(visit: Visit) -> None:
             facts = place()
         with card(say("meter.device_state")):
             state = place()
-    with card(say("meter.alerts")):
-        alerts = place()
+    amended, alerts = _card(say("amend.title")), _card(say("meter.alerts"))
     if visit.principal.role >= Role.ENGINEER:
         with card(say("keys.title")):
             await _keys(visit, serial, place())
-    with card(say("meter.reports")):
-        reports = place()
-    with card(say("meter.commands")):
-        told = place()
+    reports, told = _card(say("meter.reports")), _card(say("meter.commands"))
 
     def draw_now(found: _Now) -> None:
         with redrawn(head):
@@ -76,9 +73,16 @@ async def build(visit: Visit) -> None:
 
     meter_id = now.detail.meter.meter_id
     await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
+    await meter_amendments.of_meter(visit, meter_id, serial, amended)
     await _alerts(visit, serial, alerts)
     await commands.of_meter(visit, serial, told)
     await _reports(visit, meter_id, reports)
+
+
+def _card(title: str) -> ui.element:
+    """The body of a card, to draw into later."""
+    with card(title):
+        return place()
 
 
 async def _load(visit: Visit, serial: str) -> _Now:
@@ -87,7 +91,13 @@ async def _load(visit: Visit, serial: str) -> _Now:
     detail = await get_meter(context.read, serial, now=now, silence_after=context.silence_after)
     today = now.astimezone(context.zone).date()
     days = await list_consumption(
-        context.read, detail.meter.meter_id, Granularity.DAY, today - timedelta(days=1), today, context.zone
+        context.read,
+        detail.meter.meter_id,
+        Granularity.DAY,
+        today - timedelta(days=1),
+        today,
+        context.zone,
+        context.consumption.rules,
     )
     return _Now(detail, next((day for day in days if day.start.astimezone(context.zone).date() == today), None))
 

@@ -15,8 +15,9 @@ from api.pages.parts import Words, attributes, box, card, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import DASH, ML_PER_L, ML_PER_M3, volume
 from api.queries.accounting import midnight
-from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.consumption import Granularity, list_consumption
 from api.queries.readings import ReadingRow, index_curve
+from api.queries.settled_days import ConsumptionRow
 from metering.model import MeterId, Quality
 
 INTERVAL_S = 15.0
@@ -101,7 +102,9 @@ def _asked(visit: Visit) -> _Chosen:
 async def _load(visit: Visit, meter_id: MeterId, chosen: _Chosen) -> _Found:
     context = visit.context
     first, last = _span(visit, chosen)
-    rows = await list_consumption(context.read, meter_id, chosen.by, first, last, context.zone)
+    rows = await list_consumption(
+        context.read, meter_id, chosen.by, first, last, context.zone, context.consumption.rules
+    )
     readings = await index_curve(context.read, meter_id, midnight(first, context.zone), context.now())
     return _Found(rows, readings)
 

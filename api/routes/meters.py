@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from api.csv_table import csv_answer
-from api.queries.consumption import ConsumptionRow, Granularity, list_consumption
+from api.queries.consumption import Granularity, list_consumption
 from api.queries.meters import (
     MAX_SEARCH_CHARACTERS,
     MeterDetail,
@@ -23,6 +23,7 @@ from api.queries.meters import (
 from api.queries.paging import Page
 from api.queries.readings import ConflictRow, ReadingRow, list_conflicts, list_readings, readings_between
 from api.queries.reports import ReportRow, get_report, list_reports
+from api.queries.settled_days import ConsumptionRow
 from api.routes.asking import Context, Cursor, Days, Limit, Serial, Viewer, WantsCsv
 
 router = APIRouter(tags=["meters"])
@@ -109,7 +110,9 @@ async def consumption(
     by: Annotated[Granularity, Query(description="Length of each span")] = Granularity.DAY,
 ) -> list[ConsumptionRow] | Response:
     meter_id = await meter_id_of(context.read, serial)
-    rows = await list_consumption(context.read, meter_id, by, days.first, days.last, context.zone)
+    rows = await list_consumption(
+        context.read, meter_id, by, days.first, days.last, context.zone, context.consumption.rules
+    )
     if not as_csv:
         return rows
     return csv_answer(

@@ -25,7 +25,8 @@ BEGIN
             'GRANT SELECT ON schema_migrations, zones, service_points, meters, devices, installations, outbox, '
             'reports, raw_reports, readings, conflicts, dead_letters, device_latest, watermarks, restore_points, '
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
-            'command_events, command_outbox, firmware_images, campaigns, campaign_meters TO %I', program);
+            'command_events, command_outbox, firmware_images, campaigns, campaign_meters, amendments, billing_periods, '
+            'billing_entries, billing_corrections, alert_meters TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -53,8 +54,11 @@ BEGIN
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
         GRANT INSERT, UPDATE ON settled_days, alerts TO nbwater_settlement;
+        GRANT DELETE ON settled_days TO nbwater_settlement;    -- days whose last reading a person took away
         GRANT INSERT ON alert_events TO nbwater_settlement;
         GRANT DELETE ON touched_spans, reports, raw_reports TO nbwater_settlement;
+        GRANT INSERT, DELETE ON alert_meters TO nbwater_settlement;
+        GRANT EXECUTE ON FUNCTION billing_recheck(bigint[], date, date, text) TO nbwater_settlement;
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_api') THEN
@@ -70,6 +74,11 @@ BEGIN
                       revoked_why) ON credentials TO nbwater_api;
         GRANT INSERT (device_id, kind, key_id, sealed, created_by, replaces_id) ON credentials TO nbwater_api;
         GRANT UPDATE (expires_at, revoked_at, revoked_why) ON credentials TO nbwater_api;
+        GRANT INSERT ON amendments, billing_periods, billing_entries TO nbwater_api;
+        GRANT UPDATE (withdrawn_at, withdrawn_by, withdrawn_why) ON amendments TO nbwater_api;
+        GRANT UPDATE (state, closed_by, closed_at) ON billing_periods TO nbwater_api;
+        GRANT UPDATE (meter_index_ml, reasons) ON billing_entries TO nbwater_api;    -- in the transaction that closes
+        GRANT UPDATE (carried_to) ON billing_corrections TO nbwater_api;
         GRANT EXECUTE ON FUNCTION enrol_stranger(text, text, boolean) TO nbwater_api;
     END IF;
 END $$;

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from ingest.leaks.closed_valves import ClosedValveStage
-from ingest.leaks.stage import SilenceStage
+from ingest.leaks.silence import SilenceStage
 from ingest.program import (
     CONNECT_TIMEOUT_S,
     RETRY_S,
@@ -29,7 +29,14 @@ from ingest.program import (
 )
 from metering.errors import SettingsError
 from metering.process import run_program, say
-from metering.settings import DatabaseSettings, SettlementSettings, UtilitySettings, load
+from metering.settings import (
+    ConsumptionSettings,
+    DatabaseSettings,
+    OutageSettings,
+    SettlementSettings,
+    UtilitySettings,
+    load,
+)
 from metering.telemetry import TelemetryServer
 
 from .metrics import LEADS
@@ -108,9 +115,9 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(connection, self._settings, self._utility.zone)
+        settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
         stages: dict[str, Stage] = {
-            "silence": SilenceStage(pool, self._settings),
+            "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }

@@ -30,6 +30,10 @@ SPANS = Counter(
 )
 DAYS = Counter("nbwater_settlement_days_total", "Days computed, unchanged ones included, by quality", ["quality"])
 READINGS = Counter("nbwater_settlement_readings_total", "Readings that were read to settle")
+CORRECTIONS = Counter(
+    "nbwater_settlement_billing_corrections_total", "Billing lines of closed periods that turned out different"
+)
+ESTIMATED = Counter("nbwater_settlement_gaps_total", "Gaps spread by the meter's own hours of the day")
 FAILURES = Counter("nbwater_settlement_failures_total", "Batches that were rolled back")
 
 

@@ -14,7 +14,19 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ingest.meters import Meters
-from metering.consumption import MARGIN, REACH, Bools, Ints, Readings, ordered
+from metering.consumption import (
+    MARGIN,
+    MAX_SPREAD_S,
+    NO_AMENDMENTS,
+    REACH,
+    VOID,
+    Amendments,
+    Bools,
+    Ints,
+    Readings,
+    amended,
+    keys_of,
+)
 
 from .columns import US, columns, unix_s
 from .neighbours import Neighbours
@@ -55,8 +67,17 @@ _READ_BETWEEN = _READ.format(upper="AND ts <= to_timestamp($3::bigint)", limit="
 _READ_FROM = _READ.format(upper="", limit=MAX_READINGS + 1)
 
 
+_AMENDMENTS = """
+SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(ts), ''),
+       string_agg(int8send(COALESCE(index_ml, -1)), ''),
+       string_agg(int8send((source = 'person')::integer::bigint), ''),
+       string_agg(int8send((withdrawn_at IS NULL)::integer::bigint), '')
+FROM (SELECT * FROM amendments WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY meter_id, ts) found"""
+
+
 class Read(NamedTuple):
-    """Readings of stretches, by position of the stretch, and whether a stretch has none after its end."""
+    """Readings of stretches, by position of the stretch, and whether a stretch has none after its end. Amendments are
+    laid over them."""
 
     readings: Readings
     is_newest: Bools
@@ -70,6 +91,21 @@ class ReadingTable:
         self._earlier, self._later = Neighbours(connection, later=False), Neighbours(connection, later=True)
         self._behind_s = 0
         """Up to here there were too many newer readings to read on without an end."""
+        self._amendments = NO_AMENDMENTS
+        self._ever_amended: Ints = np.zeros(0, np.int64)
+
+    async def prepare(self, meter_id: Ints) -> None:
+        """To be called first with all meters that are then asked for: learns what people said of their readings."""
+        meters, us, index_ml, by_person, in_force = await columns(self._connection, _AMENDMENTS, meter_id.tolist())
+        known = Amendments(meters, unix_s(us), index_ml, by_person != 0)
+        self._ever_amended = keys_of(known.meter, known.ts_s)
+        self._amendments = known.only(in_force != 0)
+
+    def were_amended(self, spans: Spans) -> Bools:
+        """Which spans hold an instant at which somebody gave or took away a reading, or took that back."""
+        low = np.searchsorted(self._ever_amended, keys_of(spans.meter_id, spans.from_s), "left")
+        found: Bools = np.searchsorted(self._ever_amended, keys_of(spans.meter_id, spans.to_s), "right") > low
+        return found
 
     async def read(self, stretches: Spans) -> Read:
         """All readings of the stretches."""
@@ -82,7 +118,21 @@ class ReadingTable:
             inside = (ts_s >= stretches.from_s[position]) & ((ts_s <= stretches.to_s[position]) | is_newest[position])
             found.append((position[inside], ts_s[inside], index_ml[inside]))
         position, ts_s, index_ml = map(np.concatenate, zip(*found, strict=True))
-        return Read(ordered(ts_s, index_ml, position), is_newest)
+        laid_over = self._amendments_of(stretches, is_newest)
+        return Read(amended(position, ts_s, index_ml, laid_over), is_newest)
+
+    def _amendments_of(self, stretches: Spans, is_newest: Bools) -> Amendments:
+        """Those of the stretches, by position of the stretch."""
+        known = self._amendments
+        if not len(known.meter):
+            return known
+        low = np.searchsorted(known.meter, stretches.meter_id, "left")
+        count = np.searchsorted(known.meter, stretches.meter_id, "right") - low
+        position = np.repeat(np.arange(len(low)), count)
+        rows = np.arange(len(position)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+        ts_s = known.ts_s[rows]
+        inside = (ts_s >= stretches.from_s[position]) & ((ts_s <= stretches.to_s[position]) | is_newest[position])
+        return known.only(rows[inside])._replace(meter=position[inside])
 
     async def _read_group(self, members: Spans) -> tuple[Ints, Ints, Ints, bool]:
         """Meter, time and index of the readings between the outer bounds, and whether there are no newer ones: then
@@ -98,22 +148,47 @@ class ReadingTable:
 
     async def is_earlier(self, meter_id: Ints, at_s: Ints, several: Bools, zone: ZoneInfo) -> Bools:
         """Which of these meters may have readings before that matter, see `Neighbours.exist`."""
-        return await self._earlier.exist(meter_id, at_s, several, zone)
+        given = self._is_given(meter_id, at_s - MAX_SPREAD_S, at_s - 1)
+        return given | await self._earlier.exist(meter_id, at_s, several, zone)
 
     async def is_later(self, meter_id: Ints, at_s: Ints, several: Bools, zone: ZoneInfo) -> Bools:
         """Which of these meters may have readings after, as `is_earlier`."""
-        return await self._later.exist(meter_id, at_s, several, zone)
+        given = self._is_given(meter_id, at_s + 1, at_s + MAX_SPREAD_S)
+        return given | await self._later.exist(meter_id, at_s, several, zone)
+
+    def _is_given(self, meter_id: Ints, from_s: Ints, to_s: Ints) -> Bools:
+        """Which of these meters have amendments between."""
+        keys = keys_of(self._amendments.meter, self._amendments.ts_s)
+        low = np.searchsorted(keys, keys_of(meter_id, from_s), "left")
+        found: Bools = np.searchsorted(keys, keys_of(meter_id, to_s), "right") > low
+        return found
 
     async def exact_stretches(self, spans: Spans, zone: ZoneInfo) -> Spans:
-        """What to read of each span however far its readings lie apart, found by counting them."""
-        changed = await self._extended(spans, REACH)
+        """What to read of each span however far its readings lie apart, found by counting them.
+
+        Readings that are taken away do not count, so as many more are read; ones that were given are read in any case.
+        """
+        voids = int(np.count_nonzero(self._amendments.index_ml == VOID))
+        changed = self._with_amendments(await self._extended(spans, REACH + voids))
         begin_s, end_s = day_bounds(zone, changed.from_s, changed.to_s)
         whole = Spans(
             spans.meter_id,
             np.minimum(begin_s, changed.from_s - AROUND_S),
             np.maximum(end_s, changed.to_s + AROUND_S),
         )
-        return await self._extended(whole, MARGIN + 1)
+        return self._with_amendments(await self._extended(whole, MARGIN + 1 + voids))
+
+    def _with_amendments(self, spans: Spans) -> Spans:
+        """With all amendments that lie no further off than is bridged."""
+        if not len(self._amendments.meter):
+            return spans
+        keys = keys_of(self._amendments.meter, self._amendments.ts_s)
+        low = np.searchsorted(keys, keys_of(spans.meter_id, spans.from_s - MAX_SPREAD_S), "left")
+        end = np.searchsorted(keys, keys_of(spans.meter_id, spans.to_s + MAX_SPREAD_S), "right")
+        ts_s = np.append(self._amendments.ts_s, 0)
+        from_s = np.where(end > low, np.minimum(spans.from_s, ts_s[low]), spans.from_s)
+        to_s = np.where(end > low, np.maximum(spans.to_s, ts_s[end - 1]), spans.to_s)
+        return Spans(spans.meter_id, from_s, to_s)
 
     async def _extended(self, spans: Spans, readings: int) -> Spans:
         """With so many more readings on either side, or as many as matter."""

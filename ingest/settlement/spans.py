@@ -78,6 +78,8 @@ class Reached(NamedTuple):
     """Earlier readings could not say otherwise."""
     late_enough: Bools
     """As `early_enough`."""
+    has_later: Bools
+    """There are readings after the span."""
 
 
 def reached(spans: Spans, read: Spans, readings: Readings, zone: ZoneInfo) -> Reached:
@@ -97,6 +99,7 @@ def reached(spans: Spans, read: Spans, readings: Readings, zone: ZoneInfo) -> Re
         Spans(spans.meter_id, from_s, to_s),
         (before - first >= REACH) & (day_first - first > MARGIN) & (read.from_s <= from_s - AROUND_S),
         (end - after >= REACH) & (end - day_end > MARGIN) & (read.to_s >= to_s + AROUND_S),
+        end > after,
     )
 
 

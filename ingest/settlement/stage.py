@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,13 +24,15 @@ import structlog
 
 from ingest.leaks import stage as leaks
 from ingest.meters import Meters
-from metering.consumption import HOUR_S, Bools, Readings, curve_of
+from metering.billing import CLOSING_LOCK
+from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
 from metering.settings import SettlementSettings
 
-from . import days, metrics, reading
+from . import days, habits, metrics, reading
 from .reading import Read, ReadingTable
 from .spans import DAY_S, Reached, Spans, joined, merged, reached, sliced, window
 
+DEFAULT_RULES = Rules()
 MAX_SPANS = 5_000
 """Spans of one transaction."""
 SPACINGS = {"hourly": HOUR_S, "daily": DAY_S}
@@ -44,18 +47,24 @@ HOLD_S = 60.0
 """It is left to ingest for so long at a time. Spans of a meter that gather meanwhile are settled as one, which
 costs less than one by one."""
 _BEHIND = "SELECT max(behind_s) FROM watermarks WHERE lease_until > clock_timestamp()"
-_CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
-"""A plan for readings of any time would open every chunk."""
+_BEGIN = f"SET LOCAL plan_cache_mode = force_custom_plan; SELECT pg_advisory_xact_lock_shared({CLOSING_LOCK})"
+"""A plan for readings of any time would open every chunk. No billing period is closed while a batch is under way: it
+would not know what that writes, nor the batch that there is something to correct."""
 
 
 class SettlementStage:
     """Works on the one connection that holds the lock: with the connection the lock is gone, and so is the batch."""
 
-    def __init__(self, connection: Any, settings: SettlementSettings, zone: ZoneInfo) -> None:
-        self._connection, self._settings, self._zone = connection, settings, zone
+    def __init__(
+        self, connection: Any, settings: SettlementSettings, zone: ZoneInfo, rules: Rules = DEFAULT_RULES
+    ) -> None:
+        self._connection, self._settings, self._zone, self._rules = connection, settings, zone, rules
         self._pause_s = min(settings.every_s, settings.lease_s / 3)
         """A round is a sign of life, too: the server closes a connection that is silent for the length of the lease."""
         self._table = ReadingTable(connection)
+        self._closed_until: date | None = None
+        self._before_later: list[Spans] = []
+        """Spans of the batch in hand that have readings after them."""
         self._stop = asyncio.Event()
         self._measured_at = -BACKLOG_EVERY_S
         self._held_since: float | None = None
@@ -100,7 +109,7 @@ class SettlementStage:
         with metrics.BATCH_SECONDS.time():
             async with self._connection.transaction():
                 with metrics.step("take"):
-                    await self._connection.execute(_CUSTOM_PLANS)
+                    await self._connection.execute(_BEGIN)
                     taken = await reading.take(self._connection, MAX_SPANS)
                 if len(taken.meter_id):
                     await self._settle_all(merged(taken))
@@ -110,9 +119,22 @@ class SettlementStage:
 
     async def _settle_all(self, spans: Spans) -> None:
         meters = await reading.meters(self._connection, np.unique(spans.meter_id))
+        await self._table.prepare(meters.meter_id)
+        self._closed_until = await days.closed_until(self._connection)
         known = np.isin(spans.meter_id, meters.meter_id)
         metrics.SPANS.labels("unknown_meter").inc(int((~known).sum()))
         spans = spans.only(known)
+        self._before_later = []
+        await self._settle_spans(spans, meters)
+        amended = spans.only(self._table.were_amended(spans))
+        if len(amended.meter_id):
+            await days.forget_unreached(self._connection, np.unique(amended.meter_id), self._zone)
+            await days.recheck_billed(self._connection, amended, self._closed_until, self._zone)
+        later = await habits.later_gaps(self._connection, joined(self._before_later), self._zone)
+        if len(later.meter_id):
+            await self._settle_spans(later, meters)
+
+    async def _settle_spans(self, spans: Spans, meters: Meters) -> None:
         for name, spacing_s in SPACINGS.items():
             before = len(spans.meter_id)
             spans = await self._settle_sure(spans, window(spans, self._zone, spacing_s), meters)
@@ -135,6 +157,7 @@ class SettlementStage:
                     sure = await self._is_sure(found, stretches.only(part), read)
             metrics.READINGS.inc(len(read.readings.ts_s))
             others.append(of.only(~sure))
+            self._before_later.append(of.only(sure & (found.has_later | ~read.is_newest)))
             await self._settle(_of(read.readings, sure), found.changed, meters.of(of.meter_id))
         return joined(others)
 
@@ -155,9 +178,12 @@ class SettlementStage:
     async def _settle(self, readings: Readings, changed: Spans, meters: Meters) -> None:
         with metrics.step("compute"):
             curve = curve_of(readings, meters.limits)
-            settled = days.days_of(curve, changed, self._zone)
+            bridge_s = self._rules.bridge_s(meters.dn_mm)
+            spread = await habits.with_gaps_filled(self._table, curve, changed, meters, bridge_s, self._zone)
+            settled = days.days_of(spread, changed, self._zone)
         with metrics.step("write"):
             await days.write(self._connection, settled, self._zone)
+            await days.recheck_billed(self._connection, changed, self._closed_until, self._zone)
         with metrics.step("leaks"):
             await leaks.find_continuous_flow(self._connection, curve, meters)
 
@@ -174,4 +200,4 @@ def _of(readings: Readings, sure: Bools) -> Readings:
     if sure.all():
         return readings
     kept = sure[readings.meter]
-    return Readings(*(column[kept] for column in readings))
+    return Readings(readings.meter[kept], readings.ts_s[kept], readings.index_ml[kept], readings.edited)

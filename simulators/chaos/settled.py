@@ -16,6 +16,8 @@ from metering.consumption import Limits
 
 EXAMPLES = 5
 METERS_A_TURN = 100
+RULES = consumption.Rules()
+"""Those that settlement has unless somebody sets others."""
 
 
 class Day(NamedTuple):
@@ -53,7 +55,7 @@ class Settled:
 async def compare_days(connection: asyncpg.Connection, timezone: str) -> Settled:
     """Of every meter that has a reading or a settled day."""
     result, zone = Settled(), ZoneInfo(timezone)
-    meters = await connection.fetch("SELECT meter_id, q3_l_h, register_max_ml, pulse_ml FROM meters ORDER BY 1")
+    meters = await connection.fetch("SELECT meter_id, q3_l_h, register_max_ml, pulse_ml, dn_mm FROM meters ORDER BY 1")
     for first in range(0, len(meters), METERS_A_TURN):
         turn = meters[first : first + METERS_A_TURN]
         settled = await _settled(connection, [meter["meter_id"] for meter in turn])
@@ -61,15 +63,16 @@ async def compare_days(connection: asyncpg.Connection, timezone: str) -> Settled
         for meter in turn:
             ts_s, index_ml = readings.get(meter["meter_id"], ([], []))
             limits = Limits.of(meter["q3_l_h"], meter["register_max_ml"], meter["pulse_ml"])
-            _compare(
-                result, meter["meter_id"], settled.get(meter["meter_id"], []), recompute(ts_s, index_ml, limits, zone)
-            )
+            bridge_s = int(RULES.bridge_s(np.array([meter["dn_mm"]]))[0])
+            found = recompute(ts_s, index_ml, limits, bridge_s, zone)
+            _compare(result, meter["meter_id"], settled.get(meter["meter_id"], []), found)
     return result
 
 
-def recompute(ts_s: list[int], index_ml: list[int], limits: Limits, zone: ZoneInfo) -> list[Day]:
-    """All days of one meter from all its readings at once."""
-    curve = consumption.validated(np.array(ts_s, np.int64), np.array(index_ml, np.int64), limits)
+def recompute(ts_s: list[int], index_ml: list[int], limits: Limits, bridge_s: int, zone: ZoneInfo) -> list[Day]:
+    """All days of one meter from all its readings at once; `bridge_s` as in `metering.consumption.Rules`."""
+    readings = consumption.ordered(np.array(ts_s, np.int64), np.array(index_ml, np.int64))
+    curve = consumption.filled_alone(readings, limits, bridge_s, zone)
     _, number, days = consumption.days(curve, zone)
     columns = (days.start_index_ml, days.end_index_ml, days.consumption_ml, days.excluded_ml, days.complete)
     first = consumption.midnights(zone)[0]

@@ -57,7 +57,7 @@ def test_a_lasting_step_down_is_a_new_baseline():
     span = one(cv, T0, T0 + 4 * 3600)
     assert span.excluded_ml[0] == -105 * LITRE
     assert span.quality(0) == "estimated"
-    assert c.reasons(int(span.flags[0])) == ["negative_step"]
+    assert c.reasons(int(span.flags[0])) == ["negative_step", "reset"]
 
 
 def test_a_lasting_step_up_is_a_new_baseline():

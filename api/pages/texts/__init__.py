@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.pages.texts.alerts import ALERTS
+from api.pages.texts.amendments import AMENDMENTS
 from api.pages.texts.campaigns import CAMPAIGNS
 from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
@@ -24,6 +25,7 @@ TEXTS: dict[str, Text] = {
     **PATH,
     **METERS,
     **METER,
+    **AMENDMENTS,
     **KEYS,
     **ALERTS,
     **COMMANDS,

@@ -43,6 +43,7 @@ ALERTS: dict[str, Text] = {
     "alerts.none_found": Text("没有符合条件的告警。请放宽筛选条件。", "No alert matches. Widen the filter."),
     "alerts.kind.continuous_flow": Text("持续用水（疑似漏水）", "Continuous flow (probable leak)"),
     "alerts.kind.flow_after_close": Text("关阀后仍有水流", "Flow after the valve was closed"),
+    "alerts.kind.outage": Text("成片失联", "Many meters silent"),
     "alerts.kind.silent": Text("水表失联", "Meter silent"),
     "alerts.kind.meter_alarm": Text("表端报警", "Alarm of the meter"),
     "alerts.kind.meter_alarm_of": Text("表端报警：{alarm}", "Alarm of the meter: {alarm}"),
@@ -137,6 +138,18 @@ ALERTS: dict[str, Text] = {
     "evidence.valve_opened": Text(
         "{time} 起阀门已重新打开，核实后可关闭此告警。",
         "The valve is open again since {time}. Confirm, then close this alert.",
+    ),
+    "evidence.outage": Text(
+        "{group} {name} 的 {meters} 只水表中有 {silent} 只在 {first} 至 {last} 之间先后失联，作为一个事件处理。",
+        "{silent} of the {meters} meters of {group} {name} were heard last between {first} and {last}: one event.",
+    ),
+    "evidence.outage_group.cell": Text("基站小区", "radio cell"),
+    "evidence.outage_group.zone": Text("分区", "zone"),
+    "evidence.outage_group.door": Text("接入方式", "door"),
+    "evidence.outage_sample": Text("其中：{serials}", "Among them: {serials}"),
+    "evidence.advice.outage": Text(
+        "先查网络与推送平台，不必逐表派工；恢复后仍失联的水表会单独告警。",
+        "Look at the network or the pushing platform first; whoever stays silent afterwards is told one by one.",
     ),
     "evidence.silent": Text(
         "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",

@@ -16,6 +16,8 @@ FRAME: dict[str, Text] = {
     "frame.campaigns": Text("固件升级", "Firmware"),
     "frame.dead_letters": Text("异常报文", "Dead letters"),
     "frame.unknown_devices": Text("未知设备", "Unknown devices"),
+    "frame.completeness": Text("抄表成功率", "Completeness"),
+    "frame.billing": Text("账期", "Billing"),
     "frame.path": Text("数据路径", "Data path"),
     "frame.api": Text("接口文档", "API reference"),
     "frame.logout": Text("退出登录", "Log out"),

@@ -57,5 +57,11 @@ REASONS: dict[str, Text] = {
     "step.negative_step": Text("示数倒退，不计量", "the index went back, not counted"),
     "step.impossible_flow": Text("流量超过水表能力，不计量", "more than the meter can pass, not counted"),
     "step.roll_over": Text("计数器翻转，已续接", "the register rolled over, carried on"),
+    "step.reset": Text("计数器归零重计", "the register began anew from zero"),
+    "step.long_gap": Text("读数间隔很长", "readings very far apart"),
+    "step.profile": Text("按本表各时段用水习惯估算", "estimated by the meter's own hours of the day"),
+    "step.edited": Text("人工修正的读数", "a reading was amended by a person"),
+    "step.stuck": Text("长期无用水，水表可能停走", "no water for long: the register may be stuck"),
+    "step.sum_mismatch": Text("与水表自身结算日示数不符", "differs from the meter's own settlement index"),
     "step.spike": Text("个别读数突跳，已剔除", "a single reading stuck out, left out"),
 }

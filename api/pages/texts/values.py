@@ -57,6 +57,8 @@ VALUES: dict[str, Text] = {
     "unit.minutes_ago": Text("{count} 分钟前", "{count} min ago"),
     "unit.hours_ago": Text("{count} 小时前", "{count} h ago"),
     "unit.days_ago": Text("{count} 天前", "{count} d ago"),
+    "extra.clock": Text("设备时钟", "device clock"),
+    "extra.clock_offset_s": Text("时钟校正（秒）", "clock corrected by (s)"),
     "extra.meter_type": Text("表类型（T）", "meter type (T)"),
     "extra.meter_address": Text("表地址", "meter address"),
     "extra.address": Text("帧内地址", "address in the frame"),

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from ingest.leaks.alarms import AlarmEvent, record_alarms
-from ingest.leaks.stage import SilenceStage
+from ingest.leaks.silence import SilenceStage
 from metering.alarms import Alarm
 from metering.settings import SettlementSettings
 

@@ -153,16 +153,6 @@ async def test_settling_again_writes_nothing(pool):
     assert await pool.fetch("SELECT xmin, * FROM settled_days ORDER BY day") == before
 
 
-async def test_an_edited_day_stays(pool):
-    (meter_id,) = await add_meters(pool, 1)
-    await store(pool, meter_id, hourly(30))
-    await settle(pool)
-    await pool.execute("UPDATE settled_days SET quality = 'edited', consumption_ml = 1")
-    await store(pool, meter_id, hourly(40)[30:])
-    await settle(pool)
-    assert {day["consumption_ml"] for day in await days_of(pool, meter_id)} == {1}
-
-
 async def test_spans_of_unknown_meters_are_taken_away(pool):
     await store(pool, 987_654, hourly(3))
     await settle(pool)

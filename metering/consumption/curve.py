@@ -14,16 +14,11 @@ more than asked for gets the very curve that all readings would give.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from enum import IntFlag
-from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-
-from metering.model import Quality
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -43,6 +38,9 @@ Q4_PER_Q3_MILLI = 1_250
 """OIML R 49: overload flow rate Q4 = 1.25 × Q3; times 1000 ml per litre."""
 
 
+_NONE: Ints = np.zeros(0, np.int64)
+
+
 class Flag(IntFlag):
     """What is remarkable about a step between neighbouring readings."""
 
@@ -51,6 +49,14 @@ class Flag(IntFlag):
     IMPOSSIBLE_FLOW = 4
     ROLL_OVER = 8
     SPIKE = 16
+    RESET = 32
+    """A negative step after which the register shows no more than could have flowed since it stood at 0."""
+    PROFILE = 64
+    """Part of a gap that is spread by the meter's own hours of the day, not evenly."""
+    LONG_GAP = 256
+    """A step with water that is longer than the meter's size allows to interpolate evenly."""
+    EDITED = 128
+    """Beside a reading that a person gave or took away."""
 
 
 EXCLUDED = Flag.NEGATIVE_STEP | Flag.IMPOSSIBLE_FLOW
@@ -78,12 +84,14 @@ class Limits(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """Sorted by meter and time, at most one for each instant."""
+    """Sorted by meter and time, at most one for each instant, amendments included."""
 
     meter: Ints
     """Position of the meter in `Limits`."""
     ts_s: Ints
     index_ml: Ints
+    edited: Ints = _NONE
+    """`keys_of` the instants (of its meters' positions) at which a person gave or took away a reading; sorted."""
 
 
 class Curve(NamedTuple):
@@ -103,42 +111,10 @@ class Curve(NamedTuple):
     """How many readings of its source an entry stands for up to and including itself, running (bridged ones count)."""
 
 
-class Intervals(NamedTuple):
-    """Volumes of intervals, one entry each."""
-
-    start_s: Ints
-    end_s: Ints
-    """As asked for; the indices are those at the nearest instants that readings reach."""
-    start_index_ml: Ints
-    end_index_ml: Ints
-    consumption_ml: Ints
-    flags: Ints
-    interpolated: Bools
-    """A bound lies inside a step longer than MAX_GAP_S."""
-    complete: Bools
-    """Readings reach both bounds."""
-    readings: Ints
-
-    @property
-    def excluded_ml(self) -> Ints:
-        return self.end_index_ml - self.start_index_ml - self.consumption_ml
-
-    def quality(self, at: int) -> Quality:
-        """ESTIMATED where a step was excluded: what flowed then is unknown and counted as nothing."""
-        if self.flags[at] & EXCLUDED:
-            return Quality.ESTIMATED
-        return Quality.INTERPOLATED if self.interpolated[at] else Quality.MEASURED
-
-
-_NONE: Ints = np.zeros(0, np.int64)
-_NEVER: Bools = np.zeros(0, np.bool_)
-_NO_INTERVALS = Intervals(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NEVER, _NEVER, _NONE)
-
-
 def ordered(ts_s: Ints, index_ml: Ints, meter: Ints | None = None) -> Readings:
     """Readings in any order, put into the curve's; of several at one instant the lowest index counts."""
     meter = np.zeros(len(ts_s), np.int64) if meter is None else meter
-    keys = _keys(meter, ts_s)
+    keys = keys_of(meter, ts_s)
     if len(keys) and not (keys[1:] > keys[:-1]).all():
         order = np.argsort(keys)
         keys = keys[order]
@@ -160,7 +136,7 @@ def validated(ts_s: Ints, index_ml: Ints, limits: Limits, meter: Ints | None = N
 
 def curve_of(readings: Readings, limits: Limits) -> Curve:
     """The curve of readings in its order."""
-    meter, ts_s, index_ml = readings
+    meter, ts_s, index_ml, edited = readings
     breaks = np.zeros(len(ts_s), np.bool_)
     breaks[1:] = (meter[1:] != meter[:-1]) | (np.diff(ts_s) > MAX_SPREAD_S)
     segment = np.cumsum(breaks, dtype=np.int64)
@@ -175,6 +151,8 @@ def curve_of(readings: Readings, limits: Limits) -> Curve:
         water, flags = _steps(meter, ts_s, index_ml, limits)
         flags[np.diff(counted) > 1] |= Flag.SPIKE
     flags[np.diff(ts_s) > MAX_GAP_S] |= Flag.GAP
+    if len(edited):
+        _mark_edited(keys_of(meter, ts_s), flags, edited)
     ends = segment[1:] != segment[:-1]
     water[ends] = 0
     flags[ends] = 0
@@ -189,7 +167,18 @@ def _steps(meter: Ints, ts_s: Ints, index_ml: Ints, limits: Limits) -> tuple[Int
     most = limits.q4_ml_h[meter[1:]] * np.diff(ts_s) // HOUR_S + limits.resolution_ml[meter[1:]]
     at = np.flatnonzero((water < 0) | (water > most))
     water[at], flags[at] = _judged(water[at], most[at], limits.register_max_ml[meter[1:][at]])
+    flags[at] |= np.where(((flags[at] & Flag.NEGATIVE_STEP) != 0) & (index_ml[1:][at] <= most[at]), Flag.RESET, 0)
     return water, flags
+
+
+def _mark_edited(keys: Ints, flags: Ints, edited: Ints) -> None:
+    """Flags the steps that begin, end or lie at an edited instant."""
+    step = np.searchsorted(keys, edited, "right") - 1
+    begins = step[(step >= 0) & (step < len(flags))]
+    flags[begins] |= Flag.EDITED
+    ends = np.searchsorted(keys, edited, "left") - 1
+    ends = ends[(ends >= 0) & (ends < len(flags))]
+    flags[ends] |= Flag.EDITED
 
 
 def _judged(step: Ints, most: Ints, register_max_ml: Ints) -> tuple[Ints, Ints]:
@@ -210,6 +199,8 @@ def _spikes(readings: Readings, segment: Ints, flags: Ints, limits: Limits) -> I
     at = np.unique(np.concatenate((negative, negative + 1)))
     at = at[(at > 0) & (at < len(segment) - 1)]
     at = at[segment[at - 1] == segment[at + 1]]
+    if len(readings.edited):  # a person's word is no spike
+        at = at[~np.isin(keys_of(readings.meter[at], readings.ts_s[at]), readings.edited)]
     of, before, after = readings.meter[at], at - 1, at + 1
     most = limits.q4_ml_h[of] * (readings.ts_s[after] - readings.ts_s[before]) // HOUR_S + limits.resolution_ml[of]
     _, without = _judged(readings.index_ml[after] - readings.index_ml[before], most, limits.register_max_ml[of])
@@ -220,118 +211,9 @@ def _spikes(readings: Readings, segment: Ints, flags: Ints, limits: Limits) -> I
     return found
 
 
-def segments_of(curve: Curve) -> tuple[Ints, Ints, Ints]:
-    """Each segment, and the positions of its first and last entry."""
-    first = np.flatnonzero(np.append(True, np.diff(curve.segment) != 0)) if len(curve.segment) else _NONE
-    return curve.segment[first], first, np.append(first[1:], len(curve.segment)) - 1
-
-
-def between(curve: Curve, segment: Ints, start_s: Ints, end_s: Ints) -> Intervals:
-    """The intervals [start, end), each within one segment of a curve that is not empty."""
-    keys = _keys(curve.segment, curve.ts_s)
-    first = np.searchsorted(keys, _keys(segment, 0), "left")
-    last = np.searchsorted(keys, _keys(segment + 1, 0), "left") - 1
-    low_s = np.clip(start_s, curve.ts_s[first], curve.ts_s[last])
-    high_s = np.clip(end_s, curve.ts_s[first], curve.ts_s[last])
-    start, start_water, start_index = _at(curve, keys, segment, low_s)
-    end, end_water, end_index = _at(curve, keys, segment, high_s)
-    upto = np.where((curve.ts_s[end] < high_s) | (end == start), end, end - 1)
-    counted = _readings_before(curve, keys, segment, first, end_s)
-    counted -= _readings_before(curve, keys, segment, first, start_s)
-    return Intervals(
-        start_s, end_s, start_index, end_index, end_water - start_water,
-        np.where(high_s > low_s, _or_over(curve.flags, start, upto), 0),
-        _inside_gap(curve, start, low_s) | _inside_gap(curve, end, high_s),
-        (start_s >= low_s) & (end_s <= high_s), counted,
-    )  # fmt: skip
-
-
 _KEY_SHIFT = 35
 
 
-def _keys(of: Ints, ts_s: Ints | int) -> Ints:
+def keys_of(of: Ints, ts_s: Ints | int) -> Ints:
     """Meter or segment and instant in one number, which sorts as the pair does."""
     return (of << _KEY_SHIFT) + ts_s
-
-
-def _at(curve: Curve, keys: Ints, segment: Ints, at_s: Ints) -> tuple[Ints, Ints, Ints]:
-    """Step that holds the instant, water and index there. The index moves with the water and jumps at readings."""
-    step = np.searchsorted(keys, _keys(segment, at_s), "right") - 1
-    following = np.minimum(step + 1, len(keys) - 1)
-    into_s = at_s - curve.ts_s[step]
-    length_s = np.where(into_s > 0, curve.ts_s[following] - curve.ts_s[step], 1)
-    whole, rest = np.divmod(np.where(into_s > 0, curve.water_ml[following] - curve.water_ml[step], 0), length_s)
-    flowed = whole * into_s + rest * into_s // length_s  # in two parts, so that the product fits 64 bits
-    return step, curve.water_ml[step] + flowed, curve.index_ml[step] + flowed
-
-
-def _inside_gap(curve: Curve, step: Ints, at_s: Ints) -> Bools:
-    inside: Bools = ((curve.flags[step] & Flag.GAP) != 0) & (at_s > curve.ts_s[step])
-    return inside
-
-
-def _readings_before(curve: Curve, keys: Ints, segment: Ints, first: Ints, at_s: Ints) -> Ints:
-    """Readings of the segment before the instant; bridged ones count where the next valid one lies."""
-    before = np.searchsorted(keys, _keys(segment, at_s), "left")
-    earlier = np.where(first > 0, curve.readings[first - 1], 0)
-    return np.where(before > first, curve.readings[before - 1] - earlier, 0)
-
-
-def _or_over(flags: Ints, start: Ints, upto: Ints) -> Ints:
-    """Flags of the steps start … upto of each interval, together."""
-    bounds = np.empty(2 * len(start), np.int64)
-    bounds[0::2], bounds[1::2] = start, upto + 1
-    return np.bitwise_or.reduceat(np.append(flags, 0), bounds)[0::2] if len(start) else flags[:0]
-
-
-@lru_cache(maxsize=8)
-def midnights(zone: ZoneInfo) -> tuple[int, Ints]:
-    """Ordinal of the first day, and the Unix seconds at which each local day from 2000 to 2100 begins."""
-    first = date(2000, 1, 1).toordinal()
-    days = range(first, date(2100, 1, 1).toordinal())
-    starts = (datetime.combine(date.fromordinal(day), datetime.min.time(), zone) for day in days)
-    return first, np.fromiter((int(start.timestamp()) for start in starts), np.int64, len(days))
-
-
-def day_number(zone: ZoneInfo, ts_s: Ints) -> Ints:
-    """Position in `midnights` of the local day that holds each instant."""
-    return np.searchsorted(midnights(zone)[1], ts_s, "right").astype(np.int64) - 1
-
-
-def day_of(zone: ZoneInfo, number: int) -> date:
-    return date.fromordinal(midnights(zone)[0] + number)
-
-
-def days(
-    curve: Curve, zone: ZoneInfo, from_s: Ints | None = None, to_s: Ints | None = None
-) -> tuple[Ints, Ints, Intervals]:
-    """Every local day that a segment reaches (or only those that hold instants from `from_s` to `to_s`, per segment).
-
-    Returns the segment and the day number (see `day_of`) of each, and their volumes, in order of time per segment.
-    Days of 23 and 25 hours come out right; a silence of days gives interpolated days.
-    """
-    if not len(curve.ts_s):
-        return _NONE, _NONE, _NO_INTERVALS
-    segments, first, last = segments_of(curve)
-    low = curve.ts_s[first] if from_s is None else np.maximum(from_s, curve.ts_s[first])
-    high = curve.ts_s[last] if to_s is None else np.minimum(to_s, curve.ts_s[last])
-    first_day, last_day = day_number(zone, low), day_number(zone, high)
-    counts = np.where(high >= low, last_day - first_day + 1, 0)
-    segment = np.repeat(segments, counts)
-    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first_day, counts)
-    starts = midnights(zone)[1]
-    return segment, number, between(curve, segment, starts[number], starts[number + 1])
-
-
-def hours(curve: Curve, zone: ZoneInfo, from_s: int, to_s: int) -> Intervals:
-    """The local clock hours of one meter that begin in [from_s, to_s) and that its readings reach."""
-    offset = datetime.fromtimestamp(from_s, UTC).astimezone(zone).utcoffset() or timedelta()
-    shift = int(offset.total_seconds()) % HOUR_S
-    begin = -(-(from_s + shift) // HOUR_S) * HOUR_S - shift
-    starts = np.arange(begin, max(to_s, begin), HOUR_S, dtype=np.int64)
-    if not len(curve.ts_s):
-        return _NO_INTERVALS
-    segments, first, last = segments_of(curve)
-    at = np.searchsorted(curve.ts_s[first], starts + HOUR_S, "left") - 1
-    reached = (at >= 0) & (starts < curve.ts_s[last][at])
-    return between(curve, segments[at[reached]], starts[reached], starts[reached] + HOUR_S)

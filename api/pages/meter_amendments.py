@@ -1,0 +1,159 @@
+"""What people said of a meter's readings: every version with its reason, and the form that gives or takes one away."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from nicegui import ui
+from nicegui.element import Element
+
+from api.amendment_rules import MAX_REASON_CHARACTERS, NEEDED_ROLE
+from api.pages import parts
+from api.pages.parts import Words, box
+from api.pages.visit import LiveView, Visit, redrawn
+from api.pages.wording import ML_PER_L, index_m3
+from api.queries.amendments import AmendmentRow, amend_reading, list_amendments, withdraw_amendment
+from api.roles import Principal
+from metering.errors import RequestError, UnavailableError
+from metering.model import MeterId
+
+INTERVAL_S = 10.0
+SHOWN = 20
+
+Changed = Callable[[], Awaitable[None]]
+Act = Callable[[Principal], Awaitable[object]]
+
+
+async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Element) -> None:
+    async def load() -> list[AmendmentRow]:
+        return await list_amendments(visit.context.read, meter_id, SHOWN)
+
+    def draw(rows: list[AmendmentRow]) -> None:
+        with redrawn(container):
+            if visit.principal.role >= NEEDED_ROLE:
+                with box("nb-actions"):
+                    parts.button(visit.say("amend.give"), lambda: _ask(visit, serial, view.look))
+            if not rows:
+                parts.empty(visit.say("amend.none"))
+            for row in rows:
+                _draw(visit, serial, row, view.look)
+
+    view = LiveView(visit, lambda: ("amendments of", serial), load, draw, INTERVAL_S)
+    await view.start()
+
+
+def _draw(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> None:
+    say = visit.say
+    with box("nb-alert info"):
+        with box("nb-alert-head"):
+            parts.tag(
+                say("amend.withdrawn" if row.withdrawn_at else "amend.in_force"), "" if row.withdrawn_at else "good"
+            )
+            value = say("amend.void") if row.index_ml is None else f"{index_m3(row.index_ml)} m³"
+            Words(f"{say.instant(row.ts, seconds=True)}: {value}", "nb-digits", "span")
+        why = say("amend.start_index") if row.source == "installation" else row.reason
+        Words(why, "nb-said")
+        facts = [say("amend.made", who=_who(visit, row.made_by), time=say.instant(row.made_at))]
+        if row.withdrawn_at is not None:
+            facts.append(
+                say("amend.withdrawn_at", who=_who(visit, row.withdrawn_by or ""), time=say.instant(row.withdrawn_at),
+                    why=say("amend.replaced") if row.withdrawn_why == "replaced" else row.withdrawn_why or "")
+            )  # fmt: skip
+        Words(" · ".join(facts), "nb-muted nb-small")
+        if row.withdrawn_at is None and row.source == "person" and visit.principal.role >= NEEDED_ROLE:
+            with box("nb-actions"):
+                parts.button(say("amend.withdraw"), lambda: _ask_back(visit, serial, row, changed))
+
+
+def _who(visit: Visit, login: str) -> str:
+    return visit.say("alerts.platform") if login == "platform" else login
+
+
+def _ask(visit: Visit, serial: str, changed: Changed) -> None:
+    say = visit.say
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(f"{say('amend.give')} · {serial}", tag="h2")
+        time = ui.input(label=say("amend.time")).props("outlined dense").props('placeholder="2026-03-01 00:00:00"')
+        litres = ui.input(label=say("amend.index_l")).props("outlined dense")
+        Words(say("amend.hint"), "nb-muted nb-small")
+        reason = ui.textarea(label=say("amend.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+
+        async def act() -> None:
+            async def amend(who: Principal) -> None:
+                ts, index_ml = _instant(visit, time.value), _millilitres(litres.value)
+                context = visit.context
+                await amend_reading(context.write, who, serial, ts, index_ml, reason.value or "", context.now())
+
+            if await _carry_out(visit, amend, changed):
+                dialog.close()
+
+        _buttons(visit, dialog, say("amend.give"), act)
+
+
+def _ask_back(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> None:
+    say = visit.say
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(f"{say('amend.withdraw')} · {serial}", tag="h2")
+        reason = ui.textarea(label=say("amend.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+
+        async def act() -> None:
+            async def withdraw(who: Principal) -> None:
+                context = visit.context
+                await withdraw_amendment(
+                    context.write, who, serial, row.amendment_id, reason.value or "", context.now()
+                )
+
+            if await _carry_out(visit, withdraw, changed):
+                dialog.close()
+
+        _buttons(visit, dialog, say("amend.withdraw"), act)
+
+
+def _buttons(visit: Visit, dialog: ui.dialog, name: str, act: Callable[[], Awaitable[None]]) -> None:
+    with box("nb-actions"):
+        parts.button(name, act, primary=True)
+        parts.button(visit.say("frame.cancel"), dialog.close)
+    dialog.on("hide", dialog.delete)
+    dialog.open()
+
+
+async def _carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
+    """Do it as whoever is still signed in; say how it went."""
+    say, done = visit.say, False
+    try:
+        who = await visit.still(NEEDED_ROLE)
+        if who is None:
+            ui.notify(say("amend.not_allowed"), type="warning")
+            return False
+        await act(who)
+        done = True
+        ui.notify(say("amend.done"), type="positive")
+    except RequestError as error:
+        ui.notify(say("amend.refused", why=str(error)), type="warning")
+    except UnavailableError:
+        ui.notify(say("frame.data_failed_first"), type="negative")
+    visit.answers.forget()
+    await changed()
+    return done
+
+
+def _instant(visit: Visit, typed: Any) -> datetime:
+    """Local time as people write it. Raises RequestError."""
+    try:
+        found = datetime.fromisoformat(str(typed or "").strip())
+    except ValueError as error:
+        raise RequestError(visit.say("amend.time_needed")) from error
+    return found if found.tzinfo else found.replace(tzinfo=visit.context.zone)
+
+
+def _millilitres(typed: Any) -> int | None:
+    """Litres as people write them; nothing takes the reading away. Raises RequestError."""
+    text = str(typed or "").strip()
+    if not text:
+        return None
+    try:
+        return round(float(text) * ML_PER_L)
+    except (ValueError, OverflowError) as error:
+        raise RequestError(f"{text!r} is no number of litres") from error

@@ -1,0 +1,57 @@
+"""Words of what people say of readings, of completeness and of billing."""
+
+from __future__ import annotations
+
+from api.pages.texts.text import Text
+
+AMENDMENTS: dict[str, Text] = {
+    "amend.title": Text("读数修正", "Amended readings"),
+    "amend.none": Text("没有修正过的读数。", "No reading was amended."),
+    "amend.give": Text("修正读数", "Amend a reading"),
+    "amend.withdraw": Text("撤回修正", "Take it back"),
+    "amend.in_force": Text("生效", "in force"),
+    "amend.withdrawn": Text("已撤回", "withdrawn"),
+    "amend.void": Text("该时刻读数作废", "no reading counts"),
+    "amend.start_index": Text("安装时的起始示数", "start index of the installation"),
+    "amend.made": Text("{who} 于 {time} 修正", "by {who}, {time}"),
+    "amend.withdrawn_at": Text("{who} 于 {time} 撤回：{why}", "withdrawn by {who}, {time}: {why}"),
+    "amend.replaced": Text("被新的修正取代", "replaced by a newer one"),
+    "amend.time": Text("读数时刻（当地时间）", "Instant of the reading (local time)"),
+    "amend.time_needed": Text("请填写时刻，如 2026-03-01 00:00:00", "give the instant, such as 2026-03-01 00:00:00"),
+    "amend.index_l": Text("正确示数（升）", "Right index (litres)"),
+    "amend.hint": Text(
+        "示数留空表示该时刻的读数作废。原始读数不会改变，修正可以撤回，水量随后重新结算。",
+        "Leave the index empty to void the reading of that instant. Raw readings stay as they are, an amendment can be "
+        "taken back, and volumes are settled again.",
+    ),
+    "amend.reason": Text("原因", "Reason"),
+    "amend.done": Text("已记录；水量数秒内重新结算。", "Recorded; volumes follow within seconds."),
+    "amend.refused": Text("无法修正：{why}", "Cannot be done: {why}"),
+    "amend.not_allowed": Text("您已退出登录或权限不足。", "You are signed out, or your role does not allow it."),
+    "completeness.intro": Text(
+        "抄表成功率 = 抄到的水表 ÷ 应抄的水表，按本公司的定义（每日至少 {least} 个读数{midnight}）。",
+        "Reading rate = meters read ÷ meters to be read, by the utility's own definition (at least {least} readings a "
+        "day{midnight}).",
+    ),
+    "completeness.midnight": Text("，且读数覆盖整日", ", and both midnights reached"),
+    "completeness.day": Text("日期", "Day"),
+    "completeness.zone": Text("分区", "Zone"),
+    "completeness.all": Text("全部水表", "All meters"),
+    "completeness.rate": Text("抄表成功率", "Reading rate"),
+    "completeness.meters": Text("抄到 / 应抄", "Read / to be read"),
+    "completeness.readings": Text("收到 / 应收读数", "Readings received / expected"),
+    "completeness.empty": Text("没有应抄的水表。", "No meter was to be read."),
+    "billing.intro": Text(
+        "关账后的条目不再改变；之后的更正记入更正台账。开账与关账由工程师通过 nbwater billing 或接口进行。",
+        "Entries of a closed period never change; what turns out different later goes into the ledger of corrections. "
+        "Engineers open and close periods by nbwater billing or by REST.",
+    ),
+    "billing.empty": Text("还没有账期。", "There is no billing period yet."),
+    "billing.state.open": Text("开放", "open"),
+    "billing.state.closed": Text("已关账", "closed"),
+    "billing.entries": Text("条目", "Entries"),
+    "billing.billed": Text("计费水量", "Billed"),
+    "billing.corrections": Text("更正", "Corrections"),
+    "billing.corrected": Text("更正水量", "Corrected by"),
+    "billing.days": Text("{first} 至 {last}", "{first} to {last}"),
+}

@@ -1,0 +1,184 @@
+"""Billing periods: closed sets with an index at local midnight per installation, and the ledger of later changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from api.audit import audit
+from api.database import ReadPool, WritePool
+from api.queries.accounting import midnight
+from api.queries.paging import Page, check_limit, decode_cursor, page
+from api.roles import ForbiddenError, Principal, Role
+from metering.billing import CLOSING_LOCK
+from metering.errors import ConflictError, NotFoundError, RequestError
+
+NEEDED_ROLE = Role.ENGINEER
+MAX_NAME_CHARACTERS = 64
+MAX_PERIOD_DAYS = 400
+MAX_PERIODS = 500
+REPORTED_WITHIN = timedelta(days=3)
+"""A meter tells its settlement index with each report; those of so long after the period's end are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRow:
+    name: str
+    first_day: date
+    last_day: date
+    state: str
+    """'open' or 'closed'."""
+    opened_by: str
+    opened_at: datetime
+    closed_by: str | None
+    closed_at: datetime | None
+    entries: int
+    """Installations billed; 0 while it is open."""
+    billed_ml: int
+    corrections: int
+    corrected_ml: int
+    """Sum of the corrections: what is known now is billed_ml + corrected_ml."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionRow:
+    correction_id: int
+    serial: str
+    installation_id: int
+    found_at: datetime
+    before_ml: int
+    after_ml: int
+    difference_ml: int
+    quality: str
+    reasons: list[str]
+    carried_to: str | None
+    """The period with which the difference is billed; None: not yet."""
+
+
+_PERIODS = """
+SELECT p.name, p.first_day, p.last_day, p.state, p.opened_by, p.opened_at, p.closed_by, p.closed_at,
+       COALESCE(e.entries, 0) AS entries, COALESCE(e.billed_ml, 0)::bigint AS billed_ml,
+       COALESCE(c.corrections, 0) AS corrections, COALESCE(c.corrected_ml, 0)::bigint AS corrected_ml
+FROM billing_periods p
+LEFT JOIN LATERAL (SELECT count(*) AS entries, sum(billed_ml) AS billed_ml FROM billing_entries
+                   WHERE period_id = p.period_id) e ON true
+LEFT JOIN LATERAL (SELECT count(*) AS corrections, sum(difference_ml) AS corrected_ml FROM billing_corrections
+                   WHERE period_id = p.period_id) c ON true
+WHERE $1::text IS NULL OR p.name = $1
+ORDER BY p.first_day DESC LIMIT $2
+"""
+_OPEN = "INSERT INTO billing_periods (name, first_day, last_day, opened_by, opened_at) VALUES ($1, $2, $3, $4, $5)"
+_LOCKED = "SELECT period_id, first_day, last_day, state FROM billing_periods WHERE name = $1 FOR UPDATE"
+_BILL = """
+INSERT INTO billing_entries (period_id, installation_id, meter_id, service_point_id, multiplier, first_day, last_day,
+    start_index_ml, end_index_ml, consumption_ml, billed_ml, excluded_ml, quality, reasons, complete, days,
+    measured_days, interpolated_days, estimated_days, edited_days)
+SELECT $1, l.* FROM billing_lines($2, $3, $4, NULL) l
+"""
+_COMPARE = """
+UPDATE billing_entries e
+SET meter_index_ml = said.index_ml,
+    reasons = CASE WHEN abs(said.index_ml - e.end_index_ml) > said.pulse_ml
+                   THEN array_append(e.reasons, 'sum_mismatch') ELSE e.reasons END
+FROM (SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settlement_index_ml')::bigint AS index_ml
+      FROM reports r JOIN meters m USING (meter_id)
+      WHERE r.received_at >= $2 AND r.received_at < $3 AND r.extra ? 'settlement_index_ml'
+      ORDER BY r.meter_id, r.received_at DESC) said
+WHERE e.period_id = $1 AND e.meter_id = said.meter_id AND e.last_day = $4
+"""
+_CARRY = "UPDATE billing_corrections SET carried_to = $1 WHERE carried_to IS NULL"
+_CLOSE = "UPDATE billing_periods SET state = 'closed', closed_by = $2, closed_at = $3 WHERE period_id = $1"
+_CORRECTIONS = """
+SELECT c.correction_id, m.serial, c.installation_id, c.found_at, c.before_ml, c.after_ml, c.difference_ml, c.quality,
+       c.reasons, carried.name AS carried_to
+FROM billing_corrections c
+JOIN billing_periods p USING (period_id)
+JOIN meters m ON m.meter_id = c.meter_id
+LEFT JOIN billing_periods carried ON carried.period_id = c.carried_to
+WHERE p.name = $1 AND c.correction_id > $2
+ORDER BY c.correction_id LIMIT $3
+"""
+
+
+def _check_role(who: Principal) -> None:
+    if who.role < NEEDED_ROLE:
+        raise ForbiddenError(f"this needs the role {NEEDED_ROLE.label}; {who.login} is {who.role.label}")
+
+
+async def list_periods(pool: ReadPool) -> list[PeriodRow]:
+    """The newest first."""
+    return await pool.fetch(PeriodRow, _PERIODS, None, MAX_PERIODS)
+
+
+async def get_period(pool: ReadPool, name: str) -> PeriodRow:
+    """Raises NotFoundError."""
+    found = await pool.fetch_one(PeriodRow, _PERIODS, name, 1)
+    if found is None:
+        raise NotFoundError(f"no billing period {name}")
+    return found
+
+
+async def open_period(pool: WritePool, who: Principal, name: str, first: date, last: date, now: datetime) -> None:
+    """Names a stretch of local days, both included. Raises ForbiddenError, RequestError, ConflictError (the name is
+    taken, or days belong to another period)."""
+    _check_role(who)
+    name = name.strip()
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+        raise RequestError(f"a period's name has 1 to {MAX_NAME_CHARACTERS} printable characters")
+    if not 0 <= (last - first).days < MAX_PERIOD_DAYS:
+        raise RequestError(f"a period has 1 to {MAX_PERIOD_DAYS} days, its first before its last")
+    try:
+        async with pool.transaction() as connection:
+            await connection.execute(_OPEN, name, first, last, who.login, now)
+            await audit(connection, who.login, "open_billing_period", name, {"first": str(first), "last": str(last)})
+    except asyncpg.UniqueViolationError as error:
+        raise ConflictError(f"there is a billing period {name} already") from error
+    except asyncpg.ExclusionViolationError as error:
+        raise ConflictError("some of these days belong to another billing period") from error
+
+
+async def close_period(
+    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime
+) -> None:
+    """Writes down what each installation took, for good; settlement waits meanwhile. Corrections of earlier periods
+    that were not billed yet are carried to this one.
+
+    Raises ForbiddenError, NotFoundError, ConflictError (closed already, or its last day is not over).
+    """
+    _check_role(who)
+    async with pool.transaction() as connection:
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", CLOSING_LOCK)
+        period = await connection.fetchrow(_LOCKED, name)
+        if period is None:
+            raise NotFoundError(f"no billing period {name}")
+        if period["state"] != "open":
+            raise ConflictError(f"{name} is closed already")
+        period_id, first, last = period["period_id"], period["first_day"], period["last_day"]
+        end = midnight(last + timedelta(days=1), zone)
+        if now < end:
+            raise ConflictError(f"the last day of {name} is not over")
+        billed = await connection.execute(_BILL, period_id, first, last, zone.key)
+        if (last + timedelta(days=1)).day == settlement_day:
+            await connection.execute(_COMPARE, period_id, end, end + REPORTED_WITHIN, last)
+        carried = await connection.execute(_CARRY, period_id)
+        await connection.execute(_CLOSE, period_id, who.login, now)
+        detail = {"entries": _count(billed), "carried_corrections": _count(carried)}
+        await audit(connection, who.login, "close_billing_period", name, detail)
+
+
+def _count(status: str) -> int:
+    return int(status.rpartition(" ")[2])
+
+
+async def list_corrections(
+    pool: ReadPool, name: str, limit: int = 100, cursor: str | None = None
+) -> Page[CorrectionRow]:
+    """The ledger of a period, oldest first. Raises NotFoundError."""
+    await get_period(pool, name)
+    (after,) = decode_cursor(cursor, int) if cursor else (0,)
+    rows = await pool.fetch(CorrectionRow, _CORRECTIONS, name, after, check_limit(limit) + 1)
+    return page(rows, limit, lambda row: [row.correction_id])

@@ -1,0 +1,94 @@
+"""Billing periods: open, close, list, export, and the ledger of corrections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import IO, Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from api.billing_export import MEDIA_TYPES, ExportForm, csv_parts, workbook
+from api.queries.billing import (
+    MAX_NAME_CHARACTERS,
+    CorrectionRow,
+    PeriodRow,
+    close_period,
+    get_period,
+    list_corrections,
+    list_periods,
+    open_period,
+)
+from api.queries.billing_lines import pages_of_lines
+from api.queries.paging import Page
+from api.routes.asking import Context, Cursor, Engineer, Limit, Viewer
+
+router = APIRouter(tags=["billing"])
+
+Name = Annotated[str, Path(max_length=MAX_NAME_CHARACTERS, examples=["2026-03"])]
+CHUNK_BYTES = 1 << 16
+
+
+class Opening(BaseModel):
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARACTERS, examples=["2026-03"])
+    first_day: date
+    last_day: date
+
+
+@router.get("/billing/periods", summary="All billing periods, the newest first")
+async def periods(context: Context, _viewer: Viewer) -> list[PeriodRow]:
+    return await list_periods(context.read)
+
+
+@router.post("/billing/periods", status_code=201, summary="Open a period")
+async def open_(context: Context, engineer: Engineer, opening: Opening) -> PeriodRow:
+    await open_period(context.write, engineer, opening.name, opening.first_day, opening.last_day, context.now())
+    return await get_period(context.read, opening.name.strip())
+
+
+@router.post("/billing/periods/{name}/close", summary="Write down what is billed, for good")
+async def close(context: Context, engineer: Engineer, name: Name) -> PeriodRow:
+    await close_period(context.write, engineer, name, context.zone, context.billing.settlement_day, context.now())
+    return await get_period(context.read, name)
+
+
+@router.get("/billing/periods/{name}", summary="One period with its sums")
+async def period(context: Context, _viewer: Viewer, name: Name) -> PeriodRow:
+    return await get_period(context.read, name)
+
+
+@router.get("/billing/periods/{name}/corrections", summary="What turned out different after closing, oldest first")
+async def corrections(
+    context: Context, _viewer: Viewer, name: Name, limit: Limit = 100, cursor: Cursor = None
+) -> Page[CorrectionRow]:
+    return await list_corrections(context.read, name, limit, cursor)
+
+
+@router.get(
+    "/billing/periods/{name}/export",
+    summary="Its lines with indices, volumes and quality; of an open period what is known now",
+    response_class=StreamingResponse,
+    responses={200: {"content": {media: {} for media in MEDIA_TYPES.values()}}},
+)
+async def export(
+    context: Context,
+    _viewer: Viewer,
+    name: Name,
+    form: Annotated[ExportForm, Query(alias="format")] = ExportForm.CSV,
+) -> StreamingResponse:
+    found = await get_period(context.read, name)
+    pages = pages_of_lines(context.read, found, context.zone)
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+    headers = {"Content-Disposition": f'attachment; filename="billing-{plain}.{form}"'}
+    if form is ExportForm.CSV:
+        return StreamingResponse(csv_parts(pages), media_type=MEDIA_TYPES[form], headers=headers)
+    return StreamingResponse(_chunks(await workbook(pages)), media_type=MEDIA_TYPES[form], headers=headers)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,149 @@
+"""`nbwater billing`: periods that are billed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import click
+
+from api.billing_export import ExportForm, csv_parts, workbook
+from api.database import open_read_pool
+from api.queries.billing import (
+    CorrectionRow,
+    PeriodRow,
+    close_period,
+    get_period,
+    list_corrections,
+    list_periods,
+    open_period,
+)
+from api.queries.billing_lines import pages_of_lines
+from api.queries.paging import MAX_LIMIT
+from deploy import instance
+from deploy.commands.commands import pools_of, token_option
+from deploy.commands.options import data_option
+from metering.settings import BillingSettings, UtilitySettings, load
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.group()
+def billing() -> None:
+    """Periods that are billed, and what was corrected afterwards."""
+
+
+@billing.command("list")
+@data_option()
+def list_(data: Path) -> None:
+    """All periods with their sums, the newest first."""
+    for period in asyncio.run(_list(instance.database_url(data))):
+        click.echo(_described(period))
+
+
+async def _list(url: str) -> list[PeriodRow]:
+    pool = await open_read_pool(url, size=1)
+    try:
+        return await list_periods(pool)
+    finally:
+        await pool.close()
+
+
+@billing.command("open")
+@click.argument("name")
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY)
+@token_option
+@data_option()
+def open_(name: str, first: datetime, last: datetime, token: str, data: Path) -> None:
+    """Name the local days FIRST to LAST, both included."""
+    asyncio.run(_open(instance.database_url(data), token, name, first, last))
+
+
+async def _open(url: str, token: str, name: str, first: datetime, last: datetime) -> None:
+    async with pools_of(url, token) as (_, write, who):
+        await open_period(write, who, name, first.date(), last.date(), datetime.now(UTC))
+
+
+@billing.command()
+@click.argument("name")
+@token_option
+@data_option()
+def close(name: str, token: str, data: Path) -> None:
+    """Write down what each installation took, for good. Later corrections go into the ledger."""
+    click.echo(_described(asyncio.run(_close(instance.database_url(data), token, name))))
+
+
+async def _close(url: str, token: str, name: str) -> PeriodRow:
+    zone, settlement_day = load(UtilitySettings).zone, load(BillingSettings).settlement_day
+    async with pools_of(url, token) as (read, write, who):
+        await close_period(write, who, name, zone, settlement_day, datetime.now(UTC))
+        return await get_period(read, name)
+
+
+@billing.command()
+@click.argument("name")
+@data_option()
+def corrections(name: str, data: Path) -> None:
+    """The ledger of a period: what turned out different after it was closed."""
+    asyncio.run(_corrections(instance.database_url(data), name))
+
+
+async def _corrections(url: str, name: str) -> None:
+    pool, cursor = await open_read_pool(url, size=1), None
+    try:
+        while True:
+            found = await list_corrections(pool, name, MAX_LIMIT, cursor)
+            for row in found.items:
+                click.echo(_correction(row))
+            cursor = found.next_cursor
+            if cursor is None:
+                return
+    finally:
+        await pool.close()
+
+
+def _correction(row: CorrectionRow) -> str:
+    change = f"{row.before_ml} -> {row.after_ml} ml ({row.difference_ml:+d})"
+    why = " ".join((row.quality, *row.reasons))
+    return f"{row.found_at:%Y-%m-%dT%H:%M:%SZ}  {row.serial}  {change}  {why}  billed with {row.carried_to or '-'}"
+
+
+@billing.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--format", "form", type=click.Choice(list(ExportForm)), help="By default what the FILE's name ends with."
+)
+@data_option()
+def export(name: str, file: Path, form: str | None, data: Path) -> None:
+    """Write the lines of a period to FILE; of an open one what is known now."""
+    try:
+        wanted = ExportForm(form or file.suffix.lstrip(".").lower())
+    except ValueError as error:
+        raise click.UsageError("FILE ends with .csv or .xlsx, or --format says which") from error
+    with file.open("wb") as out:
+        asyncio.run(_export(instance.database_url(data), name, out, wanted))
+
+
+async def _export(url: str, name: str, out: IO[bytes], form: ExportForm) -> None:
+    pool = await open_read_pool(url, size=1)
+    try:
+        pages = pages_of_lines(pool, await get_period(pool, name), load(UtilitySettings).zone)
+        if form is ExportForm.XLSX:
+            with await workbook(pages) as book:
+                shutil.copyfileobj(book, out)
+            return
+        async for part in csv_parts(pages):
+            out.write(part.encode())
+    finally:
+        await pool.close()
+
+
+def _described(period: PeriodRow) -> str:
+    corrections = f"{period.corrections} corrections ({period.corrected_ml:+d} ml)"
+    sums = f"{period.entries} entries, {period.billed_ml} ml, {corrections}"
+    return f"{period.name}  {period.first_day} to {period.last_day}  {period.state}  {sums}"
