@@ -19,10 +19,11 @@ OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
 SEALED = {"credentials"}
+DISTRICTS = {"zone_flows", "zone_hours", "zone_days"}
 DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
 }  # fmt: skip
-ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS
+ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | DISTRICTS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"INSERT", "UPDATE", "DELETE"})
@@ -36,7 +37,7 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | {"credentials": READ, "strangers": READ | WRITE, "command_events": READ | APPEND}
     | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
-    | dict.fromkeys(["settled_days", "alerts"], READ | frozenset({"INSERT", "UPDATE"}))
+    | dict.fromkeys(["settled_days", "alerts", "zone_hours", "zone_days"], READ | frozenset({"INSERT", "UPDATE"}))
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
     | {"alert_events": READ | APPEND},
     "nbwater_api": dict.fromkeys(SHOWN, READ)
