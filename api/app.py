@@ -9,7 +9,20 @@ from api import problems
 from api.context import PageContext
 from api.guard import Guard
 from api.metrics import REST_PREFIX, Measured
-from api.routes import accounting, alerts, campaigns, commands, health, keys, meters, path, people, session, strangers
+from api.routes import (
+    accounting,
+    alerts,
+    campaigns,
+    commands,
+    districts,
+    health,
+    keys,
+    meters,
+    path,
+    people,
+    session,
+    strangers,
+)
 from api.routes.asking import give
 
 _DESCRIPTION = """\
@@ -24,6 +37,7 @@ _TAGS = [
     {"name": "meters", "description": "Meters, their readings, consumption and reports"},
     {"name": "keys", "description": "Keys of devices: made, replaced and ended by engineers, read by nobody"},
     {"name": "strangers", "description": "Unknown devices that knocked"},
+    {"name": "districts", "description": "Water balance of zones with inlet meters"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
     {"name": "commands", "description": "What meters are told to do, and what became of it"},
     {"name": "campaigns", "description": "Firmware for many meters, wave after wave"},
@@ -56,8 +70,8 @@ def create_app(context: PageContext) -> FastAPI:
     give(app, context)
     problems.install(app)
     routers = (
-        meters.router, keys.router, strangers.router, alerts.router, commands.router, campaigns.router,
-        accounting.router, path.router, session.rest, people.router,
+        meters.router, keys.router, strangers.router, alerts.router, districts.router, commands.router,
+        campaigns.router, accounting.router, path.router, session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

@@ -6,6 +6,7 @@ from api.pages.texts.alerts import ALERTS
 from api.pages.texts.campaigns import CAMPAIGNS
 from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
+from api.pages.texts.districts import DISTRICTS
 from api.pages.texts.fields import FIELDS
 from api.pages.texts.frame import FRAME
 from api.pages.texts.keys import KEYS
@@ -25,6 +26,7 @@ TEXTS: dict[str, Text] = {
     **METERS,
     **METER,
     **KEYS,
+    **DISTRICTS,
     **ALERTS,
     **COMMANDS,
     **CAMPAIGNS,
