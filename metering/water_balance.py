@@ -1,8 +1,8 @@
 """The IWA standard water balance, and how far real losses lie above what cannot be avoided.
 
-Sources: IWA "Performance Indicators for Water Supply Services" (Alegre et al., 2000), the terms of the balance; Lambert,
-Brown, Takizawa, Weimer, "A review of performance indicators for real losses from water supply systems", AQUA 48 (1999),
-the unavoidable annual real losses; AWWA M36 (4th edition), the default shares of what is not measured.
+Sources: IWA "Performance Indicators for Water Supply Services" (Alegre et al., 2000), the terms of the balance;
+Lambert, Brown, Takizawa, Weimer, "A review of performance indicators for real losses from water supply systems", AQUA
+48 (1999), the unavoidable annual real losses; AWWA M36 (4th edition), default shares of what is not measured.
 """
 
 from __future__ import annotations

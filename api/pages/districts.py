@@ -1,4 +1,4 @@
-"""Districts: the tree of zones, and of one the balance with its band, the night flow, the alerts and the IWA balance."""
+"""Districts: the tree of zones, and of one its balance with the band, night flow, alerts and IWA balance."""
 
 from __future__ import annotations
 
