@@ -65,7 +65,7 @@ async def build(visit: Visit) -> None:
             {row.code: _indented(row) for row in tree},
             parts.named(first.name, first.code),
         )
-    content = place()
+    content = place("nb-stack")
 
     async def load() -> _Found:
         return await _load(visit, listing.asked["zone"] or first.code)

@@ -117,6 +117,8 @@ class DistrictStage:
 
     def __init__(self, pool: asyncpg.Pool, zone: ZoneInfo) -> None:
         self._pool, self._zone = pool, zone
+        self._empty: dict[int, int] = {}
+        """When hours were computed in which no district had an inlet, for which there is no row; forgotten with age."""
         self._log = structlog.get_logger().bind(stage="districts")
 
     async def run(self) -> None:
@@ -136,9 +138,11 @@ class DistrictStage:
                 return 0
             since_s = now_s - (zone_hours.LAGS_H[-1] + DAY_H) * HOUR_S
             computed = dict(map(tuple, await connection.fetch(_COMPUTED, since_s)))
-            hours = zone_hours.due(now_s, computed)
+            self._empty = {hour_s: at_s for hour_s, at_s in self._empty.items() if hour_s >= since_s}
+            hours = zone_hours.due(now_s, self._empty | computed)
             for hour_s in hours:
-                await self._compute(connection, hour_s)
+                if not await self._compute(connection, hour_s):
+                    self._empty[hour_s] = now_s
             if hours:
                 first, last = (self._day(hour_s) for hour_s in (min(hours), max(hours)))
                 await connection.execute(_WRITE_DAYS, self._zone.key, first, last)
@@ -146,13 +150,15 @@ class DistrictStage:
                 ROUND.set(time.monotonic() - begun)
             return len(hours)
 
-    async def _compute(self, connection: Any, hour_s: int) -> None:
+    async def _compute(self, connection: Any, hour_s: int) -> bool:
+        """Whether a district had an inlet."""
         hour = datetime.fromtimestamp(hour_s, UTC)
         usual = [self._day(hour_s) - timedelta(days=ago) for ago in USUAL_DAYS_AGO]
         rows = await connection.fetch(_sql("hours"), hour, REACH_H, PLAUSIBLE_Q4, usual)
         if rows:
             balanced = zone_hours.columns(map(zone_hours.balanced, rows[:MAX_DISTRICTS]))
             await connection.execute(_WRITE_HOUR, *balanced, hour_s)
+        return bool(rows)
 
     def _day(self, at_s: int) -> date:
         return datetime.fromtimestamp(at_s, self._zone).date()
