@@ -73,6 +73,7 @@ INSERT INTO settled_days (meter_id, day, start_index_ml, end_index_ml, consumpti
 """
 
 _DISTRICTS = """
+UPDATE reports SET pressure_kpa = 260 + (device_seq % 7) * 9 WHERE meter_id = 1;
 UPDATE zones SET mains_m = 12000, connections = 900, pressure_m = 32 WHERE code = 'LG-01';
 INSERT INTO zone_hours (zone_id, hour, inlet_ml, outlet_ml, customers_ml, estimated_ml, sigma_ml, meters, measured)
     SELECT 2, t, 9000000 + 3000000 * sin(h / 24.0 * 6.283) + CASE WHEN h < 40 THEN 2500000 ELSE 0 END, 0,
