@@ -7,6 +7,7 @@ Lambert, Brown, Takizawa, Weimer, "A review of performance indicators for real l
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 M_PER_KM = 1_000
@@ -39,7 +40,8 @@ class Pipes(NamedTuple):
     pressure_m: float | None = None
 
 
-class WaterBalance(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WaterBalance:
     """Volumes of a period in millilitres. input = billed + unbilled + apparent + real."""
 
     input_ml: int
