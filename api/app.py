@@ -17,6 +17,7 @@ from api.routes import (
     campaigns,
     commands,
     completeness,
+    districts,
     health,
     keys,
     meters,
@@ -42,6 +43,7 @@ _TAGS = [
     {"name": "completeness", "description": "Expected against received readings by zone and day; outages"},
     {"name": "keys", "description": "Keys of devices: made, replaced and ended by engineers, read by nobody"},
     {"name": "strangers", "description": "Unknown devices that knocked"},
+    {"name": "districts", "description": "Water balance of zones with inlet meters"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
     {"name": "commands", "description": "What meters are told to do, and what became of it"},
     {"name": "campaigns", "description": "Firmware for many meters, wave after wave"},
@@ -75,7 +77,8 @@ def create_app(context: PageContext) -> FastAPI:
     problems.install(app)
     routers = (
         meters.router, amendments.router, billing.router, completeness.router, keys.router, strangers.router,
-        alerts.router, commands.router, campaigns.router, accounting.router, path.router, session.rest, people.router,
+        alerts.router, districts.router, commands.router, campaigns.router, accounting.router, path.router,
+        session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "deploy.commands.simulate:simulate",
     "cluster": "deploy.commands.cluster:cluster",
     "push": "deploy.commands.push:push",
+    "districts": "deploy.commands.districts:districts",
     "meters": "deploy.commands.meters:meters",
     "keys": "deploy.commands.keys:keys",
     "billing": "deploy.commands.billing:billing",

@@ -70,6 +70,10 @@ class UtilitySettings(Section):
     name_en: str = Field("Huludao Water", description="Name of the utility in English, shown on every page")
     timezone: str = Field("Asia/Shanghai", description="IANA time zone in which billing days begin")
 
+    water_price: float = Field(
+        3.0, ge=0, description="Price of a cubic metre by which lost water is valued, in the utility's currency"
+    )
+
     @field_validator("timezone")
     @classmethod
     def _known(cls, value: str) -> str:

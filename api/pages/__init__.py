@@ -18,6 +18,7 @@ from api.pages import (
     commands,
     completeness,
     dead_letters,
+    districts,
     login,
     meter,
     meters,
@@ -40,7 +41,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     """Adds all pages to `app`. Call it last: the pages take every path that nothing else has."""
     answers = SharedAnswers()
     history = RateHistory(context.live, context.now)
-    to_overview, to_meters, to_alerts, to_commands, to_campaigns, *to_others = PLACES
+    to_overview, to_meters, to_districts, to_alerts, to_commands, to_campaigns, *to_others = PLACES
     to_dead_letters, to_unknown_devices, to_path, to_completeness, to_billing = to_others
     app.include_router(theme.router)
     app.include_router(preferences.router)
@@ -49,6 +50,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     register(context, answers, "/", to_overview, lambda visit: overview.build(visit, history))
     register(context, answers, "/meters", to_meters, meters.build)
     register(context, answers, "/meters/{serial}", to_meters, meter.build)
+    register(context, answers, districts.PATH, to_districts, districts.build)
     register(context, answers, "/alerts", to_alerts, alerts.build)
     register(context, answers, "/commands", to_commands, commands.build)
     register(context, answers, campaigns.PATH, to_campaigns, campaigns.build)

@@ -25,6 +25,10 @@ FONT = 'system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto S
 # JavaScript, constant but for the unit: only what is there, with its unit.
 _TOOLTIP = """shown => [shown[0].axisValueLabel, ...shown.filter(it => it.value != null)
  .map(it => `${it.marker}${it.seriesName} <b>${it.value.toLocaleString()} %s</b>`)].join("<br>")"""
+_TOOLTIP_OF_BAND = """shown => { const at = shown.find(it => it.seriesIndex === 2), half = shown[1];
+ return at?.value == null ? shown[0].axisValueLabel : [at.axisValueLabel,
+ `${at.marker}${at.seriesName} <b>${at.value.toLocaleString()} ± ${(half.value / 2).toFixed(2)} %s</b>`
+ ].join("<br>") }"""
 _TIME_LABELS = {"year": "{yyyy}-{MM}", "month": "{MM}-{dd}", "day": "{MM}-{dd}", "hour": "{HH}:{mm}"}
 
 
@@ -104,6 +108,44 @@ def rate(labels: Sequence[str], rates: Sequence[float], unit: str, look: Look) -
             "lineStyle": {"width": 1.5},
         }
     ]
+    return options
+
+
+def band(
+    labels: Sequence[str], rows: Sequence[tuple[float, float] | None], names: tuple[str, str], unit: str, look: Look
+) -> Options:
+    """A figure per label with the half width of its band; None where it is not known."""
+    options = _frame(labels, unit, look)
+    options["xAxis"]["boundaryGap"] = False
+    options["legend"]["show"] = True
+    options["legend"]["data"] = list(names)
+    options["grid"]["top"] = 52
+    shape = {"type": "line", "showSymbol": len(rows) < 3, "color": _stroke(look.dark)}
+    hidden = {"lineStyle": {"opacity": 0}, "stack": "band", "silent": True, "stackStrategy": "all"}
+    low = [None if row is None else round(row[0] - row[1], 3) for row in rows]
+    options["series"] = [
+        {**shape, **hidden, "name": "", "data": low, "showSymbol": False, "tooltip": {"show": False}},
+        {**shape, **hidden, "name": names[1], "showSymbol": False, "areaStyle": {"opacity": 0.18},
+         "data": [None if row is None else round(2 * row[1], 3) for row in rows]},
+        {**shape, "name": names[0], "lineStyle": {"width": 1.5},
+         "data": [None if row is None else round(row[0], 3) for row in rows]},
+    ]  # fmt: skip
+    options["tooltip"] = {"trigger": "axis", "confine": True, ":formatter": _TOOLTIP_OF_BAND % unit}
+    return options
+
+
+def lines(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], unit: str, look: Look) -> Options:
+    """Several figures over time, told apart by colour and dash."""
+    options = _frame(labels, unit, look)
+    options["xAxis"]["boundaryGap"] = False
+    options["legend"]["show"] = True
+    options["grid"]["top"] = 52
+    looks = zip(QUALITY_COLOURS.values(), ("solid", "dashed", "dotted", "solid"), strict=True)
+    options["series"] = [
+        {"name": name, "type": "line", "data": list(values), "showSymbol": len(values) < 3, "color": colour,
+         "lineStyle": {"width": 1.5, "type": dash}}
+        for (name, values), (colour, dash) in zip(series.items(), looks, strict=False)
+    ]  # fmt: skip
     return options
 
 

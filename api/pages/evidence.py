@@ -118,6 +118,26 @@ def _where_to_look(say: Wording, alert: AlertRow) -> str:
     return say(f"evidence.leak_{size}")
 
 
+def _district_leak(say: Wording, alert: AlertRow) -> list[str]:
+    evidence = alert.evidence
+    seen = say(
+        f"evidence.district_leak_{evidence['rule']}",
+        rate=rate(evidence["rate_ml_h"]),
+        error=rate(evidence["rate_error_ml_h"]),
+        share=f"{100 * evidence['rate_ml_h'] / evidence['usual_inflow_ml_h']:.0f} %",
+        usual=rate(evidence["usual_inflow_ml_h"]),
+    )
+    when = say(
+        "evidence.district_leak_start",
+        earliest=say.instant(datetime.fromtimestamp(evidence["start_earliest_s"], say.zone)),
+        latest=say.instant(datetime.fromtimestamp(evidence["start_latest_s"], say.zone)),
+        times=f"{evidence['times_threshold']:.1f}",
+    )
+    if alert.ended_at is not None:
+        return [seen, when, say("evidence.district_leak_over", time=say.instant(alert.ended_at))]
+    return [seen, when, say("evidence.district_leak_advice")]
+
+
 def _flow_after_close(say: Wording, alert: AlertRow) -> list[str]:
     evidence = alert.evidence
     seen = say(
@@ -156,6 +176,7 @@ def _time(say: Wording, text: str) -> str:
 
 SENTENCES: Mapping[str, Callable[[Wording, AlertRow], list[str]]] = {
     "continuous_flow": _continuous_flow,
+    "district_leak": _district_leak,
     "flow_after_close": _flow_after_close,
     "silent": _silent,
     "outage": _outage,

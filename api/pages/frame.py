@@ -43,6 +43,7 @@ class Place(NamedTuple):
 PLACES = (
     Place("/", "frame.overview", "dashboard"),
     Place("/meters", "frame.meters", "water_drop"),
+    Place("/districts", "frame.districts", "account_tree"),
     Place("/alerts", "frame.alerts", "notifications"),
     Place("/commands", "frame.commands", "settings_remote"),
     Place("/campaigns", "frame.campaigns", "system_update_alt"),

@@ -7,7 +7,16 @@ from datetime import timedelta
 
 from nicegui import ui
 
-from api.pages import alert_list, commands, meter_amendments, meter_charts, meter_keys, meter_report, parts
+from api.pages import (
+    alert_list,
+    commands,
+    meter_amendments,
+    meter_charts,
+    meter_keys,
+    meter_pressure,
+    meter_report,
+    parts,
+)
 from api.pages.frame import title
 from api.pages.meter_facts import device_state, identity
 from api.pages.meters import STATE_TONES
@@ -50,6 +59,7 @@ async def build(visit: Visit) -> None:
     parts.link(f"← {say('meter.to_list')}", "/meters", "nb-small")
     head, figures = place("nb-head"), place("nb-figures nb-four")
     await meter_charts.build(visit, now.detail.meter.meter_id, serial)
+    await meter_pressure.build(visit, now.detail.meter.meter_id)
     with box("nb-halves"):
         with card(say("meter.installation")):
             facts = place()

@@ -93,7 +93,7 @@ SELECT a.alert_id, a.kind, a.severity, a.state, a.meter_id, m.serial, COALESCE(s
 FROM alerts a
 LEFT JOIN meters m ON m.meter_id = a.meter_id
 LEFT JOIN service_points sp ON sp.service_point_id = a.service_point_id
-LEFT JOIN zones z ON z.zone_id = sp.zone_id
+LEFT JOIN zones z ON z.zone_id = COALESCE(sp.zone_id, a.zone_id)
 """
 
 _LIST_WHERE = r"""
@@ -101,7 +101,7 @@ WHERE ($1::text[] IS NULL OR a.state = ANY($1))
   AND ($2::text IS NULL OR a.severity = $2)
   AND ($3::text IS NULL OR a.kind = $3 OR (right($3, 1) = ':' AND starts_with(a.kind, $3)))
   AND ($4::text IS NULL OR m.serial = $4)
-  AND ($5::text IS NULL OR sp.zone_id IN (
+  AND ($5::text IS NULL OR COALESCE(sp.zone_id, a.zone_id) IN (
       WITH RECURSIVE below AS (
           SELECT zone_id FROM zones WHERE code = $5
           UNION SELECT child.zone_id FROM zones child JOIN below ON child.parent_id = below.zone_id)

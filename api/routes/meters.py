@@ -21,6 +21,7 @@ from api.queries.meters import (
     meter_id_of,
 )
 from api.queries.paging import Page
+from api.queries.pressure import PressureRow, list_pressure
 from api.queries.readings import ConflictRow, ReadingRow, list_conflicts, list_readings, readings_between
 from api.queries.reports import ReportRow, get_report, list_reports
 from api.queries.settled_days import ConsumptionRow
@@ -124,6 +125,12 @@ async def consumption(
             for row in rows
         ),
     )  # fmt: skip
+
+
+@router.get("/meters/{serial}/pressure", summary="Pressure that its reports said, oldest first")
+async def pressure(context: Context, _viewer: Viewer, serial: Serial, days: Days) -> list[PressureRow]:
+    meter_id = await meter_id_of(context.read, serial)
+    return await list_pressure(context.read, meter_id, days.since, days.until)
 
 
 @router.get("/meters/{serial}/reports", summary="Reports of a meter, newest first, raw and decoded")

@@ -26,7 +26,7 @@ BEGIN
             'reports, raw_reports, readings, conflicts, dead_letters, device_latest, watermarks, restore_points, '
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
             'command_events, command_outbox, firmware_images, campaigns, campaign_meters, amendments, billing_periods, '
-            'billing_entries, billing_corrections, alert_meters TO %I', program);
+            'billing_entries, billing_corrections, alert_meters, zone_flows, zone_hours, zone_days TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -53,7 +53,7 @@ BEGIN
     END IF;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
-        GRANT INSERT, UPDATE ON settled_days, alerts TO nbwater_settlement;
+        GRANT INSERT, UPDATE ON settled_days, alerts, zone_hours, zone_days TO nbwater_settlement;
         GRANT DELETE ON settled_days TO nbwater_settlement;    -- days whose last reading a person took away
         GRANT INSERT ON alert_events TO nbwater_settlement;
         GRANT DELETE ON touched_spans, reports, raw_reports TO nbwater_settlement;

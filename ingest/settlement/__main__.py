@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from ingest.districts.stage import DistrictStage
 from ingest.leaks.closed_valves import ClosedValveStage
 from ingest.leaks.silence import SilenceStage
 from ingest.program import (
@@ -48,8 +49,8 @@ log = structlog.get_logger()
 LOCK = 7_310_188_001
 """Advisory lock: two settlements of one meter at once could write a day from readings that one of them did not see."""
 STAND_BY_S = 1.0
-POOL_CONNECTIONS = 2
-"""One looks for silence, one forgets; who settles has a connection of its own."""
+POOL_CONNECTIONS = 3
+"""One looks for silence, one forgets, one balances districts; who settles has a connection of its own."""
 DRAIN_S = 20.0
 """For the batch in hand; after it the transaction is given up, and its spans are settled at the next start."""
 GC_THRESHOLD = 100_000
@@ -119,6 +120,7 @@ class Settlement:
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
+            "districts": DistrictStage(pool, self._utility.zone),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }
         async with asyncio.TaskGroup() as group:

@@ -23,8 +23,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 PAGES = {
     "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.silent")),
     "meters": ("/meters", ("frame.meters", "meters.state.reporting", "meters.state.silent")),
-    "meter": (f"/meters/{FIRST_SERIAL}", ("meter.installation", "meter.rsrp", "outcome.stored", "meter.csv")),
+    "meter": (
+        f"/meters/{FIRST_SERIAL}",
+        ("meter.installation", "meter.pressure_chart", "meter.rsrp", "outcome.stored", "meter.csv"),
+    ),
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
+    "districts": ("/districts", ("frame.districts", "districts.hourly", "districts.iwa", "alerts.kind.district_leak")),
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
     "commands": ("/commands", ("frame.commands", "commands.state.awaiting_approval", "commands.valve.close")),
     "campaigns": ("/campaigns", ("frame.campaigns", "campaigns.state.running")),

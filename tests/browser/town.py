@@ -72,6 +72,27 @@ INSERT INTO settled_days (meter_id, day, start_index_ml, end_index_ml, consumpti
     GROUP BY meter_id, day;
 """
 
+_DISTRICTS = """
+UPDATE reports SET pressure_kpa = 260 + (device_seq % 7) * 9 WHERE meter_id = 1;
+UPDATE zones SET mains_m = 12000, connections = 900, pressure_m = 32 WHERE code = 'LG-01';
+INSERT INTO zone_hours (zone_id, hour, inlet_ml, outlet_ml, customers_ml, estimated_ml, sigma_ml, meters, measured)
+    SELECT 2, t, 9000000 + 3000000 * sin(h / 24.0 * 6.283) + CASE WHEN h < 40 THEN 2500000 ELSE 0 END, 0,
+        7500000 + 2900000 * sin(h / 24.0 * 6.283), CASE WHEN h < 6 THEN 900000 ELSE 20000 END,
+        CASE WHEN h < 6 THEN 800000 ELSE 150000 END, 30, CASE WHEN h < 6 THEN 24 ELSE 30 END
+    FROM (SELECT h, date_trunc('hour', now()) - h * INTERVAL '1 hour' AS t FROM generate_series(2, 24 * 60) h) hours;
+INSERT INTO zone_days (zone_id, day, inlet_ml, outlet_ml, customers_ml, estimated_ml, sigma_ml, measured_share,
+        night_inflow_ml_h, night_use_ml_h, night_sigma_ml_h)
+    SELECT zone_id, (hour AT TIME ZONE 'Asia/Shanghai')::date, sum(inlet_ml), sum(outlet_ml), sum(customers_ml),
+        sum(estimated_ml), 1200000, 0.98, min(inlet_ml), min(customers_ml), 150000
+    FROM zone_hours GROUP BY 1, 2;
+INSERT INTO alerts (kind, severity, zone_id, started_at, raised_at, last_seen_at, rate_ml_h, loss_ml, evidence)
+    SELECT 'district_leak', 'critical', 2, now() - INTERVAL '40 hours', now() - INTERVAL '35 hours',
+        now() - INTERVAL '2 hours', 2500000, 95000000, jsonb_build_object('rule', 'balance', 'rate_ml_h', 2500000,
+            'rate_error_ml_h', 220000, 'usual_inflow_ml_h', 9000000, 'times_threshold', 3.4, 'rises', 1,
+            'start_earliest_s', extract(epoch FROM now() - INTERVAL '41 hours')::bigint,
+            'start_latest_s', extract(epoch FROM now() - INTERVAL '39 hours')::bigint);
+"""
+
 _REPORTS = """
 INSERT INTO reports (received_at, report_id, device, device_id, meter_id, door, authentication, source, content_format,
         payload_bytes, decoder, outcome, identity, device_seq, first_ts, last_ts, readings, readings_stored, battery_mv,
@@ -117,6 +138,7 @@ async def seed(database_url: str) -> None:
         await connection.execute(_REPORTS, PAYLOAD, HOSTILE_TEXT)
         await connection.execute(_AFTER_REPORTS, PAYLOAD)
         await connection.execute(_LATEST)
+        await connection.execute(_DISTRICTS)
         await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
         await _alerts(connection)
         await _dead_letters(connection)

@@ -7,6 +7,7 @@ from api.pages.texts.amendments import AMENDMENTS
 from api.pages.texts.campaigns import CAMPAIGNS
 from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
+from api.pages.texts.districts import DISTRICTS
 from api.pages.texts.fields import FIELDS
 from api.pages.texts.frame import FRAME
 from api.pages.texts.keys import KEYS
@@ -27,6 +28,7 @@ TEXTS: dict[str, Text] = {
     **METER,
     **AMENDMENTS,
     **KEYS,
+    **DISTRICTS,
     **ALERTS,
     **COMMANDS,
     **CAMPAIGNS,

@@ -43,6 +43,7 @@ ALERTS: dict[str, Text] = {
     "alerts.none_found": Text("没有符合条件的告警。请放宽筛选条件。", "No alert matches. Widen the filter."),
     "alerts.kind.continuous_flow": Text("持续用水（疑似漏水）", "Continuous flow (probable leak)"),
     "alerts.kind.flow_after_close": Text("关阀后仍有水流", "Flow after the valve was closed"),
+    "alerts.kind.district_leak": Text("分区管网漏损突增", "Burst in a district's mains"),
     "alerts.kind.outage": Text("成片失联", "Many meters silent"),
     "alerts.kind.silent": Text("水表失联", "Meter silent"),
     "alerts.kind.meter_alarm": Text("表端报警", "Alarm of the meter"),
@@ -150,6 +151,31 @@ ALERTS: dict[str, Text] = {
     "evidence.advice.outage": Text(
         "先查网络与推送平台，不必逐表派工；恢复后仍失联的水表会单独告警。",
         "Look at the network or the pushing platform first; whoever stays silent afterwards is told one by one.",
+    ),
+    "evidence.district_leak_balance": Text(
+        "进水扣除出水和全部用户用水后，未计量水量突增 {rate}（±{error}），占平时进水 {usual} 的 {share}；"
+        "用户自家漏水已由其水表计入，不在其中。",
+        "What goes in and is neither passed on nor used by a customer rose by {rate} (± {error}), {share} of the usual "
+        "inflow of {usual}. Customers' own leaks are on their meters and not in it.",
+    ),
+    "evidence.district_leak_night": Text(
+        "夜间进水比往常夜间多 {rate}（±{error}），占平时夜间进水 {usual} 的 {share}；"
+        "本区用户水表不足，无法排除用户夜间用水。",
+        "At night {rate} (± {error}) more flows in than on other nights, {share} of the usual {usual}. Too few "
+        "customers' meters report to rule out their use.",
+    ),
+    "evidence.district_leak_start": Text(
+        "始于 {earliest} 至 {latest} 之间；变化量是本区判定门限的 {times} 倍。",
+        "It began between {earliest} and {latest}; the change is {times} times what this district's own habits allow.",
+    ),
+    "evidence.district_leak_advice": Text(
+        "安排听漏：先分段关阀缩小范围，重点查近期施工和老旧管段；核对进出口表及边界阀门。",
+        "Send a crew to listen: narrow it down by closing valves, look first at recent works and old pipes; check the "
+        "inlet and outlet meters and boundary valves.",
+    ),
+    "evidence.district_leak_over": Text(
+        "{time} 起流量已回落，可能已修复，核实后可关闭此告警。",
+        "The flow fell back {time}: probably mended. Confirm, then close this alert.",
     ),
     "evidence.silent": Text(
         "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",

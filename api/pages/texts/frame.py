@@ -11,6 +11,7 @@ FRAME: dict[str, Text] = {
     "frame.navigation": Text("主菜单", "Main menu"),
     "frame.overview": Text("运行总览", "Overview"),
     "frame.meters": Text("水表", "Meters"),
+    "frame.districts": Text("分区计量", "Districts"),
     "frame.alerts": Text("告警", "Alerts"),
     "frame.commands": Text("指令", "Commands"),
     "frame.campaigns": Text("固件升级", "Firmware"),

@@ -38,6 +38,7 @@ METER: dict[str, Text] = {
     "meter.cell": Text("基站小区", "Cell"),
     "meter.temperature": Text("温度", "Temperature"),
     "meter.pressure": Text("水压", "Pressure"),
+    "meter.pressure_chart": Text("水压，近 30 天", "Pressure, 30 days"),
     "meter.valve": Text("阀门", "Valve"),
     "meter.firmware": Text("固件版本", "Firmware"),
     "meter.alarm_flags": Text("表端告警标志", "Alarm flags"),

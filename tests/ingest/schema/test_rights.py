@@ -19,11 +19,12 @@ OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
 SEALED = {"credentials"}
+DISTRICTS = {"zone_flows", "zone_hours", "zone_days"}
 DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
 }  # fmt: skip
 BILLING = {"amendments", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
-ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | BILLING
+ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | BILLING | DISTRICTS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"INSERT", "UPDATE", "DELETE"})
@@ -37,7 +38,8 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | {"credentials": READ, "strangers": READ | WRITE, "command_events": READ | APPEND}
     | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
-    | {"settled_days": READ | WRITE, "alerts": READ | frozenset({"INSERT", "UPDATE"})}
+    | dict.fromkeys(["alerts", "zone_hours", "zone_days"], READ | frozenset({"INSERT", "UPDATE"}))
+    | {"settled_days": READ | WRITE}
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
     | {"alert_events": READ | APPEND, "alert_meters": READ | APPEND | REMOVE},
     "nbwater_api": dict.fromkeys(SHOWN, READ)

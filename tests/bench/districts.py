@@ -1,0 +1,148 @@
+"""District detection on files of leakbench's form: `python -m tests.bench.districts FOLDER … [--alerts OUT.csv]`.
+
+Each folder holds readings.csv, dma_inlet.csv, bwdf_inflow.csv and, for the score, truth.json. Runs the production
+detector on the first three; truth.json is opened afterwards. No such data lies in this repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ingest.districts.evaluation import EvaluatedAlert, Indices, Inflows, from_inflows, from_readings
+from metering.consumption import HOUR_S, Limits
+
+VIRTUAL = "DMA-V1"
+AFTER = timedelta(days=1)
+"""An alert up to so long after the end of a leak still counts for it, as leakbench has it."""
+WEEK_S = 7 * 86_400
+MONTH_H = 730
+
+
+class Outcome(NamedTuple):
+    """One leak that was put in."""
+
+    group: str
+    hours_to_find: float | None
+    start_error_h: float | None
+
+
+def seconds(text: str) -> int:
+    """Local times of the files, as if they were UTC."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def read_customers(path: Path) -> Indices:
+    rows = rows_of(path)
+    serials, meter = np.unique([row[0] for row in rows], return_inverse=True)
+    limits = Limits(*(np.full(len(serials), value, np.int64) for value in (2_500 * 1_250, 10**14, 1_000)))
+    ts_s = np.array([seconds(row[1]) for row in rows], np.int64)
+    return Indices(meter.astype(np.int64), ts_s, np.array([int(row[2]) * 1_000 for row in rows], np.int64), limits)
+
+
+def read_inlet(path: Path) -> Indices:
+    rows = rows_of(path)
+    index_ml = np.array([round(float(row[1]) * 1_000_000) for row in rows], np.int64)
+    limits = Limits(*(np.array([value], np.int64) for value in (10**12, 10**16, 10_000)))
+    ts_s = np.array([seconds(row[0]) for row in rows], np.int64)
+    return Indices(np.zeros(len(rows), np.int64), ts_s, index_ml, limits)
+
+
+def read_inflows(path: Path) -> Inflows:
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    flow = np.array([[float(value or "nan") for value in row[1:]] for row in rows]).T
+    return Inflows(header[1:], seconds(rows[0][0]), flow)
+
+
+def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert]) -> tuple[list[Outcome], int]:
+    """How each leak was found, and in how many weeks of a district alerts were false."""
+    found, used = [], set()
+    for event in events:
+        start, end = datetime.fromisoformat(event["start"]), datetime.fromisoformat(event["end"])
+        of = [a for a in alerts if a.subject == event["dma"] and start <= a.raised_at <= end + AFTER]
+        used |= set(map(id, of))
+        first = min(of, key=lambda alert: alert.raised_at, default=None)
+        found.append(
+            Outcome(
+                group_of(event),
+                None if first is None else (first.raised_at - start).total_seconds() / HOUR_S,
+                None if first is None or first.est_start is None
+                else abs((first.est_start - start).total_seconds()) / HOUR_S,
+            )
+        )  # fmt: skip
+    false = {(a.subject, int(a.raised_at.timestamp()) // WEEK_S) for a in alerts if id(a) not in used}
+    return found, len(false)
+
+
+def group_of(event: dict[str, Any]) -> str:
+    if "frac_mean" in event:
+        return f"virtual {event['type']} {event['frac_mean']:.0%} of the mean"
+    share = event["frac_mnf"]
+    return "inflow > 20 %" if share > 0.2 else "inflow 10-20 %" if share > 0.1 else "inflow < 10 %"
+
+
+def median(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else float("nan")
+
+
+def report(title: str, found: Sequence[Outcome], false: int, months: float) -> None:
+    print(f"{title}: {false / months:.2f} false a district and month ({false} in {months:.0f})")
+    for group in sorted({outcome.group for outcome in found}):
+        of = [outcome for outcome in found if outcome.group == group]
+        hits = [outcome for outcome in of if outcome.hours_to_find is not None]
+        within = sum(outcome.hours_to_find <= 12 for outcome in hits if outcome.hours_to_find is not None)
+        print(
+            f"  {group:32s} {len(hits)} of {len(of)} ({len(hits) / len(of):.2f}), {within} within 12 h; median "
+            f"{median(o.hours_to_find for o in hits):.0f} h, start off by {median(o.start_error_h for o in hits):.0f} h"
+        )
+    print(f"  all: median {median(outcome.hours_to_find for outcome in found):.0f} h")
+
+
+def write(path: Path, alerts: Iterable[EvaluatedAlert]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(EvaluatedAlert._fields)
+        writer.writerows(alerts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--alerts", type=Path, help="write the alerts of the last folder")
+    options = parser.parse_args()
+    virtual: list[Outcome] = []
+    real: list[Outcome] = []
+    false, months = [0, 0], [0.0, 0.0]
+    for folder in options.folders:
+        inlet, inflows = read_inlet(folder / "dma_inlet.csv"), read_inflows(folder / "bwdf_inflow.csv")
+        alerts = from_readings(VIRTUAL, read_customers(folder / "readings.csv"), inlet)
+        by_night = from_inflows(inflows)
+        if options.alerts:
+            write(options.alerts, [*alerts, *by_night])
+        events = json.loads((folder / "truth.json").read_text())["dma_events"]
+        for at, (of, found) in enumerate(((alerts, virtual), (by_night, real))):
+            new, wrong = outcomes([event for event in events if (event["dma"] == VIRTUAL) == (at == 0)], of)
+            found += new
+            false[at] += wrong
+        months[0] += len(inlet.ts_s) / MONTH_H
+        months[1] += inflows.flow_l_s.size / MONTH_H
+    report("virtual district, by balance", virtual, false[0], months[0])
+    report("real districts, by inflow alone", real, false[1], months[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The districts' stage on a real database: hours, days and the alert of a burst, once."""
+
+import json
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import numpy as np
+import pytest
+
+from ingest.districts.stage import DAYS, DistrictStage
+from metering.consumption import HOUR_S
+
+ZONE = ZoneInfo("Asia/Shanghai")
+T0 = int(datetime(2026, 3, 1, tzinfo=ZONE).timestamp())
+LITRE = 1_000
+
+
+@pytest.fixture
+async def pool(any_database_url):
+    pool = await asyncpg.create_pool(any_database_url, min_size=1, max_size=2)
+    yield pool
+    await pool.close()
+
+
+async def add_town(pool, customers=4):
+    """A district with a building in it: an inlet, customers in both; returns (zone, inlet, customers)."""
+    city = await pool.fetchval("INSERT INTO zones (code, name, kind) VALUES ('C', 'C', 'city') RETURNING zone_id")
+    dma = await pool.fetchval("INSERT INTO zones (parent_id, code, name) VALUES ($1, 'D', 'D') RETURNING zone_id", city)
+    house = await pool.fetchval(
+        "INSERT INTO zones (parent_id, code, name, kind) VALUES ($1, 'B', 'B', 'building') RETURNING zone_id", dma
+    )
+    meters = [
+        await pool.fetchval("INSERT INTO meters (serial, q3_l_h) VALUES ($1, $2) RETURNING meter_id", f"S{n}", q3)
+        for n, q3 in enumerate([100_000, *[2_500] * customers])
+    ]
+    for number, meter_id in enumerate(meters):
+        await pool.execute(
+            "WITH d AS (INSERT INTO devices (device) VALUES ($1) RETURNING device_id), "
+            "s AS (INSERT INTO service_points (zone_id) VALUES ($2) RETURNING service_point_id) "
+            "INSERT INTO installations (service_point_id, meter_id, device_id, valid_from) "
+            "SELECT service_point_id, $3, device_id, '2020-01-01' FROM d, s",
+            f"D{number}", house if number % 2 else dma, meter_id,
+        )  # fmt: skip
+    await pool.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) VALUES ($1, $2, 'in', '2020-01-01')",
+        dma, meters[0],
+    )  # fmt: skip
+    return dma, meters[0], meters[1:]
+
+
+async def store(pool, meter_id, first_s, litres_per_hour, skip=()):
+    index = np.concatenate(([0], np.cumsum(litres_per_hour)))
+    rows = [
+        (meter_id, datetime.fromtimestamp(first_s + HOUR_S * hour, UTC), int(litres * LITRE) + 10**9)
+        for hour, litres in enumerate(index)
+        if hour not in skip
+    ]
+    await pool.executemany("INSERT INTO readings VALUES ($1, $2, 0, $3)", rows)
+
+
+async def test_hours_and_days_balance(pool):
+    dma, inlet, customers = await add_town(pool)
+    for meter_id in customers:
+        await store(pool, meter_id, T0, [10] * 30)
+    await store(pool, inlet, T0, [55] * 30)
+    stage = DistrictStage(pool, ZONE)
+    now_s = T0 + 30 * HOUR_S
+    while await stage.check(now_s):
+        pass
+    row = await pool.fetchrow("SELECT * FROM zone_hours WHERE hour = to_timestamp($1)", T0 + 5 * HOUR_S)
+    assert (row["zone_id"], row["inlet_ml"], row["outlet_ml"], row["customers_ml"]) == (dma, 55_000, 0, 40_000)
+    assert (row["meters"], row["measured"], row["estimated_ml"]) == (4, 4, 0)
+    day = await pool.fetchrow("SELECT * FROM zone_days WHERE day = '2026-03-01'")
+    assert (day["inlet_ml"], day["customers_ml"]) == (24 * 55_000, 24 * 40_000)
+    assert (day["night_inflow_ml_h"], day["night_use_ml_h"]) == (55_000, 40_000)
+
+
+async def test_a_missing_customer_is_estimated_and_widens_the_band(pool):
+    _, inlet, customers = await add_town(pool)
+    for number, meter_id in enumerate(customers):
+        await store(pool, meter_id, T0, [10] * (3 if number == 0 else 30))
+    await store(pool, inlet, T0, [55] * 30)
+    stage = DistrictStage(pool, ZONE)
+    while await stage.check(T0 + 30 * HOUR_S):
+        pass
+    known, guessed = await pool.fetch(
+        "SELECT * FROM zone_hours WHERE hour = ANY($1) ORDER BY hour",
+        [datetime.fromtimestamp(T0 + hour * HOUR_S, UTC) for hour in (1, 20)],
+    )
+    assert (guessed["measured"], guessed["customers_ml"], guessed["estimated_ml"]) == (3, 40_000, 10_000)
+    assert guessed["sigma_ml"] > 3 * known["sigma_ml"]
+
+
+async def test_a_meter_that_changed_counts_for_its_time(pool):
+    dma, inlet, customers = await add_town(pool)
+    change = datetime.fromtimestamp(T0 + 10 * HOUR_S, UTC)
+    await pool.execute("UPDATE zone_flows SET valid_to = $1", change)
+    for meter_id in customers:
+        await store(pool, meter_id, T0, [10] * 30)
+    await store(pool, inlet, T0, [55] * 30)
+    stage = DistrictStage(pool, ZONE)
+    while await stage.check(T0 + 30 * HOUR_S):
+        pass
+    assert await pool.fetchval("SELECT max(hour) FROM zone_hours WHERE zone_id = $1", dma) < change
+
+
+async def test_a_burst_raises_one_alert_which_its_repair_ends(pool):
+    dma, _, _ = await add_town(pool)
+    hours = DAYS * 24 - 10
+    rng = np.random.default_rng(1)
+    customers = 40_000 + 20_000 * np.sin(2 * np.pi * np.arange(hours) / 24)
+    burst, repair = 45 * 24, 50 * 24
+    unaccounted = 5_000 + rng.normal(0, 300, hours)
+    unaccounted[burst:repair] += 15_000
+
+    async def until(hour):
+        await pool.execute("TRUNCATE zone_hours")
+        await pool.executemany(
+            "INSERT INTO zone_hours VALUES ($1, $2, $3, 0, $4, 0, 400, 4, 4)",
+            [
+                (dma, datetime.fromtimestamp(T0 + HOUR_S * at, UTC), int(customers[at] + unaccounted[at]),
+                 int(customers[at]))
+                for at in range(hour)
+            ],
+        )  # fmt: skip
+        async with pool.acquire() as connection:
+            await DistrictStage(pool, ZONE)._detect(connection, T0 + HOUR_S * hour)
+        return await pool.fetch("SELECT * FROM alerts WHERE kind = 'district_leak'")
+
+    assert await until(burst) == []
+    (alert,) = await until(burst + 12)
+    assert alert["zone_id"] == dma
+    assert alert["meter_id"] is None
+    assert abs(alert["started_at"].timestamp() - (T0 + HOUR_S * burst)) <= 3 * HOUR_S
+    assert alert["rate_ml_h"] == pytest.approx(15_000, rel=0.2)
+    assert json.loads(alert["evidence"])["rule"] == "balance"
+    (same,) = await until(burst + 48)
+    assert (same["alert_id"], same["ended_at"]) == (alert["alert_id"], None)
+    (ended,) = await until(repair + 24)
+    assert abs(ended["ended_at"].timestamp() - (T0 + HOUR_S * repair)) <= 6 * HOUR_S
+    await pool.execute("UPDATE alerts SET state = 'resolved', closed_at = now()")
+    assert len(await until(repair + 48)) == 1
