@@ -10,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PACKAGES := metering gateway ingest api simulators deploy
 
-.PHONY: chaos-cluster help demo test check bench chaos fmt lock clean
+.PHONY: chaos-cluster help demo test check bench bench-leaks chaos fmt lock clean
 
 help:
 	@echo "make demo    the platform with a simulated town, in a browser within two minutes"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   ruff, mypy, import rules"
 	@echo "make bench   the benchmarks, 45 minutes; writes build/bench.json, build/bench.md and curves"
 	@echo "             (BENCH='--only custody', BENCH=--quick, BENCH='--compare OLD.json')"
+	@echo "make bench-leaks  leak detection against known faults (LEAKS='--leakbench DIR')"
 	@echo "make chaos   faults under load, then every report accounted for (CHAOS='--seed 7 --minutes 10'); build/chaos.log"
 	@echo "make chaos-cluster  three NATS nodes, two gateways, two workers: faults under load (root)"
 	@echo "make fmt     format the code"
@@ -65,6 +66,9 @@ test: $(VENV)/.development
 bench: $(VENV)/.development
 	@deploy/test_tools.sh
 	$(RUN)/python -m tests.bench $(BENCH)
+
+bench-leaks: $(VENV)/.development
+	$(RUN)/python -m tests.bench.leaks $(LEAKS)
 
 chaos: $(VENV)/.runtime
 	@exec $(RUN)/nbwater simulate chaos --log build/chaos.log $(CHAOS)

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "campaigns": "deploy.commands.campaigns:campaigns",
     "dead-letters": "deploy.commands.dead_letters:dead_letters",
     "replay": "deploy.commands.replay:replay",
+    "leaks": "deploy.commands.leaks:leaks",
     "decode": "deploy.commands.decode:decode",
     "doctor": "deploy.commands.doctor:doctor",
     "trace": "deploy.commands.trace:trace",

@@ -30,6 +30,7 @@ from metering.door_settings import (
     PushSettings,
 )
 from metering.errors import SettingsError
+from metering.leak_settings import LeakSettings
 from metering.section import Section
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "GatewaySettings",
     "IngestSettings",
     "KeysSettings",
+    "LeakSettings",
     "LogSettings",
     "Lwm2mModel",
     "Lwm2mSettings",
@@ -279,8 +281,9 @@ class ApiSettings(Section):
 
 SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
-    SettlementSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings, DtlsSettings,
-    MqttSettings, Lwm2mSettings, ConsumptionSettings, BillingSettings, CompletenessSettings, OutageSettings,
+    SettlementSettings, LeakSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings,
+    DtlsSettings, MqttSettings, Lwm2mSettings, ConsumptionSettings, BillingSettings, CompletenessSettings,
+    OutageSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

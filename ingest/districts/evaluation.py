@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ingest.alert_file import EvaluatedAlert
 from metering.consumption import HOUR_S, Ints, Limits
 
 from . import balance
@@ -20,17 +21,6 @@ from .level_shifts import Correction, Floats, Rules, Shift, find_shifts
 DMA_LEAK = "DMA_LEAK"
 ML_PER_L = 1_000
 L_PER_H_PER_L_PER_S = 3_600
-
-
-class EvaluatedAlert(NamedTuple):
-    """A row of the alert file."""
-
-    subject: str
-    kind: str
-    raised_at: datetime
-    """When the platform could know: the time of the last reading used. Without a zone, as in the files."""
-    est_rate_lph: float | None
-    est_start: datetime | None
 
 
 class Indices(NamedTuple):

@@ -10,13 +10,16 @@ import argparse
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingest.districts.evaluation import EvaluatedAlert, Indices, Inflows, from_inflows, from_readings
+from ingest.alert_file import EvaluatedAlert
+from ingest.districts.evaluation import Indices, from_inflows, from_readings
+from ingest.districts.files import read_inflows, read_inlet
+from ingest.leaks.evaluation import read_readings
 from metering.consumption import HOUR_S, Limits
 
 VIRTUAL = "DMA-V1"
@@ -34,37 +37,11 @@ class Outcome(NamedTuple):
     start_error_h: float | None
 
 
-def seconds(text: str) -> int:
-    """Local times of the files, as if they were UTC."""
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-
-
-def rows_of(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
-        return list(csv.reader(file))[1:]
-
-
-def read_customers(path: Path) -> Indices:
-    rows = rows_of(path)
-    serials, meter = np.unique([row[0] for row in rows], return_inverse=True)
-    limits = Limits(*(np.full(len(serials), value, np.int64) for value in (2_500 * 1_250, 10**14, 1_000)))
-    ts_s = np.array([seconds(row[1]) for row in rows], np.int64)
-    return Indices(meter.astype(np.int64), ts_s, np.array([int(row[2]) * 1_000 for row in rows], np.int64), limits)
-
-
-def read_inlet(path: Path) -> Indices:
-    rows = rows_of(path)
-    index_ml = np.array([round(float(row[1]) * 1_000_000) for row in rows], np.int64)
-    limits = Limits(*(np.array([value], np.int64) for value in (10**12, 10**16, 10_000)))
-    ts_s = np.array([seconds(row[0]) for row in rows], np.int64)
-    return Indices(np.zeros(len(rows), np.int64), ts_s, index_ml, limits)
-
-
-def read_inflows(path: Path) -> Inflows:
-    with path.open(newline="") as file:
-        header, *rows = csv.reader(file)
-    flow = np.array([[float(value or "nan") for value in row[1:]] for row in rows]).T
-    return Inflows(header[1:], seconds(rows[0][0]), flow)
+def customers_of(path: Path) -> Indices:
+    """Household meters of the usual size."""
+    found = read_readings(path)
+    limits = Limits(*(np.repeat(column, len(found.names)) for column in Limits.of()))
+    return Indices(found.meter, found.ts_s, found.index_ml, limits)
 
 
 def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert]) -> tuple[list[Outcome], int]:
@@ -129,7 +106,7 @@ def main() -> None:
     false, months = [0, 0], [0.0, 0.0]
     for folder in options.folders:
         inlet, inflows = read_inlet(folder / "dma_inlet.csv"), read_inflows(folder / "bwdf_inflow.csv")
-        alerts = from_readings(VIRTUAL, read_customers(folder / "readings.csv"), inlet)
+        alerts = from_readings(VIRTUAL, customers_of(folder / "readings.csv"), inlet)
         by_night = from_inflows(inflows)
         if options.alerts:
             write(options.alerts, [*alerts, *by_night])

@@ -1,0 +1,60 @@
+"""`nbwater leaks`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ingest.alert_file import EvaluatedAlert, write_alerts
+from ingest.districts.evaluation import Indices, from_inflows, from_readings
+from ingest.districts.files import read_inflows, read_inlet
+from ingest.leaks.evaluation import MeterReadings, evaluated, read_readings
+from metering.consumption import Limits
+from metering.errors import RequestError
+from metering.settings import LeakSettings, load
+
+_INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def leaks() -> None:
+    """Leak detection."""
+
+
+@leaks.command()
+@click.option("--readings", type=_INPUT, help="CSV with meter_id,ts,index_l; ts is local time.")
+@click.option("--inlet", type=_INPUT, help="CSV with ts,inlet_index_m3: the one inlet of all meters of --readings.")
+@click.option("--district", default="DMA-V1", show_default=True, help="What the district of --inlet is called.")
+@click.option("--inflow", type=_INPUT, help="CSV with ts and a column for each district: hourly net inflow, L/s.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="CSV to write alerts to.")
+def evaluate(readings: Path | None, inlet: Path | None, district: str, inflow: Path | None, out: Path) -> None:
+    """Run the detectors on files as their readings would have come, and write what would have been raised.
+
+    At each instant only what had arrived counts. Nothing of a running platform is read or changed; parameters are
+    those of the table [leaks].
+    """
+    if readings is None and inflow is None:
+        raise click.UsageError("give --readings, --inflow or both")
+    if inlet is not None and readings is None:
+        raise click.UsageError("--inlet needs the customers' --readings")
+    alerts: list[EvaluatedAlert] = []
+    try:
+        if readings is not None:
+            customers = read_readings(readings)
+            alerts += evaluated(customers, load(LeakSettings))
+            if inlet is not None:
+                alerts += from_readings(district, _indices(customers), read_inlet(inlet))
+        if inflow is not None:
+            alerts += from_inflows(read_inflows(inflow))
+    except RequestError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{write_alerts(out, alerts):,} alerts written to {out}", err=True)
+
+
+def _indices(customers: MeterReadings) -> Indices:
+    """Household meters of the usual size: the files say nothing of sizes."""
+    limits = Limits.of()
+    every = Limits(*(np.repeat(column, len(customers.names)) for column in limits))
+    return Indices(customers.meter, customers.ts_s, customers.index_ml, every)

@@ -1,0 +1,75 @@
+"""Files of districts: the index of an inlet meter, and net inflows of several. Pure but for reading the file named.
+
+Times are local and without a zone; they are counted as if they were UTC.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from metering.consumption import HOUR_S, Limits
+from metering.errors import RequestError
+
+from .evaluation import Indices, Inflows
+
+INLET_COLUMNS = ["ts", "inlet_index_m3"]
+ML_PER_M3 = 1_000_000
+INLET_LIMITS = Limits(*(np.array([value], np.int64) for value in (10**12, 10**16, 10_000)))
+"""A bulk meter: 1,000 m3/h at most, a count of ten litres."""
+
+Cell = TypeVar("Cell")
+
+
+def read_inlet(path: Path) -> Indices:
+    """Columns `ts,inlet_index_m3`. Raises RequestError that names the line which cannot be read."""
+    header, rows = _rows(path)
+    if header != INLET_COLUMNS:
+        raise RequestError(f"{path}: the first line must be {','.join(INLET_COLUMNS)}")
+    times = [_read(path, line, _seconds, row[0]) for line, row in rows]
+    index = [round(_read(path, line, float, row[1]) * ML_PER_M3) for line, row in rows]
+    return Indices(np.zeros(len(times), np.int64), np.array(times, np.int64), np.array(index, np.int64), INLET_LIMITS)
+
+
+def read_inflows(path: Path) -> Inflows:
+    """Columns `ts` and one for each district, litres per second in the hour that begins then; an empty field is not
+    known. Raises RequestError that names the line which cannot be read, or is not an hour after the one before."""
+    header, rows = _rows(path)
+    if len(header) < 2 or header[0] != "ts":
+        raise RequestError(f"{path}: the first line must be ts and the names of districts")
+    flows = [[_read(path, line, float, value or "nan") for value in row[1:]] for line, row in rows]
+    times = [_read(path, line, _seconds, row[0]) for line, row in rows]
+    for (line, _), at, before in zip(rows[1:], times[1:], times, strict=False):
+        if at - before != HOUR_S:
+            raise RequestError(f"{path}, line {line}: not an hour after the line before")
+    return Inflows(header[1:], times[0], np.array(flows).T)
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and each line with its number."""
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        rows = list(enumerate(reader, 2))
+    for line, row in rows:
+        if len(row) != len(header):
+            raise RequestError(f"{path}, line {line}: {len(row)} fields, not {len(header)}")
+    if not rows:
+        raise RequestError(f"{path}: no lines but the first")
+    return header, rows
+
+
+def _read(path: Path, line: int, how: Callable[[str], Cell], text: str) -> Cell:
+    try:
+        return how(text)
+    except ValueError as error:
+        raise RequestError(f"{path}, line {line}: {error}") from error
+
+
+def _seconds(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())

@@ -1,0 +1,132 @@
+"""Runs the detector on a file of readings, day by day as they would have come. Pure but for reading the file named.
+
+Causal: a day's hours are looked at with what was known the midnight before, and what is found at an hour rests on
+readings up to its end. The times of the files are local and without a zone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ingest.alert_file import EvaluatedAlert
+from metering.consumption import HOUR_S, Bools, Ints, ordered
+from metering.errors import RequestError
+from metering.leak_settings import LeakSettings
+
+from .detector import look
+from .events import Event, Kind, Phase
+from .grid import flow_grid
+from .habits import DAY_H, Floats, unknown_meters
+
+KINDS = {Kind.LEAK: "LEAK", Kind.BURST: "BURST", Kind.REVERSE: "REVERSE", Kind.STUCK: "STUCK", Kind.UNDER: "UNDER"}
+NO_REPORT = "NOREPORT"
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times of the files have no zone
+Q4_ML_H = 3_125_000
+"""Files do not say the meters' sizes: DN15 with Q3 = 2.5 m³/h."""
+BATCH_METERS = 20_000
+COLUMNS = ("meter_id", "ts", "index_l")
+
+
+class MeterReadings(NamedTuple):
+    """Of all meters, sorted by meter and time. Times in seconds of local time since 1970."""
+
+    names: list[str]
+    meter: Ints
+    """Position in `names`."""
+    ts_s: Ints
+    index_ml: Ints
+
+
+def read_readings(path: Path) -> MeterReadings:
+    """The file's readings. Raises RequestError that names the line which cannot be read."""
+    positions: dict[str, int] = {}
+    meter, ts, index = [], [], []
+    with path.open(newline="") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != COLUMNS:
+            raise RequestError(f"{path}: the first line must be {','.join(COLUMNS)}")
+        for line, row in enumerate(rows, 2):
+            try:
+                name, at, value = row
+                index.append(round(float(value) * 1_000))
+                ts.append(np.datetime64(at, "s").astype(np.int64))
+            except (ValueError, OverflowError) as error:
+                raise RequestError(f"{path}, line {line}: {error}") from error
+            meter.append(positions.setdefault(name, len(positions)))
+    found = ordered(np.array(ts, np.int64), np.array(index, np.int64), np.array(meter, np.int64))
+    return MeterReadings(list(positions), found.meter, found.ts_s, found.index_ml)
+
+
+def evaluated(readings: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAlert]:
+    """What the detector would have raised, in no order. Memory: one batch of meters at a time."""
+    if not len(readings.ts_s):
+        return
+    last_s = int(readings.ts_s.max())
+    for low in range(0, len(readings.names), BATCH_METERS):
+        high = min(low + BATCH_METERS, len(readings.names))
+        first, last = np.searchsorted(readings.meter, [low, high])
+        part = MeterReadings(readings.names[low:high], readings.meter[first:last] - low,
+                             readings.ts_s[first:last], readings.index_ml[first:last])  # fmt: skip
+        yield from _faults(part, settings)
+        yield from _silences(part, last_s, settings)
+
+
+def _faults(part: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAlert]:
+    day_s = DAY_H * HOUR_S
+    first_day = int(part.ts_s.min()) // day_s
+    days = int(part.ts_s.max()) // day_s - first_day + 1
+    q4 = np.full(len(part.names), Q4_ML_H, np.int64)
+    flow = flow_grid(part.meter, part.ts_s, part.index_ml, q4, first_day * day_s, days * DAY_H)
+    states = unknown_meters(len(part.names), first_day)
+    for day in range(days):
+        outcome = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], is_weekend(first_day + day), settings)
+        states = outcome.states
+        for event in outcome.events:
+            if event.phase is not Phase.CLEARED:
+                yield _alert(event, part, flow, first_day)
+
+
+def is_weekend(day: int) -> bool:
+    """Of a day counted from 1970-01-01, which was a Thursday."""
+    return (day + 3) % 7 >= 5
+
+
+def _alert(event: Event, part: MeterReadings, flow: Floats, first_day: int) -> EvaluatedAlert:
+    known: Bools = ~np.isnan(flow[event.meter])
+    at = event.at_h - first_day * DAY_H
+    last_known = int(np.flatnonzero(known[: at + 1])[-1]) if known[: at + 1].any() else at
+    reading_s = _last_reading(part, event.meter, (first_day * DAY_H + last_known + 1) * HOUR_S)
+    return EvaluatedAlert(
+        part.names[event.meter],
+        KINDS[event.kind],
+        _instant(reading_s),
+        event.rate_l_h,
+        _instant(event.began_h * HOUR_S),
+    )
+
+
+def _last_reading(part: MeterReadings, meter: int, before_s: int) -> int:
+    low, high = np.searchsorted(part.meter, [meter, meter + 1])
+    at = max(int(np.searchsorted(part.ts_s[low:high], before_s)) - 1, 0)
+    return int(part.ts_s[low + at])
+
+
+def _silences(part: MeterReadings, last_s: int, settings: LeakSettings) -> Iterator[EvaluatedAlert]:
+    """Each pause longer than allowed, at the time at which it had lasted that long."""
+    limit_s = settings.silent_after_h * HOUR_S
+    next_s = np.append(part.ts_s[1:], last_s)
+    next_s[np.append(part.meter[1:] != part.meter[:-1], True)] = last_s
+    for at in np.flatnonzero(next_s - part.ts_s > limit_s).tolist():
+        since_s = int(part.ts_s[at])
+        name = part.names[int(part.meter[at])]
+        yield EvaluatedAlert(name, NO_REPORT, _instant(since_s + limit_s), None, _instant(since_s))
+
+
+def _instant(local_s: int) -> datetime:
+    return EPOCH + timedelta(seconds=local_s)

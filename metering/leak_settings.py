@@ -1,0 +1,33 @@
+"""Settings of leak detection."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from metering.section import Section
+
+
+class LeakSettings(Section):
+    """Leak detection: how sure it must be, and how long faults must last."""
+
+    table = "leaks"
+    model_config = SettingsConfigDict(env_prefix="NBWATER_LEAKS_", extra="forbid", frozen=True)
+    evidence: float = Field(
+        1.2, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
+    )
+    own_highest: float = Field(1.3, ge=1, description="Evidence needed in terms of the highest the home had by itself")
+    learn_below: float = Field(
+        0.85, gt=0, le=1, description="Days that came nearer to an alert than this share are not learned as habits"
+    )
+    half_life_days: float = Field(28.0, ge=7, le=365, description="Habits so old count half")
+    first_days: int = Field(14, ge=7, le=90, description="Days a meter is learned before anything is said of it")
+    least_hours: int = Field(24, ge=6, le=168, description="What flowed shorter than this is use, not a leak")
+    burst_l_h: float = Field(600.0, gt=0, description="A burst flows at least so much in two hours running")
+    burst_own: float = Field(1.2, ge=1, description="And so many times the most the home ever used in an hour")
+    stuck_days: float = Field(10.0, ge=1, description="A register that stands still so long may be stuck")
+    stuck_own: float = Field(1.5, ge=1, description="And so many times the longest it stood still before")
+    silent_after_h: int = Field(96, ge=25, description="Without a reading for so long a meter is silent (evaluation)")
+    under_days: int = Field(14, ge=7, le=28, description="Days compared with those before to find under-registering")
+    under_share: float = Field(0.5, gt=0, lt=1, description="Of the usual peaks, at most so much is left")
+    under_own: float = Field(0.7, gt=0, le=1, description="And so much of the lowest they were before")

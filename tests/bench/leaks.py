@@ -1,0 +1,91 @@
+"""Leak detection against known faults: `make bench-leaks LEAKS='--leakbench DIR'`.
+
+Builds leakbench's data sets (its half 0, several seeds) with its own program, lets `nbwater leaks evaluate` write
+alerts without seeing the truth, and has its scorer judge them. Writes build/bench-leaks.json and build/bench-leaks.md.
+The data are not this repository's, and no test needs them. `--python`: an interpreter that has pandas, which leakbench
+needs. A folder that is there already is not built again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BUILD = Path("build")
+METERS = 300
+SEEDS = (101, 102, 103)
+TARGETS = {
+    "f1": "≥ .88", "fa_per_1000_meter_month": "≤ 10", "ttd_median_h": "≤ 24", "ttd_p90_h": "≤ 72",
+    "rate_err_median": "≤ .10",
+}  # fmt: skip
+KINDS = {"cyclic": "≥ .60", "under": "≥ .50", "stuck": "≥ .90"}
+
+
+def main() -> int:
+    options = arguments()
+    found = {str(seed): measured(options, seed) for seed in options.seeds}
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "bench-leaks.json").write_text(json.dumps(found, indent=2) + "\n")
+    (BUILD / "bench-leaks.md").write_text(table(found))
+    print(table(found))
+    return 0
+
+
+def measured(options: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """What leakbench's scorer says of one seed, and how long the evaluation took."""
+    folder = options.folder / f"half{options.half}-{seed}"
+    program = [options.python, str(options.leakbench / "leakbench.py")]
+    if not (folder / "truth.json").exists():
+        build = ["build", "--n", str(METERS), "--seed", str(seed), "--half", str(options.half), "--out", str(folder)]
+        subprocess.run([*program, *build], check=True)
+    inputs = {"readings": "readings.csv", "inlet": "dma_inlet.csv", "inflow": "bwdf_inflow.csv"}
+    files = [word for name, file in inputs.items() for word in (f"--{name}", str(folder / file))]
+    began = time.monotonic()
+    evaluate = [sys.executable, "-m", "deploy", "leaks", "evaluate", *files, "--out", str(folder / "alerts.csv")]
+    subprocess.run(evaluate, check=True)
+    took_s = time.monotonic() - began
+    score = [*program, "score", "--out", str(folder), "--alerts", str(folder / "alerts.csv")]
+    said = subprocess.run(score, check=True, capture_output=True, text=True).stdout
+    truth = json.loads((folder / "truth.json").read_text())
+    months = truth["n"] * truth["days"] / 30.4
+    found: dict[str, Any] = json.loads(said)
+    found["other_false_per_1000_meter_month"] = 1000 * found["other_false_alerts"] / months
+    return found | {"evaluation_s": took_s}
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """Markdown: a row for each figure, a column for each seed."""
+    lines = [f"| figure | target | {' | '.join(found)} |", f"| --- | --- | {' | '.join('---:' for _ in found)} |"]
+
+    def row(name: str, target: str, values: list[Any]) -> None:
+        shown = ["-" if value is None else f"{value:.2f}" for value in values]
+        lines.append(f"| {name} | {target} | {' | '.join(shown)} |")
+
+    results = list(found.values())
+    for key in ("precision", "recall", *TARGETS, "other_false_per_1000_meter_month", "evaluation_s"):
+        row(key, TARGETS.get(key, ""), [result.get(key) for result in results])
+    for kind in sorted({kind for result in results for kind in result["recall_by_kind"]}):
+        shares = [result["recall_by_kind"].get(kind, [None])[0] for result in results]
+        row(f"found: {kind}", KINDS.get(kind, ""), shares)
+    for key in ("recall", "virtual_dma_recall", "ttd_median_h", "start_err_median_h", "false_incidents", "false_v1"):
+        row(f"districts: {key}", "", [result["dma"].get(key) for result in results])
+    return "\n".join(lines) + "\n"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-leaks", description=__doc__)
+    parser.add_argument("--leakbench", type=Path, required=True, help="the directory of leakbench.py and its data")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter with pandas")
+    parser.add_argument("--folder", type=Path, default=BUILD / "leakbench", help="where data sets are built")
+    parser.add_argument("--half", type=int, default=0, choices=(0, 1))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

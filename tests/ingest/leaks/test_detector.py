@@ -1,0 +1,96 @@
+"""The detector day by day: states of meters in, faults out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ingest.leaks.detector import leak_rate, look
+from ingest.leaks.events import Event, Kind, Phase
+from ingest.leaks.faults import SINGLE_HOURS
+from ingest.leaks.grid import flow_grid
+from ingest.leaks.habits import CYCLIC, DAY_H, unknown_meters
+from metering.leak_settings import LeakSettings
+from tests.ingest.leaks import homes
+
+SETTINGS = LeakSettings()
+LEAK_DAY, OVER_DAY = 35, 50
+
+
+@pytest.fixture(scope="module")
+def days() -> tuple[np.ndarray, list[Event]]:
+    """The flow of two homes, and what was found; one leaks from LEAK_DAY to OVER_DAY."""
+    flow = homes.flows(2).astype(np.float32)
+    flow[0, LEAK_DAY * DAY_H : OVER_DAY * DAY_H] += 10
+    states, events = unknown_meters(2, 0), []
+    for day in range(homes.DAYS):
+        outcome = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], day % 7 >= 5, SETTINGS)
+        states, events = outcome.states, events + outcome.events
+    return flow, events
+
+
+def test_a_leak_is_suspected_confirmed_and_cleared(days: tuple[np.ndarray, list[Event]]) -> None:
+    _, events = days
+    assert [(event.meter, event.kind, event.phase) for event in events] == [
+        (0, Kind.LEAK, Phase.SUSPECTED), (0, Kind.LEAK, Phase.CONFIRMED), (0, Kind.LEAK, Phase.CLEARED)
+    ]  # fmt: skip
+    suspected, confirmed, cleared = events
+    assert LEAK_DAY * DAY_H + SETTINGS.least_hours <= suspected.at_h + 1 <= (LEAK_DAY + 3) * DAY_H
+    assert suspected.at_h < confirmed.at_h < OVER_DAY * DAY_H <= cleared.at_h < (OVER_DAY + 10) * DAY_H
+    assert confirmed.rate_l_h == pytest.approx(10, rel=0.1)
+    assert confirmed.interval_l_h is not None
+    assert confirmed.interval_l_h[0] <= 10 <= confirmed.interval_l_h[1]
+
+
+@pytest.mark.parametrize("hours", [1, 7, 23])
+def test_part_of_a_day_says_what_the_whole_day_will(days: tuple[np.ndarray, list[Event]], hours: int) -> None:
+    flow, events = days
+    raised = events[0].at_h // DAY_H
+    states = unknown_meters(2, 0)
+    for day in range(raised):
+        states = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], day % 7 >= 5, SETTINGS).states
+    before = states.tobytes()
+    today = flow[:, raised * DAY_H : (raised + 1) * DAY_H]
+    part = look(states, today[:, :hours], raised % 7 >= 5, SETTINGS)
+    whole = look(states, today, raised % 7 >= 5, SETTINGS)
+    assert part.events == [event for event in whole.events if event.at_h < raised * DAY_H + hours]
+    assert states.tobytes() == before
+
+
+def test_unknown_hours_neither_raise_nor_cancel(days: tuple[np.ndarray, list[Event]]) -> None:
+    flow, _ = days
+    states = unknown_meters(2, 0)
+    for day in range(LEAK_DAY + 5):
+        states = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], day % 7 >= 5, SETTINGS).states
+    nothing = np.full((2, DAY_H), np.nan, np.float32)
+    outcome = look(states, nothing, False, SETTINGS)
+    assert outcome.events == []
+    assert (outcome.states["evidence"] == states["evidence"]).all()
+    assert outcome.states["leak_h"][0] >= 0 > outcome.states["leak_h"][1]
+
+
+def test_rates() -> None:
+    steady = np.array([5, 6, 5, 40, 5, 80, 5, 6, 5, 5, 90, 5], np.float32)
+    rate, interval = leak_rate(steady, cyclic=False, level=3)
+    assert rate == pytest.approx(5)
+    assert interval is not None
+    assert interval[0] <= 5 <= interval[1] <= 6
+    comes_and_goes = np.array([0, 20, 0, 0, 20, 0, 20, 0, 0, 21], np.float32)
+    assert leak_rate(comes_and_goes, cyclic=True, level=4)[0] == pytest.approx(20)
+    drip = np.array([0, 1, 0, 1, 0, 1, 1, 0, 30, 0], np.float32)
+    assert leak_rate(drip, cyclic=False, level=SINGLE_HOURS + 1)[0] == pytest.approx(0)
+    assert leak_rate(np.zeros(3, np.float32), cyclic=True, level=4) == (None, None)
+    assert CYCLIC > 0
+
+
+def test_the_grid_of_hours() -> None:
+    q4 = np.array([3_125_000, 3_125_000])
+    hour = 3_600
+    meter = np.array([0, 0, 0, 0, 1, 1, 1])
+    ts_s = np.array([0, hour, 2 * hour, 5 * hour, 0, 4 * hour, 5 * hour])
+    index_ml = np.array([0, 3_000, 2_000, 2_000, 0, 8_000, 10**9])
+    grid = flow_grid(meter, ts_s, index_ml, q4, 0, 6)
+    nan = np.nan
+    # A step belongs to the hour of its end; what ran back is negative; a long step without water is rest in every hour;
+    # when the water of a long step flowed nobody knows; a step beyond twice Q4 is none.
+    np.testing.assert_array_equal(grid, [[nan, 3, -1, 0, 0, 0], [nan, nan, nan, nan, nan, nan]])
