@@ -37,17 +37,21 @@ def read_inlet(path: Path) -> Indices:
 
 
 def read_inflows(path: Path) -> Inflows:
-    """Columns `ts` and one for each district, litres per second in the hour that begins then; an empty field is not
-    known. Raises RequestError that names the line which cannot be read, or is not an hour after the one before."""
+    """Columns `ts` and one for each district, litres per second in the hour that begins then. An empty field is not
+    known, nor is an hour without a line; of several lines of an hour (a clock put back) the last counts. Raises
+    RequestError that names the line which cannot be read, or is no whole hour after the first."""
     header, rows = _rows(path)
     if len(header) < 2 or header[0] != "ts":
         raise RequestError(f"{path}: the first line must be ts and the names of districts")
     flows = [[_read(path, line, float, value or "nan") for value in row[1:]] for line, row in rows]
     times = [_read(path, line, _seconds, row[0]) for line, row in rows]
-    for (line, _), at, before in zip(rows[1:], times[1:], times, strict=False):
-        if at - before != HOUR_S:
-            raise RequestError(f"{path}, line {line}: not an hour after the line before")
-    return Inflows(header[1:], times[0], np.array(flows).T)
+    for (line, _), at in zip(rows, times, strict=True):
+        if at < times[0] or (at - times[0]) % HOUR_S:
+            raise RequestError(f"{path}, line {line}: no whole hour after the first line")
+    columns = (np.array(times) - times[0]) // HOUR_S
+    flow_l_s = np.full((len(header) - 1, int(columns.max()) + 1), np.nan)
+    flow_l_s[:, columns] = np.array(flows).T
+    return Inflows(header[1:], times[0], flow_l_s)
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -24,7 +24,7 @@ CONFIRMED_TIMES = 1.5
 MOST_TIMES = 2.0
 """Evidence grows no further than so many times what is needed, or a long leak would take as long again to clear."""
 CLEARED_SHARE = 0.2
-"""It has cleared when all evidence is below this share of what is needed."""
+"""It has cleared when the evidence of its kind, steady or cyclic, is below this share of what is needed."""
 LOWEST_SHARE = 0.25
 """The lowest share of the leak's hours is what flows when nobody uses water."""
 INTERVAL = (0.1, 0.5)
@@ -86,7 +86,7 @@ def _leaks(
     again = number - states["leak_h"] >= settings.least_hours
     sure = raised & (states["confirmed"] == 0) & ((convincing > CONFIRMED_TIMES).any(axis=1) | again)
     sure &= (share > 1).any(axis=1)
-    over = raised & (share < CLEARED_SHARE).all(axis=1)
+    over = raised & _rested(states["leak_test"], share)
     events = []
     for at in np.flatnonzero(new).tolist():
         test = int(np.argmax(convincing[at]))
@@ -99,8 +99,16 @@ def _leaks(
     for at in np.flatnonzero(over).tolist():
         test = int(states["leak_test"][at])
         states["leak_h"][at] = NONE
+        states["evidence"][at], states["began"][at] = 0, int(number[at]) + 1
         events.append(Event(at, Kind.LEAK, Phase.CLEARED, int(number[at]), int(number[at]), None, None, test, 0.0))
     return events
+
+
+def _rested(raised_by: NDArray[np.int32], share: Floats) -> NDArray[np.bool_]:
+    """Whether the tests of the kind that raised a leak say no more of it: those of the other kind forget slowly."""
+    low = share < CLEARED_SHARE
+    rested: NDArray[np.bool_] = np.where(raised_by >= CYCLIC, low[:, CYCLIC:].all(axis=1), low[:, :CYCLIC].all(axis=1))
+    return rested
 
 
 def _leak(states: States, flow: Floats, at: int, number: int, test: int, share: float, phase: Phase) -> Event:
