@@ -12,14 +12,21 @@ import numpy as np
 from metering.alarms import Alarm
 from metering.model import ContentFormat, Valve
 from simulators import payloads
-from simulators.households import EPOCH_S, Household, LeakKind
+from simulators.households import Household
 from simulators.local_time import DAY_S, HOUR_S
 from simulators.obedience import Obedience
 from simulators.radio import Conditions, Radio
+from simulators.water.calendar import EPOCH_S
+from simulators.water.faults import FaultKind
 
 YEAR_S = 365 * DAY_S
 NEW_BATTERY_MV, BATTERY_MV_PER_YEAR = 3_650, 22
 GARBLED_SHARE = 0.004
+SEEN_BY_METERS = {
+    FaultKind.TOILET: Alarm.LEAK, FaultKind.PIPE: Alarm.LEAK, FaultKind.GROWING: Alarm.LEAK,
+    FaultKind.BURST: Alarm.BURST, FaultKind.REVERSE: Alarm.REVERSE_FLOW,
+}  # fmt: skip
+"""Faults for which a meter raises an alarm of its own, if it can."""
 MODEM_MARKER = b'+QLWEVTIND: 0\r\n+NNMI: "CONNECT"\r\n'
 
 
@@ -150,9 +157,9 @@ class Meter:
 
     def _alarms(self, due_s: int) -> int:
         alarms = Alarm(0)
-        leak = self.household.leak
-        if leak and leak.active(due_s) and self.number % 2:
-            alarms |= Alarm.BURST if leak.kind is LeakKind.BURST else Alarm.LEAK
+        fault = self.household.fault
+        if fault and fault.kind in SEEN_BY_METERS and fault.active(due_s) and self.number % 2:
+            alarms |= SEEN_BY_METERS[fault.kind]
         if self.worn_battery:
             alarms |= Alarm.BATTERY_LOW
         if self.tampered:

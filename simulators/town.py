@@ -17,13 +17,13 @@ from simulators.doors.udp import Oscore
 from simulators.doors.way import NOTHING, Ended, Outgoing, Way, post
 from simulators.exchange import Answer, Fate, Timers, count_end
 from simulators.firmware import fetch
-from simulators.households import EPOCH_S
 from simulators.keys import first_number
 from simulators.local_time import DAY_S, UTC_OFFSET_S
 from simulators.meter import Meter, Transmission
 from simulators.obedience import Obedience
 from simulators.target import Places, Target
 from simulators.town_plan import make_meters
+from simulators.water.calendar import EPOCH_S
 
 HISTORY_INFLIGHT = 256
 PORTS_MAX = 256
