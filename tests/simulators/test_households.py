@@ -68,10 +68,10 @@ def test_history_is_in_order_and_a_report_a_day():
     meters = make_meters(2, 40)
     now_s = 1_790_000_000
     dues = list(history(meters, 5, now_s))
-    assert [due for due, _ in dues] == sorted(due for due, _ in dues)
-    assert all(now_s - 5 * DAY_S <= due <= now_s for due, _ in dues)
-    counts = Counter(meter.number for _, meter in dues)
-    assert {counts[meter.number] for meter in meters if not meter.silent} == {5}
+    assert [one.arrives_s for one in dues] == sorted(one.arrives_s for one in dues)
+    assert all(now_s - 5 * DAY_S <= one.due_s <= one.arrives_s <= now_s for one in dues)
+    counts = Counter(one.meter.number for one in dues)
+    assert {counts[meter.number] for meter in meters if not meter.silent} <= {4, 5}  # a cell may be down now
 
 
 def test_a_load_plan_says_different_things_in_each_report_and_the_same_when_asked_again():
