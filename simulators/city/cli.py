@@ -89,7 +89,7 @@ class Living:
 @SEED
 @these(LIVING)
 @click.pass_obj
-def town(target: Target, meters: int, days: int, seed: int, **living: Any) -> None:
+def town(target: Target, /, meters: int, days: int, seed: int, **living: Any) -> None:
     """A simulated Huludao: registers its meters, plays their history in, then goes on in real time.
 
     Prints one JSON object of counts on stdout at the end.
@@ -110,6 +110,7 @@ def town(target: Target, meters: int, days: int, seed: int, **living: Any) -> No
 @click.pass_context
 def city(
     context: click.Context,
+    /,
     meters: int,
     days: int,
     seed: int,
