@@ -10,7 +10,7 @@ from deploy import programs
 from deploy.doors import open_push
 from deploy.supervision.child import Spec, Tell
 from deploy.up import Options, up
-from simulators.cli import HISTORY_IS_IN
+from simulators.city.cli import HISTORY_IS_IN
 
 METERS = 300
 DAYS = 14
@@ -24,7 +24,7 @@ async def demo(data: Path, meters: int, days: int, tell: Tell) -> int:
 
 def town(data: Path, meters: int, days: int) -> Spec:
     """The simulator as one more child: it plays the history in and then lives on in real time."""
-    arguments = ("--data", str(data), "town", "--meters", str(meters), "--days", str(days), "--doors", "all")
+    arguments = ("--data", str(data), "city", "--meters", str(meters), "--days", str(days), "--doors", "all")
     return Spec(
         name="town",
         command=programs.command("deploy", "simulate", *arguments),

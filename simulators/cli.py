@@ -1,26 +1,17 @@
-"""`nbwater simulate …`: `town`, `replay`, `load`, `push`. `ctx.obj` is the Target, built by the assembler."""
+"""`nbwater simulate …`: `city`, `town`, `replay`, `load`, `push`. `ctx.obj` is the Target, built by the assembler."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
-import asyncpg
 import click
-import uvloop
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metering.errors import NbwaterError
 from metering.model import ContentFormat
-from metering.process import on_stop_signal
-from simulators.admission import TargetError, reach
 from simulators.chaos.cli import chaos
-from simulators.doors.parameter import Doors
+from simulators.city.cli import city, town
 from simulators.exchange import NB_IOT, Timers
 from simulators.http_line import Receiver
 from simulators.load import LoadOptions, LoadResult, LoadRun, run_load
@@ -28,15 +19,11 @@ from simulators.platform_rules import PAUSE_S
 from simulators.push import PushedTown, run_pushed_town
 from simulators.recording import Recorded
 from simulators.replay import ReplayOptions, run_replay
-from simulators.target import DOORS, Target
-from simulators.town import MAX_HISTORY_DAYS, Show, Town, TownCounts, TownOptions
+from simulators.session import console, run
+from simulators.target import Target
 
 NOT_RECONCILED = 2
-HISTORY_IS_IN = "the history is in:"
-"""Begins the line on stderr that says so; `nbwater demo` looks for it."""
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-T = TypeVar("T")
-console = Console(stderr=True)
 
 
 @click.group()
@@ -44,26 +31,9 @@ def simulate() -> None:
     """Play meters against the platform's CoAP door."""
 
 
-def run(target: Target, work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end on uvloop, with errors that tell a person what to do (exit code 1)."""
-
-    async def reached() -> T:
-        try:
-            await reach(target.coap_host, target.coap_port)
-        except TargetError:
-            work.close()
-            raise
-        return await work
-
-    try:
-        return uvloop.run(reached())
-    except (TargetError, ValueError, NbwaterError) as error:
-        raise click.ClickException(str(error)) from error
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise click.ClickException(f"the database does not answer: {error or type(error).__name__}") from error
-
-
 simulate.add_command(chaos)
+simulate.add_command(city)
+simulate.add_command(town)
 
 
 @simulate.command()
@@ -120,61 +90,6 @@ def load(
         json_path.write_text(text + "\n")
     if not result.ok:
         raise click.exceptions.Exit(NOT_RECONCILED)
-
-
-@simulate.command()
-@click.option("--meters", type=click.IntRange(1, 100_000), default=300, show_default=True)
-@click.option(
-    "--days", type=click.IntRange(0, MAX_HISTORY_DAYS), default=14, show_default=True, help="History to play in first."
-)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed is the same town.")
-@click.option("--report-every", "report_every_s", type=click.FloatRange(1), default=120.0, show_default=True,
-              help="s between two reports of a meter once the town is live; real meters: 86400.")  # fmt: skip
-@click.option("--speed", type=click.FloatRange(0), default=0.0, show_default=True,
-              help="Play history this much faster than it happened; 0: as fast as it is taken.")  # fmt: skip
-@click.option("--duration", "duration_s", type=click.FloatRange(0), help="s to live on; default: until Ctrl-C.")
-@click.option("--oscore", is_flag=True, help="Meters have keys and protect their reports (RFC 8613): --doors oscore.")
-@click.option("--doors", type=Doors(), default="coap", show_default=True,
-              help=f"By which doors meters speak, with commas, or all: {', '.join(DOORS)}.")  # fmt: skip
-@click.pass_obj
-def town(
-    target: Target,
-    meters: int,
-    days: int,
-    seed: int,
-    report_every_s: float,
-    speed: float,
-    duration_s: float | None,
-    oscore: bool,
-    doors: tuple[str, ...],
-) -> None:
-    """A simulated Huludao: registers its meters, plays their history in, then goes on in real time.
-
-    Prints one JSON object of counts on stdout at the end.
-    """
-    options = TownOptions(meters, days, seed, report_every_s, speed, duration_s, ("oscore",) if oscore else doors)
-    with console.status("town") as status:
-        phase = ""
-
-        def show(counts: TownCounts) -> None:
-            nonlocal phase
-            if counts.phase == "live" != phase and counts.history:
-                console.print(f"{HISTORY_IS_IN} {days} days, {counts.sent} reports", highlight=False, soft_wrap=True)
-                for door, why in counts.shut.items():
-                    console.print(f"the door {door} is shut: {why}", highlight=False, soft_wrap=True)
-            phase = counts.phase
-            of = f" of {counts.history}" if counts.phase == "history" else ""
-            status.update(f"{counts.phase}: {counts.sent}{of} sent, {counts.answered} answered, "
-                          f"{counts.refused} refused, {counts.unknown} unknown")  # fmt: skip
-
-        counts = run(target, _live_town(target, options, show))
-    click.echo(json.dumps(counts.as_dict()))
-
-
-async def _live_town(target: Target, options: TownOptions, show: Show) -> TownCounts:
-    stop = asyncio.Event()
-    on_stop_signal(stop.set)
-    return await Town(target, options, stop, show).run()
 
 
 @simulate.command()

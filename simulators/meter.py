@@ -12,15 +12,37 @@ import numpy as np
 from metering.alarms import Alarm
 from metering.model import ContentFormat, Valve
 from simulators import payloads
-from simulators.households import EPOCH_S, Household, LeakKind
+from simulators.clocks import Clock
+from simulators.households import Household
 from simulators.local_time import DAY_S, HOUR_S
 from simulators.obedience import Obedience
 from simulators.radio import Conditions, Radio
+from simulators.water.calendar import EPOCH_S
+from simulators.water.faults import FaultKind
 
 YEAR_S = 365 * DAY_S
-NEW_BATTERY_MV, BATTERY_MV_PER_YEAR = 3_650, 22
+NEW_BATTERY_MV = 3_650
+BATTERY_MV_PER_YEAR = (20, 32, 65)
+"""By coverage level: who has to repeat and to shout lives shorter."""
 GARBLED_SHARE = 0.004
+SEEN_BY_METERS = {
+    FaultKind.TOILET: Alarm.LEAK, FaultKind.PIPE: Alarm.LEAK, FaultKind.GROWING: Alarm.LEAK,
+    FaultKind.BURST: Alarm.BURST, FaultKind.REVERSE: Alarm.REVERSE_FLOW,
+}  # fmt: skip
+"""Faults for which a meter raises an alarm of its own, if it can."""
 MODEM_MARKER = b'+QLWEVTIND: 0\r\n+NNMI: "CONNECT"\r\n'
+
+
+class Quirk(StrEnum):
+    """What a maker's firmware does otherwise than others'."""
+
+    NONE = "none"
+    OVERLAPS = "overlaps"
+    """Each daily report has the hours of the day before once more."""
+    AT_MIDNIGHT = "at_midnight"
+    """They all report soon after midnight."""
+    FORGETS = "forgets"
+    """What could not be sent is lost."""
 
 
 class Wire(StrEnum):
@@ -84,6 +106,8 @@ class Meter:
     """It stopped reporting some days ago."""
     worn_battery: bool
     tampered: bool
+    clock: Clock
+    quirk: Quirk
 
     @property
     def name(self) -> str:
@@ -91,21 +115,28 @@ class Meter:
         return self.label.imei or self.label.serial
 
     def daily(self, due_s: int) -> Transmission:
-        """The report of the 24 full hours before `due_s`."""
-        last_hour_s = due_s // HOUR_S * HOUR_S
-        return self._transmission(due_s, [last_hour_s - hours * HOUR_S for hours in range(23, -1, -1)])
+        """The report of the 24 full hours before `due_s`, by its own clock."""
+        last_hour_s = (due_s - self.clock.behind_s(due_s)) // HOUR_S * HOUR_S
+        count = 48 if self.quirk is Quirk.OVERLAPS else 24
+        return self._transmission(due_s, [last_hour_s - hours * HOUR_S for hours in range(count - 1, -1, -1)])
 
     def since(self, before_s: int, due_s: int, told: Obedience | None = None) -> Transmission:
         """A report of the full hours after `before_s`, a week at most, and of the instant `due_s` itself. `told`: what
         the meter has been told, which its register and its report show."""
-        first_hour_s = (max(before_s, due_s - 7 * DAY_S) // HOUR_S + 1) * HOUR_S
-        return self._transmission(due_s, [*range(first_hour_s, due_s, HOUR_S), due_s], told)
+        behind_s = self.clock.behind_s(due_s)
+        first_hour_s = ((max(before_s, due_s - 7 * DAY_S) - behind_s) // HOUR_S + 1) * HOUR_S
+        shown_s = due_s - behind_s
+        return self._transmission(due_s, [*range(first_hour_s, shown_s, HOUR_S), shown_s], told)
 
-    def _transmission(self, due_s: int, instants_s: list[int], told: Obedience | None = None) -> Transmission:
+    def _transmission(self, due_s: int, shown_s: list[int], told: Obedience | None = None) -> Transmission:
+        """`shown_s`: what its clock shows at the instants of the readings."""
         draw = np.random.default_rng((self.seed, self.number, due_s))
         conditions = self.radio.conditions(draw)
         household_l = self.household.index_l
-        readings = [(ts, told.index_l(household_l, ts) if told else household_l(ts)) for ts in instants_s]
+        behind_s = self.clock.behind_s(due_s)
+        instants_s = [ts + behind_s for ts in shown_s]
+        indices = [told.index_l(household_l, ts) if told else household_l(ts) for ts in instants_s]
+        readings = list(zip(shown_s, indices, strict=True))
         payload = self._encode(due_s, readings, conditions, told)
         garbled = bool(draw.random() < GARBLED_SHARE)
         if garbled:
@@ -131,7 +162,7 @@ class Meter:
             "battery_mv": battery_mv, "rsrp_ddbm": conditions.rsrp_ddbm, "snr_ddb": conditions.snr_ddb,
             "ecl": conditions.ecl, "temperature_dc": self._temperature_dc(due_s),
             "valve": int(told.valve if told else Valve.OPEN),
-            "alarms": self._alarms(due_s), "sent_at": due_s, "cell_id": self.radio.cell_id,
+            "alarms": self._alarms(due_s), "sent_at": due_s - self.clock.behind_s(due_s), "cell_id": self.radio.cell_id,
         }  # fmt: skip
         if told and told.results:
             state["results"] = [[name if self.wire is Wire.CBOR else name.hex(), end] for name, end in told.results]
@@ -140,7 +171,7 @@ class Meter:
 
     def _battery_mv(self, due_s: int) -> int:
         worn = 520 if self.worn_battery else 0
-        age_mv = BATTERY_MV_PER_YEAR * (due_s - EPOCH_S) // YEAR_S
+        age_mv = BATTERY_MV_PER_YEAR[self.radio.usual_ecl] * (due_s - EPOCH_S) // YEAR_S
         return int(NEW_BATTERY_MV - self.number % 40 - worn - age_mv)
 
     def _temperature_dc(self, due_s: int) -> int:
@@ -150,9 +181,9 @@ class Meter:
 
     def _alarms(self, due_s: int) -> int:
         alarms = Alarm(0)
-        leak = self.household.leak
-        if leak and leak.active(due_s) and self.number % 2:
-            alarms |= Alarm.BURST if leak.kind is LeakKind.BURST else Alarm.LEAK
+        fault = self.household.fault
+        if fault and fault.kind in SEEN_BY_METERS and fault.active(due_s) and self.number % 2:
+            alarms |= SEEN_BY_METERS[fault.kind]
         if self.worn_battery:
             alarms |= Alarm.BATTERY_LOW
         if self.tampered:

@@ -31,12 +31,20 @@ class Radio:
     mean_rsrp_ddbm: int
     cell_id: int
 
+    @property
+    def usual_ecl(self) -> int:
+        return _coverage_level(self.mean_rsrp_ddbm)
+
     def conditions(self, draw: np.random.Generator) -> Conditions:
         rsrp = int(np.clip(self.mean_rsrp_ddbm + draw.normal(0, 25), -1_400, -600))
         snr = int(np.clip((rsrp + 1_150) / 4 + draw.normal(0, 15), -120, 300))
-        ecl = 0 if rsrp >= ECL_1_BELOW_DDBM else 1 if rsrp >= ECL_2_BELOW_DDBM else 2
+        ecl = _coverage_level(rsrp)
         delay_s = float(min(10.0, draw.exponential(DELAY_S[ecl])))
         return Conditions(rsrp, snr, ecl, delay_s, bool(draw.random() < REPEAT_SHARE[ecl]))
+
+
+def _coverage_level(rsrp_ddbm: int) -> int:
+    return 0 if rsrp_ddbm >= ECL_1_BELOW_DDBM else 1 if rsrp_ddbm >= ECL_2_BELOW_DDBM else 2
 
 
 def radio(seed: int, number: int) -> Radio:

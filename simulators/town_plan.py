@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulators.clocks import Clock, never_set
 from simulators.households import household
 from simulators.local_time import DAY_S
-from simulators.meter import Label, Meter, Wire
+from simulators.meter import Label, Meter, Quirk, Wire
 from simulators.radio import radio
 
 MAKERS = (
@@ -16,6 +17,10 @@ MAKERS = (
     ("汇中股份", "SCL-61D NB"),
     ("迈拓股份", "MTW-NB 超声水表"),
 )
+QUIRKS = {"三川智慧": Quirk.OVERLAPS, "新天科技": Quirk.AT_MIDNIGHT, "汇中股份": Quirk.FORGETS}
+"""The town's own invention: no maker is meant."""
+MIDNIGHT_S = 1_200
+NEVER_SET_SHARE = 0.04
 WIRES = (
     (Wire.CBOR, 0.70),
     (Wire.JSON, 0.12),
@@ -61,17 +66,21 @@ def make_meters(seed: int, count: int) -> list[Meter]:
 def make_meter(seed: int, number: int) -> Meter:
     draw = np.random.default_rng((seed, number, 1_000_081))
     wire = WIRES[int(draw.choice(len(WIRES), p=[share for _, share in WIRES]))][0]
+    label = _label(seed, number, wire, draw)
+    quirk = QUIRKS.get(label.maker, Quirk.NONE)
     return Meter(
         seed=seed,
         number=number,
-        label=_label(seed, number, wire, draw),
+        label=label,
         wire=wire,
         household=household(seed, number),
         radio=radio(seed, number),
-        report_second=int(draw.integers(0, DAY_S)),
+        report_second=int(draw.integers(0, MIDNIGHT_S if quirk is Quirk.AT_MIDNIGHT else DAY_S)),
         silent=bool(draw.random() < SILENT_SHARE),
         worn_battery=bool(draw.random() < WORN_BATTERY_SHARE),
         tampered=bool(draw.random() < TAMPERED_SHARE),
+        clock=never_set(draw) if draw.random() < NEVER_SET_SHARE else Clock(),
+        quirk=quirk,
     )
 
 

@@ -22,6 +22,8 @@ from simulators.target import Target
 
 COMMANDS = "simulators.cli"
 CHAOS = "chaos"
+FILES_IN = "directory"
+"""Parameter of a command that then writes files there and plays against nothing."""
 
 
 class Simulators(click.Group):
@@ -67,9 +69,10 @@ def _aimed(command: click.Command) -> click.Command:
     def run(coap_host: str | None, coap_port: int | None, data: Path | None, **values: object) -> Any:
         context = click.get_current_context()
         group = context.parent.params if context.parent else {}
-        context.obj = _target(
-            coap_host or group["coap_host"], coap_port or group["coap_port"], data or Path(group["data"])
-        )
+        if values.get(FILES_IN) is None:
+            context.obj = _target(
+                coap_host or group["coap_host"], coap_port or group["coap_port"], data or Path(group["data"])
+            )
         return play(**values)
 
     aimed = copy.copy(command)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ingest.copy_encoding import encode_readings
 from ingest.readings import Int64s
-from simulators.households import household
+from simulators.water.block import hourly_ml
+from simulators.water.users import BLOCK
 
 HOUR_S, DAY_S = 3_600, 86_400
 START_S = 1_767_225_600
@@ -40,9 +41,9 @@ class City:
 
     def __init__(self, meters: int, days: int, seed: int = 1) -> None:
         self.meters, self.days = meters, days
-        homes = [household(seed, number) for number in range(min(HOUSEHOLDS, meters))]
-        hours = range(START_S, START_S + days * DAY_S, HOUR_S)
-        self._steps_ml = np.array([[home.index_l(ts_s) for ts_s in hours] for home in homes], np.int64) * ML_PER_L
+        blocks = range((min(HOUSEHOLDS, meters) + BLOCK - 1) // BLOCK)
+        hourly = [hourly_ml(seed, block, START_S, days * DAY_S // HOUR_S - 1) for block in blocks]
+        self._steps_ml = np.concatenate(hourly)[: min(HOUSEHOLDS, meters)] // ML_PER_L * ML_PER_L
         self._start_ml = np.random.default_rng(seed).integers(0, MAX_START_L, meters + 1) * ML_PER_L
 
     def day(self, meter_id: Int64s, day: int) -> Rows:

@@ -1,0 +1,1 @@
+"""Who uses water, when and how much, and what goes wrong: pure, seeded, vectorised."""
