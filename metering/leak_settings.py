@@ -27,7 +27,7 @@ class LeakSettings(Section):
     burst_own: float = Field(1.2, ge=1, description="And so many times the most the home ever used in an hour")
     stuck_days: float = Field(10.0, ge=1, description="A register that stands still so long may be stuck")
     stuck_own: float = Field(1.5, ge=1, description="And so many times the longest it stood still before")
-    silent_after_h: int = Field(96, ge=25, description="Without a reading for so long a meter is silent (evaluation)")
+    silent_after_h: int = Field(73, ge=25, description="Without a reading for so long a meter is silent (evaluation)")
     under_days: int = Field(14, ge=7, le=28, description="Days compared with those before to find under-registering")
     under_share: float = Field(0.5, gt=0, lt=1, description="Of the usual peaks, at most so much is left")
     under_own: float = Field(0.7, gt=0, le=1, description="And so much of the lowest they were before")

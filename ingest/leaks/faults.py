@@ -22,9 +22,11 @@ CALM_H = 24
 PEAK_HOURS = 3
 LEAST_MEASURED_H = 18
 """Of a day, or its peaks say nothing."""
-ACTIVE_SHARE = 0.6
-"""Of the days compared so many must have use; and hours with flow must be this share of what they were: a home that
-uses less water uses it in fewer hours, a meter that registers less hides none of them."""
+USED_SHARE = 0.6
+"""Of the days compared so many must have use."""
+ACTIVE_SHARE = 0.8
+"""Hours with flow must be this share of what they were: a home that uses less water uses it in fewer hours, a meter that
+registers less hides few of them."""
 RECOVERED = 0.85
 
 
@@ -100,7 +102,7 @@ def under_registering(states: States, flow: Floats, settings: LeakSettings) -> l
         as_busy = np.nanmedian(states["active"][:, PAST_DAYS - days :], axis=1) > ACTIVE_SHARE * np.nanmedian(
             states["active"][:, : PAST_DAYS - days], axis=1
         )
-    enough = ((~np.isnan(new)).sum(axis=1) >= ACTIVE_SHARE * days) & ((~np.isnan(old)).sum(axis=1) >= days)
+    enough = ((~np.isnan(new)).sum(axis=1) >= USED_SHARE * days) & ((~np.isnan(old)).sum(axis=1) >= days)
     less = enough & as_busy & (now < settings.under_share * usual) & (now < settings.under_own * lowest)
     raised = states["under_h"] != NONE
     number = states["day"] * DAY_H - 1
