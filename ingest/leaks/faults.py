@@ -25,8 +25,8 @@ LEAST_MEASURED_H = 18
 USED_SHARE = 0.6
 """Of the days compared so many must have use."""
 ACTIVE_SHARE = 0.8
-"""Hours with flow must be this share of what they were: a home that uses less water uses it in fewer hours, a meter that
-registers less hides few of them."""
+"""Hours with flow must be this share of what they were: a home that uses less water uses it in fewer hours, a meter
+that registers less hides few of them."""
 RECOVERED = 0.85
 
 
