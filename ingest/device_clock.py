@@ -21,6 +21,9 @@ EARLIEST_S = 1_262_304_000
 TOLERANCE_S = 300
 """Clocks that are so little ahead are right enough for hourly readings."""
 
+OLDEST_S = 40 * 86_400
+"""The newest reading of a report is no older than that by the device's clock, or another clock stamped it."""
+
 
 class Correction(NamedTuple):
     offset_s: int
@@ -36,7 +39,7 @@ def correction(content: DecodedReport, last_s: int, received_s: int) -> Correcti
     if last_s < EARLIEST_S and (clock_s is None or clock_s < EARLIEST_S):
         newest_s = last_s if clock_s is None else max(clock_s, last_s)
         return Correction(received_s - newest_s, "never_set")
-    if clock_s is not None and clock_s > received_s + TOLERANCE_S:
+    if clock_s is not None and clock_s > received_s + TOLERANCE_S and clock_s - last_s <= OLDEST_S:
         return Correction(received_s - clock_s, "ahead")
     return None
 

@@ -128,7 +128,7 @@ async def test_dtls_and_lwm2m_tell_strangers(nats_server: NatsServer, gateway: G
 
     (knock,) = decode_knocks(await heard(nats_server, STRANGERS_SUBJECT, by_dtls))
     assert (knock.name, knock.door, knock.source, knock.reason) == (
-        STRANGER, Door.COAP, "127.0.0.1", "unknown_identity",
+        STRANGER, Door.DTLS, "127.0.0.1", "unknown_identity",
     )  # fmt: skip
 
     async def by_lwm2m(_: Nats) -> None:

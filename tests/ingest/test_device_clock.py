@@ -40,3 +40,4 @@ def test_what_is_not_certain_stays() -> None:
     assert found(RECEIVED_S - 50 * HOUR_S, RECEIVED_S - 48 * HOUR_S) is None  # late, or behind: nobody can tell
     assert found(50 * HOUR_S, RECEIVED_S) is None  # it was set meanwhile: the old readings have no time
     assert found(RECEIVED_S + HOUR_S, None) is None
+    assert found(RECEIVED_S - HOUR_S, 10**18) is None  # no clock at all, and none that stamped the readings
