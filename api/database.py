@@ -124,7 +124,7 @@ async def _pool(url: str, size: int, settings: dict[str, str]) -> Any:
             },
         )
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartError(f"cannot connect to the database: {error or type(error).__name__}") from error
+        raise StartError(f"cannot connect to the database: {str(error) or type(error).__name__}") from error
 
 
 async def schema_version(pool: ReadPool) -> int:

@@ -128,7 +128,9 @@ async def ensure_streams(url: str, settings: NatsSettings) -> None:
     try:
         await ensure(connection.jetstream(), StreamSizes(settings.up_max_bytes, replicas=settings.replicas))
     except (TimeoutError, nats.errors.Error) as error:
-        raise StartError(f"NATS at {place(url)} does not make the streams: {error or type(error).__name__}") from error
+        raise StartError(
+            f"NATS at {place(url)} does not make the streams: {str(error) or type(error).__name__}"
+        ) from error
     finally:
         await connection.close()
 
@@ -155,7 +157,9 @@ async def connect_database(url: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartError(f"the database at {place(url)} cannot be reached: {error or type(error).__name__}") from error
+        raise StartError(
+            f"the database at {place(url)} cannot be reached: {str(error) or type(error).__name__}"
+        ) from error
 
 
 @asynccontextmanager

@@ -34,4 +34,4 @@ def run(target: Target, work: Coroutine[Any, Any, T]) -> T:
     except (TargetError, ValueError, NbwaterError) as error:
         raise click.ClickException(str(error)) from error
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise click.ClickException(f"the database does not answer: {error or type(error).__name__}") from error
+        raise click.ClickException(f"the database does not answer: {str(error) or type(error).__name__}") from error

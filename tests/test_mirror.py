@@ -57,6 +57,7 @@ COVERED_OTHERWISE = {
     "metering.door_settings": "through metering.settings: tests/metering/test_settings.py",
     "metering.section": "as metering.door_settings",
     "simulators.chaos.cli": "called as a command: tests/deploy/chaos/test_platform.py",
+    "simulators.city.cli": "called as a command: tests/simulators/city/test_cli.py, tests/e2e/test_demo.py",
     "simulators.chaos.run": "as simulators.chaos.cli",
     "simulators.cli": "called as commands: tests/e2e/test_commands.py",
     "simulators.load": "as simulators.cli",

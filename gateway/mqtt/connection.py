@@ -116,7 +116,7 @@ class Connection:
         except (OSError, ValueError, TimeoutError) as error:
             self.close()
             raise UnavailableError(
-                f"the MQTT broker at {self.endpoint.place}: {error or type(error).__name__}"
+                f"the MQTT broker at {self.endpoint.place}: {str(error) or type(error).__name__}"
             ) from error
         except BaseException:
             self.close()

@@ -69,7 +69,7 @@ async def end_session(endpoint: Endpoint, client_id: str, context: ssl.SSLContex
         async with asyncio.timeout(TIMEOUT_S), _client(endpoint, client_id, context):
             pass
     except (aiomqtt.MqttError, TimeoutError) as error:
-        raise UnavailableError(f"the MQTT broker at {endpoint.place}: {error or type(error).__name__}") from error
+        raise UnavailableError(f"the MQTT broker at {endpoint.place}: {str(error) or type(error).__name__}") from error
 
 
 def _client(endpoint: Endpoint, client_id: str, context: ssl.SSLContext | None) -> aiomqtt.Client:

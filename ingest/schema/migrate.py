@@ -107,7 +107,7 @@ async def _connect(url: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartError(f"the database cannot be reached: {error or type(error).__name__}") from error
+        raise StartError(f"the database cannot be reached: {str(error) or type(error).__name__}") from error
 
 
 async def _apply(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[str]:

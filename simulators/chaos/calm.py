@@ -78,7 +78,7 @@ async def _unrest(platform: Platform) -> str:
             last = await last_sequences(platform.nats_url)
             return await _unrest_of_database(platform.database_url, last)
     except (OSError, TimeoutError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return f"a server does not answer: {error or type(error).__name__}"
+        return f"a server does not answer: {str(error) or type(error).__name__}"
 
 
 async def _unrest_of_database(database_url: str, last: dict[int, int]) -> str:

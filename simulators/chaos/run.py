@@ -163,7 +163,7 @@ class Chaos:
         try:
             await self._compare(fleet, verdict)
         except (OSError, TimeoutError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            verdict.not_shown.append(f"the sets could not be compared: {error or type(error).__name__}")
+            verdict.not_shown.append(f"the sets could not be compared: {str(error) or type(error).__name__}")
 
     async def _compare(self, fleet: Fleet, verdict: Verdict) -> None:
         platform = self._platform
