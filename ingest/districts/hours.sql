@@ -35,13 +35,14 @@ WITH RECURSIVE flows AS (
     GROUP BY meter_id
 ), customers AS (
     SELECT b.district, count(*) AS meters, count(k.volume_ml) AS measured,
-           COALESCE(sum(k.volume_ml), 0) AS volume_ml, COALESCE(sum(k.volume_ml ^ 2), 0) AS squares,
-           COALESCE(sum((m.pulse_ml::float8) ^ 2) FILTER (WHERE k.volume_ml IS NOT NULL), 0) AS counts,
-           sum(u.hour_ml) FILTER (WHERE k.volume_ml IS NOT NULL) AS usual_known_ml,
-           COALESCE(sum(u.hour_ml) FILTER (WHERE k.volume_ml IS NULL), 0) AS usual_missing_ml,
-           COALESCE(sum(u.hour_ml ^ 2) FILTER (WHERE k.volume_ml IS NULL), 0) AS missing_squares,
+           COALESCE(sum(k.volume_ml * i.multiplier), 0) AS volume_ml,
+           COALESCE(sum((k.volume_ml * i.multiplier) ^ 2), 0) AS squares,
+           COALESCE(sum((m.pulse_ml::float8 * i.multiplier) ^ 2) FILTER (WHERE k.volume_ml IS NOT NULL), 0) AS counts,
+           sum(u.hour_ml * i.multiplier) FILTER (WHERE k.volume_ml IS NOT NULL) AS usual_known_ml,
+           COALESCE(sum(u.hour_ml * i.multiplier) FILTER (WHERE k.volume_ml IS NULL), 0) AS usual_missing_ml,
+           COALESCE(sum((u.hour_ml * i.multiplier) ^ 2) FILTER (WHERE k.volume_ml IS NULL), 0) AS missing_squares,
            count(*) FILTER (WHERE k.volume_ml IS NULL AND u.hour_ml IS NULL) AS strangers,
-           COALESCE(sum(l.rate_ml_h) FILTER (WHERE k.volume_ml IS NULL), 0)::float8 AS leaking_ml
+           COALESCE(sum(l.rate_ml_h * i.multiplier) FILTER (WHERE k.volume_ml IS NULL), 0)::float8 AS leaking_ml
     FROM below b
     JOIN service_points sp USING (zone_id)
     JOIN installations i ON i.service_point_id = sp.service_point_id

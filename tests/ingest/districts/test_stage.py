@@ -76,6 +76,20 @@ async def test_hours_and_days_balance(pool):
     assert (day["night_inflow_ml_h"], day["night_use_ml_h"]) == (55_000, 40_000)
 
 
+async def test_a_register_behind_a_transmission_counts_by_its_multiplier(pool):
+    """Those who report and those who are estimated; what is stored stays what the register says."""
+    _, inlet, customers = await add_town(pool)
+    await pool.execute("UPDATE installations SET multiplier = 10 WHERE meter_id = $1", customers[0])
+    for meter_id in customers:
+        await store(pool, meter_id, T0, [10] * 30)
+    await store(pool, inlet, T0, [150] * 30)
+    stage = DistrictStage(pool, ZONE)
+    while await stage.check(T0 + 30 * HOUR_S):
+        pass
+    row = await pool.fetchrow("SELECT * FROM zone_hours WHERE hour = to_timestamp($1)", T0 + 5 * HOUR_S)
+    assert (row["inlet_ml"], row["customers_ml"]) == (150_000, 130_000)
+
+
 async def test_a_missing_customer_is_estimated_and_widens_the_band(pool):
     _, inlet, customers = await add_town(pool)
     for number, meter_id in enumerate(customers):
