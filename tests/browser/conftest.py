@@ -27,6 +27,8 @@ ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PATIENCE_MS = 90_000
+"""A browser shares two cores with the platforms of other tests; its own limit is 30 s."""
 SCREENSHOTS = Path("build/screenshots")
 READY_S = 60
 WIDE = {"width": 1280, "height": 900}
@@ -187,6 +189,7 @@ class Visitors:
     async def new(self, site: Site, size: dict[str, int] | None = None) -> Visitor:
         size = size or WIDE
         context = await self._browser.new_context(viewport=size, is_mobile=size["width"] < 500)
+        context.set_default_timeout(PATIENCE_MS)
         visitor = Visitor(context, await context.new_page(), site.base)
         self.all.append(visitor)
         return visitor
