@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from metering.errors import ConflictError, RequestError
-
-MAX_REASON_CHARACTERS = 500
+from api.reasons import checked_reason
+from metering.errors import ConflictError
 
 
 class AlertState(StrEnum):
@@ -53,14 +52,7 @@ def actions(state: AlertState) -> list[AlertAction]:
 
 def check_reason(action: AlertAction, reason: str) -> str:
     """The reason, trimmed. Raises RequestError when it is missing where it is needed, too long or not text."""
-    text = reason.strip()
-    if action in REASON_NEEDED and not text:
-        raise RequestError(f"to {action} an alert, give the reason")
-    if len(text) > MAX_REASON_CHARACTERS:
-        raise RequestError(f"a reason is limited to {MAX_REASON_CHARACTERS} characters")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise RequestError("the reason holds characters that are not text")
-    return text
+    return checked_reason(reason, missing=f"to {action} an alert, give the reason" if action in REASON_NEEDED else "")
 
 
 _PARTICIPLE = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from api.reasons import checked_reason
 from api.roles import ForbiddenError, Principal, Role
 from metering.errors import RequestError
 
 NEEDED_ROLE = Role.ENGINEER
-MAX_REASON_CHARACTERS = 500
 
 
 def check_role(who: Principal) -> None:
@@ -17,14 +17,7 @@ def check_role(who: Principal) -> None:
 
 def check_reason(reason: str) -> str:
     """The reason, trimmed. Raises RequestError when there is none, or it is too long or not text."""
-    text = reason.strip()
-    if not text:
-        raise RequestError("give the reason: it stands beside the value from then on")
-    if len(text) > MAX_REASON_CHARACTERS:
-        raise RequestError(f"a reason is limited to {MAX_REASON_CHARACTERS} characters")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise RequestError("the reason holds characters that are not text")
-    return text
+    return checked_reason(reason, missing="give the reason: it stands beside the value from then on")
 
 
 def check_index(index_ml: int | None, register_max_ml: int) -> None:

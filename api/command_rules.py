@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from api.reasons import checked_reason
 from api.roles import ForbiddenError, Principal, Role
 from metering.command_arguments import kind_name, may_close
 from metering.commands import CommandKind, CommandState
 from metering.errors import ConflictError, RequestError
-
-MAX_REASON_CHARACTERS = 500
 
 NEEDED_ROLE: Mapping[CommandKind, Role] = MappingProxyType(
     {
@@ -53,14 +52,7 @@ def check_filing(who: Principal, kind: CommandKind, reason: str) -> str:
 
 def check_reason(reason: str, needed: bool) -> str:
     """The reason, trimmed. Raises RequestError."""
-    text = reason.strip()
-    if needed and not text:
-        raise RequestError("give the reason")
-    if len(text) > MAX_REASON_CHARACTERS:
-        raise RequestError(f"a reason is limited to {MAX_REASON_CHARACTERS} characters")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise RequestError("the reason holds characters that are not text")
-    return text
+    return checked_reason(reason, missing="give the reason" if needed else "")
 
 
 def first_state(kind: CommandKind, arguments: Mapping[int, Any]) -> CommandState:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from nicegui import ui
 
-from api.command_rules import MAX_REASON_CHARACTERS, NEEDED_ROLE
+from api.command_rules import NEEDED_ROLE
 from api.pages import parts
 from api.pages.command_list import Changed, carry_out
 from api.pages.parts import Words, box, place
@@ -23,6 +23,7 @@ from api.queries.campaigns import (
     start_campaign,
     stop_campaign,
 )
+from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
 from metering.commands import CommandKind
 from metering.errors import RequestError

@@ -7,12 +7,13 @@ from typing import Any
 
 from nicegui import ui
 
-from api.command_rules import MAX_REASON_CHARACTERS, NEEDED_ROLE
+from api.command_rules import NEEDED_ROLE
 from api.pages import parts
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
 from api.queries.commanding import Filing, Order, approve_command, cancel_command, file_commands
 from api.queries.commands import CommandRow, get_command
+from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal, Role
 from metering.command_arguments import kind_name, may_close, read_arguments
 from metering.commands import OPEN_STATES, CommandKind, CommandState

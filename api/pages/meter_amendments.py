@@ -9,12 +9,13 @@ from typing import Any
 from nicegui import ui
 from nicegui.element import Element
 
-from api.amendment_rules import MAX_REASON_CHARACTERS, NEEDED_ROLE
+from api.amendment_rules import NEEDED_ROLE
 from api.pages import parts
 from api.pages.parts import Words, box
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import ML_PER_L, index_m3
 from api.queries.amendments import AmendmentRow, amend_reading, list_amendments, withdraw_amendment
+from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
 from metering.errors import RequestError, UnavailableError
 from metering.model import MeterId

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, Field
 
-from api.alert_life import MAX_REASON_CHARACTERS, AlertAction, AlertState
+from api.alert_life import AlertAction, AlertState
 from api.queries.alerts import AlertDetail, AlertFilter, AlertOrder, AlertRow, get_alert, list_alerts, move_alert
 from api.queries.paging import INT64_MAX, Page
+from api.reasons import MAX_REASON_CHARACTERS
 from api.routes.asking import Context, Cursor, Limit, Operator, Viewer
 
 router = APIRouter(tags=["alerts"])

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from api.amendment_rules import MAX_REASON_CHARACTERS
 from api.queries.amendments import AmendmentRow, amend_reading, list_amendments, withdraw_amendment
 from api.queries.meters import meter_id_of
 from api.queries.paging import INT64_MAX
+from api.reasons import MAX_REASON_CHARACTERS
 from api.routes.asking import Context, Engineer, Limit, Serial, Viewer
 
 router = APIRouter(tags=["amendments"])

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel, Field
 
 from api.campaign_rules import MAX_METERS, MAX_WAVES
-from api.command_rules import MAX_REASON_CHARACTERS
 from api.queries.campaigns import (
     CampaignDetail,
     CampaignRow,
@@ -22,6 +21,7 @@ from api.queries.campaigns import (
     start_campaign,
     stop_campaign,
 )
+from api.reasons import MAX_REASON_CHARACTERS
 from api.routes.asking import Context, Engineer, Viewer
 
 router = APIRouter(tags=["campaigns"])

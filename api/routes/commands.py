@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, Field
 
-from api.command_rules import MAX_REASON_CHARACTERS
 from api.queries.commanding import MAX_ORDERS, Filing, Order, approve_command, cancel_command, file_commands
 from api.queries.commands import CommandDetail, CommandFilter, CommandRow, get_command, list_commands
 from api.queries.paging import Page
+from api.reasons import MAX_REASON_CHARACTERS
 from api.routes.asking import Context, Cursor, Limit, Operator, Viewer
 from metering.command_arguments import kind_name
 from metering.commands import MAX_TTL_S, CommandKind, CommandState

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.alert_life import CLOSED, MAX_REASON_CHARACTERS, AlertAction, AlertState, actions, check_reason, next_state
+from api.alert_life import CLOSED, AlertAction, AlertState, actions, check_reason, next_state
+from api.reasons import MAX_REASON_CHARACTERS
 from metering.errors import ConflictError, RequestError
 
 
