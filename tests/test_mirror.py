@@ -32,6 +32,7 @@ COVERED_OTHERWISE = {
     "deploy.status_table": "as deploy.programs",
     "deploy.supervision.parent_death": "as deploy.programs: the supervisor is killed with -9",
     "deploy.up": "as deploy.programs",
+    "gateway.coap.behind_oscore": "by both lanes behind it: tests/gateway/coap/test_firmware.py, lwm2m/test_oscore.py",
     "gateway.coap.lanes": "protocols only, kept by the lanes of tests/gateway/coap",
     "gateway.coap.lwm2m": "its parts that talk: driven through the CoAP port, tests/gateway/coap/lwm2m",
     "gateway.doors": "opened by the gateway's process: tests/gateway/test_process.py",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from gateway.coap import message as coap
+from gateway.coap.behind_oscore import BehindOscore, Protected
 from gateway.coap.exchange import Peer
 from gateway.coap.lanes import Conversations, SlowLane
 from gateway.coap.message import Message, Request
@@ -210,39 +211,19 @@ class FirmwareOnPort:
         return self._others.answer(message, datagram, peer, address, passed)
 
 
-class FirmwareBehindOscore:
-    """Requests that OSCORE protected; what is no firmware goes on to `others`. See `gateway.coap.lanes.SlowLane`."""
+class FirmwareBehindOscore(BehindOscore):
+    """Images for devices that OSCORE vouches for."""
 
     def __init__(self, lane: FirmwareLane, others: SlowLane, clock: Callable[[], float]) -> None:
-        self._lane, self._others, self._clock = lane, others, clock
+        super().__init__(lane, others)
+        self._lane, self._clock = lane, clock
 
-    def serves(self, path: list[bytes]) -> bool:
-        return self._lane.serves(path) or self._others.serves(path)
-
-    def has_room(self, address: int) -> bool:
-        return self._others.has_room(address)
-
-    def awaits(self, peer: Peer, message_id: int) -> bool:
-        return self._others.awaits(peer, message_id)
-
-    def receive(self, datagram: bytes, peer: Peer, address: int, verified: bool) -> None:
-        self._others.receive(datagram, peer, address, verified)
-
-    def receive_vouched(
-        self, datagram: bytes, peer: Peer, address: int, vouched: Vouched, send: Callable[[bytes, Peer], None]
-    ) -> None:
-        message = coap.parse(datagram)
-        if isinstance(message, Message):
-            request = coap.read_request(message.options)
-            if self._lane.serves(request.path):
-                self._firmware(message, request, len(datagram), vouched, lambda answer: send(answer, peer))
-                return
-        self._others.receive_vouched(datagram, peer, address, vouched, send)
-
-    def _firmware(
-        self, message: Message, request: Request, size: int, who: Vouched, send: Callable[[bytes], None]
-    ) -> None:
-        refusal = self._lane.request(message, request, who, send, self._clock())
+    def take(self, asked: Protected) -> None:
+        message, send = asked.message, asked.send
+        refusal = self._lane.request(
+            message, asked.request, asked.vouched, lambda answer: send(answer, asked.peer), self._clock()
+        )  # fmt: skip
         if refusal is not None:
             kind = coap.ACK if message.type == coap.CON else coap.NON
-            send(answer_message(refusal, kind, message.message_id, message.token, size))
+            answer = answer_message(refusal, kind, message.message_id, message.token, len(asked.datagram))
+            send(answer, asked.peer)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from gateway.coap import message as coap
+from gateway.coap.behind_oscore import BehindOscore, Protected, Send
 from gateway.coap.exchange import Peer
 from gateway.coap.lanes import Conversations, SlowLane
 from gateway.coap.lwm2m.exchange import reset
@@ -42,7 +43,6 @@ MAX_CLIENTS = 65_536
 MAX_LOOKING = 1024
 """Answers whose registration is being read; further ones get silence and come again."""
 
-Send = Callable[[bytes, Peer], None]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -231,33 +231,15 @@ def _keep(table: OrderedDict[_Key, _Value], key: _Key, value: _Value, limit: int
     table[key] = value
 
 
-class Lwm2mBehindOscore:
-    """Requests that OSCORE protected; what is not the LwM2M server's goes on to `others`. See
-    `gateway.coap.lanes.SlowLane`."""
+class Lwm2mBehindOscore(BehindOscore):
+    """LwM2M requests of clients that OSCORE vouches for."""
 
     def __init__(self, clients: ProtectedClients, lane: Lwm2mLane, others: SlowLane) -> None:
-        self._clients, self._lane, self._others = clients, lane, others
+        super().__init__(lane, others)
+        self._clients = clients
 
-    def serves(self, path: list[bytes]) -> bool:
-        return self._lane.serves(path) or self._others.serves(path)
-
-    def has_room(self, address: int) -> bool:
-        return self._others.has_room(address)
-
-    def awaits(self, peer: Peer, message_id: int) -> bool:
-        return self._others.awaits(peer, message_id)
-
-    def receive(self, datagram: bytes, peer: Peer, address: int, verified: bool) -> None:
-        self._others.receive(datagram, peer, address, verified)
-
-    def receive_vouched(self, datagram: bytes, peer: Peer, address: int, vouched: Vouched, send: Send) -> None:
-        message = coap.parse(datagram)
-        if isinstance(message, Message):
-            request = coap.read_request(message.options)
-            if self._lane.serves(request.path):
-                self._clients.request(message, request, datagram, peer, address, vouched, send)
-                return
-        self._others.receive_vouched(datagram, peer, address, vouched, send)
+    def take(self, asked: Protected) -> None:
+        self._clients.request(*asked)
 
 
 class ProtectedOnPort:
