@@ -91,17 +91,7 @@ class Gateway:
         self.mirror = RegistryMirror(self.link, self.devices)
         self.memory = RepeatMemory()
         self.limiter = RefusalLimiter(settings.refusals_per_second / settings.workers)
-        self.custody = StreamCustody(
-            Publisher(self.link, settings.publish_timeout_s),
-            Batcher(settings.batch_ms / 1000),
-            self.memory,
-            self.counters,
-            stream.partitions,
-            settings.max_pending_reports,
-            settings.max_inflight_batches,
-            time.monotonic,
-            load(LogSettings).follow_one_in,
-        )
+        self.custody = _custody(settings, stream.partitions, self.link, self.memory, self.counters)
         self.telling = CommandTelling(self.link, now_us)
         self.commands = CommandMirror(self.link, self.telling, time.time)
         self.strangers, self.key_uses = Strangers(), KeyUses(self.devices)
@@ -289,6 +279,22 @@ class Gateway:
                 "passed_on_lost_datagrams": ("Datagrams their owner could not take", lambda: siblings.lost),
             }
         return totals
+
+
+def _custody(
+    settings: GatewaySettings, partitions: int, link: StreamLink, memory: RepeatMemory, counters: Counters
+) -> StreamCustody:
+    return StreamCustody(
+        Publisher(link, settings.publish_timeout_s),
+        Batcher(settings.batch_ms / 1000),
+        memory,
+        counters,
+        partitions,
+        settings.max_pending_reports,
+        settings.max_inflight_batches,
+        time.monotonic,
+        load(LogSettings).follow_one_in,
+    )
 
 
 def _siblings(settings: GatewaySettings) -> Siblings | None:
