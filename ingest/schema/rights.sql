@@ -26,7 +26,8 @@ BEGIN
             'reports, raw_reports, readings, conflicts, dead_letters, device_latest, watermarks, restore_points, '
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
             'command_events, command_outbox, firmware_images, campaigns, campaign_meters, amendments, billing_periods, '
-            'billing_entries, billing_corrections, alert_meters, zone_flows, zone_hours, zone_days TO %I', program);
+            'billing_entries, billing_corrections, alert_meters, zone_flows, zone_hours, zone_days, leak_states, '
+            'leak_due, alert_suppressions TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -54,6 +55,7 @@ BEGIN
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
         GRANT INSERT, UPDATE ON settled_days, alerts, zone_hours, zone_days TO nbwater_settlement;
+        GRANT INSERT, UPDATE, DELETE ON leak_states, leak_due TO nbwater_settlement;
         GRANT DELETE ON settled_days TO nbwater_settlement;    -- days whose last reading a person took away
         GRANT INSERT ON alert_events TO nbwater_settlement;
         GRANT DELETE ON touched_spans, reports, raw_reports TO nbwater_settlement;
@@ -66,6 +68,8 @@ BEGIN
         GRANT SELECT, INSERT ON audit_log TO nbwater_api;
         GRANT INSERT ON alert_events TO nbwater_api;
         GRANT UPDATE (state, closed_at) ON alerts TO nbwater_api;
+        GRANT INSERT ON alert_suppressions TO nbwater_api;
+        GRANT UPDATE (valid_to, ended_by) ON alert_suppressions TO nbwater_api;
         GRANT INSERT, UPDATE ON commands TO nbwater_api;
         GRANT INSERT ON command_events, firmware_images, campaign_meters TO nbwater_api;
         GRANT INSERT, UPDATE ON campaigns TO nbwater_api;

@@ -24,7 +24,8 @@ DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
 }  # fmt: skip
 BILLING = {"amendments", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
-ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | BILLING | DISTRICTS
+LEAKS = {"leak_states", "leak_due", "alert_suppressions"}
+ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | BILLING | DISTRICTS | LEAKS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
 WRITE = frozenset({"INSERT", "UPDATE", "DELETE"})
@@ -39,14 +40,14 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(["alerts", "zone_hours", "zone_days"], READ | frozenset({"INSERT", "UPDATE"}))
-    | {"settled_days": READ | WRITE}
+    | dict.fromkeys(["settled_days", "leak_states", "leak_due"], READ | WRITE)
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
     | {"alert_events": READ | APPEND, "alert_meters": READ | APPEND | REMOVE},
     "nbwater_api": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(SECRET, READ | WRITE)
     | {"audit_log": READ | APPEND, "alert_events": READ | APPEND, "command_events": READ | APPEND}
     | {"firmware_images": READ | APPEND, "campaign_meters": READ | APPEND}
-    | dict.fromkeys(["amendments", "billing_periods", "billing_entries"], READ | APPEND)
+    | dict.fromkeys(["amendments", "billing_periods", "billing_entries", "alert_suppressions"], READ | APPEND)
     | dict.fromkeys(["commands", "campaigns"], READ | frozenset({"INSERT", "UPDATE"})),
     "nbwater_reader": dict.fromkeys(SHOWN, READ),
 }

@@ -1,0 +1,41 @@
+-- Our own leak detector, live: what it knows of each meter, which meters have news for it, and what its alerts say.
+
+-- What the detector knows of a meter the midnight before `day` (ingest/leaks/habits.py). It can be learned again from
+-- readings at any time: a record of another version is thrown away.
+CREATE TABLE leak_states (
+    meter_id bigint PRIMARY KEY REFERENCES meters,
+    day      date NOT NULL,                    -- the next day to look at, in the utility's time zone
+    version  smallint NOT NULL,
+    record   bytea NOT NULL
+);
+
+-- Meters whose settled readings changed from `from_ts` on since the detector looked at them.
+CREATE TABLE leak_due (
+    meter_id bigint PRIMARY KEY REFERENCES meters,
+    from_ts  timestamptz NOT NULL,
+    due_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX ON leak_due (due_at);
+
+ALTER TABLE alerts
+    ADD COLUMN certainty     text CHECK (certainty IN ('suspected', 'confirmed', 'cleared')),  -- NULL: has no such states
+    ADD COLUMN rate_low_ml_h  bigint,          -- interval of rate_ml_h
+    ADD COLUMN rate_high_ml_h bigint;
+
+-- While it lasts no alert of this kind is raised for the meter or the zone: works on a main, a pool being filled.
+CREATE TABLE alert_suppressions (
+    suppression_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id       bigint REFERENCES meters,
+    zone_id        bigint REFERENCES zones,    -- with all zones below it
+    kind           text,                       -- NULL: every kind
+    valid_from     timestamptz NOT NULL,
+    valid_to       timestamptz NOT NULL,
+    reason         text NOT NULL CHECK (reason <> ''),
+    created_by     text NOT NULL,              -- login
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    ended_by       text,                       -- who ended it before its time, by setting valid_to
+    CHECK (valid_to > valid_from),
+    CHECK (num_nonnulls(meter_id, zone_id) = 1)
+);
+CREATE INDEX ON alert_suppressions (meter_id, valid_to);
+CREATE INDEX ON alert_suppressions (zone_id, valid_to);
