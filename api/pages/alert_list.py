@@ -11,7 +11,7 @@ from api.alert_life import REASON_NEEDED, AlertAction, AlertState, actions
 from api.pages import evidence, leak_evidence, parts, suppress_form
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
-from api.pages.wording import rate, volume
+from api.pages.wording import rate, volume, yearly
 from api.queries.alerts import (
     AlertEventRow,
     AlertFilter,
@@ -69,7 +69,8 @@ def full(
         with box("nb-alert-head"):
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
             _heading(visit, alert, with_meter)
-        for sentence in filter(None, (*evidence.sentences(say, alert), leak_evidence.cost(say, alert))):
+        *seen, advice = evidence.sentences(say, alert)
+        for sentence in filter(None, (*seen, leak_evidence.cost(say, alert), advice)):
             Words(sentence, "nb-alert-words")
         _drawing(visit, alert)
         Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
@@ -127,7 +128,7 @@ def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
         Words(say("alerts.loss_rate", rate=rate(alert.rate_ml_h)), "nb-digits nb-loss", "span")
     if alert.loss_year_ml and alert.loss_year_money is not None:
         money = say.money(alert.loss_year_money, alert.currency)
-        Words(say("alerts.loss_year", volume=volume(alert.loss_year_ml), money=money), "nb-digits", "span")
+        Words(say("alerts.loss_year", volume=yearly(alert.loss_year_ml), money=money), "nb-digits", "span")
     if alert.ended_at is not None and alert.certainty is None:
         parts.tag(say("alerts.over"), "quiet")
     if with_meter and alert.serial:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from api.pages import hourly_bars
-from api.pages.wording import ML_PER_L, Wording, index_m3, rate, volume
+from api.pages.wording import ML_PER_L, Wording, index_m3, rate, volume, yearly
 from api.queries.alerts import AlertRow
 
 Evidence = Mapping[str, Any]
@@ -22,8 +22,8 @@ QUIET_SHARE = hourly_bars.SELDOM
 DRIPPING_ML_H = 10_000
 RUNNING_ML_H = 100_000
 """Up to the first a tap or cistern drips; up to the second a float valve or toilet runs; beyond that a pipe is open."""
-RAREST = 1e-9
-"""A chance below is said to be below."""
+MUCH, RAREST = 0.01, 1e-9
+"""A chance above the first is said in percent; one below the second is said to be below."""
 MISSING = (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
 
 
@@ -48,7 +48,8 @@ def told(say: Wording, alert: AlertRow, *tellers: Teller) -> list[str]:
 
 
 def leak(say: Wording, alert: AlertRow) -> list[str]:
-    return told(say, alert, _against_habits, _quiet_hours, _night_minimum, _how_sure, _clears, where_to_look)
+    last = where_to_look if alert.ended_at is None else _cleared
+    return told(say, alert, _against_habits, _quiet_hours, _night_minimum, _how_sure, _clears, last)
 
 
 def burst(say: Wording, alert: AlertRow) -> list[str]:
@@ -80,7 +81,7 @@ def cost(say: Wording, alert: AlertRow) -> str:
         said.append(say("evidence.lost", volume=volume(alert.loss_ml), money=money))
     if alert.loss_year_ml:
         money = say.money(alert.loss_year_money, alert.currency)
-        said.append(say("evidence.lost_a_year", volume=volume(alert.loss_year_ml), money=money))
+        said.append(say("evidence.lost_a_year", volume=yearly(alert.loss_year_ml), money=money))
     return say("evidence.comma").join(said) + say("evidence.stop")
 
 
@@ -181,8 +182,10 @@ def _how_sure(say: Wording, alert: AlertRow) -> str:
 def _chance(say: Wording, chance: float) -> str:
     """As one in so many, with two figures."""
     if chance < RAREST:
-        return say("evidence.rarer", one_in=f"{1 / RAREST:,.0f}")
-    return _share(chance) if chance > 0.01 else say("evidence.one_in", one_in=f"{float(f'{1 / chance:.2g}'):,.0f}")
+        return say("evidence.rarer")
+    if chance > MUCH:
+        return say("evidence.in_hundred", share=_share(chance))
+    return say("evidence.one_in", one_in=f"{float(f'{1 / chance:.2g}'):,.0f}")
 
 
 def _clears(say: Wording, alert: AlertRow) -> str:
@@ -190,6 +193,10 @@ def _clears(say: Wording, alert: AlertRow) -> str:
         return ""
     needed = alert.evidence["clears_when"]
     return say("evidence.clears", hours=int(needed["hours"]), limit=rate(needed["hours_without_ml_h_above"]))
+
+
+def _cleared(say: Wording, alert: AlertRow) -> str:
+    return say("evidence.leak_cleared", time=say.instant(alert.ended_at))
 
 
 def where_to_look(say: Wording, alert: AlertRow) -> str:
