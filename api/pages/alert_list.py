@@ -13,6 +13,7 @@ from api.pages.parts import Words, box
 from api.pages.visit import Visit
 from api.pages.wording import rate, volume, yearly
 from api.queries.alerts import (
+    CERTAINTIES,
     AlertEventRow,
     AlertFilter,
     AlertOrder,
@@ -92,9 +93,9 @@ def _drawing(visit: Visit, alert: AlertRow) -> None:
 
 
 def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
-    """Who did what when. That the platform raised it is among the facts already."""
+    """Who did what when, and when the platform became how sure. That it raised it is among the facts already."""
     say = visit.say
-    if not any(event.from_state for event in life):
+    if not any(event.from_state or event.to_state in CERTAINTIES for event in life):
         return
     with box("nb-life", "ol", **{"aria-label": say("alerts.life")}):
         for event in life:
@@ -108,6 +109,8 @@ def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
 
 def _moved(visit: Visit, event: AlertEventRow) -> str:
     say = visit.say
+    if event.to_state in CERTAINTIES:
+        return say(f"alerts.certainty.{event.to_state}")
     if event.from_state is None:
         return say("alerts.life_raised")
     before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))

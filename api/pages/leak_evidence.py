@@ -23,7 +23,7 @@ DRIPPING_ML_H = 10_000
 RUNNING_ML_H = 100_000
 """Up to the first a tap or cistern drips; up to the second a float valve or toilet runs; beyond that a pipe is open."""
 MUCH, RAREST = 0.01, 1e-9
-"""A chance above the first is said in percent; one below the second is said to be below."""
+"""A chance above the first is said in percent; at the second and below one that is below."""
 MISSING = (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
 
 
@@ -49,11 +49,11 @@ def told(say: Wording, alert: AlertRow, *tellers: Teller) -> list[str]:
 
 def leak(say: Wording, alert: AlertRow) -> list[str]:
     last = where_to_look if alert.ended_at is None else _cleared
-    return told(say, alert, _against_habits, _quiet_hours, _night_minimum, _how_sure, _clears, last)
+    return told(say, alert, _against_habits, _quiet_hours, _night_minimum, _how_sure, _meters_alarms, _clears, last)
 
 
 def burst(say: Wording, alert: AlertRow) -> list[str]:
-    return told(say, alert, _burst, where_to_look)
+    return told(say, alert, _burst, _meters_alarms, where_to_look)
 
 
 def stuck(say: Wording, alert: AlertRow) -> list[str]:
@@ -97,10 +97,13 @@ def hours_seen(say: Wording, evidence: Evidence) -> list[Seen]:
 
 
 def first_hour(say: Wording, evidence: Evidence) -> datetime:
-    """When the first of `hourly_ml` begins: they end at `to`, where that is known. Raises one of MISSING."""
-    if "to" in evidence:
-        return _local(say, evidence["to"]) - len(evidence["hourly_ml"]) * HOUR
-    return _local(say, evidence["from"])
+    """When the first of `hourly_ml` begins: they end with the hour of `to`, where that is known. Raises one of
+    MISSING."""
+    if "to" not in evidence:
+        return _local(say, evidence["from"])
+    end = _local(say, evidence["to"])
+    whole = end.replace(minute=0, second=0, microsecond=0)
+    return (whole if whole == end else whole + HOUR) - len(evidence["hourly_ml"]) * HOUR
 
 
 def _local(say: Wording, text: str) -> datetime:
@@ -181,11 +184,17 @@ def _how_sure(say: Wording, alert: AlertRow) -> str:
 
 def _chance(say: Wording, chance: float) -> str:
     """As one in so many, with two figures."""
-    if chance < RAREST:
+    if chance <= RAREST:
         return say("evidence.rarer")
     if chance > MUCH:
         return say("evidence.in_hundred", share=_share(chance))
     return say("evidence.one_in", one_in=f"{float(f'{1 / chance:.2g}'):,.0f}")
+
+
+def _meters_alarms(say: Wording, alert: AlertRow) -> str:
+    """What the meter itself says at the same time."""
+    names = [say.value("alarm", alarm) for alarm in alert.evidence.get("meter_alarms", ())]
+    return say("evidence.meter_alarms", alarms=say("evidence.listed").join(names)) if names else ""
 
 
 def _clears(say: Wording, alert: AlertRow) -> str:
@@ -209,15 +218,11 @@ def where_to_look(say: Wording, alert: AlertRow) -> str:
 
 def _burst(say: Wording, alert: AlertRow) -> str:
     evidence = alert.evidence
-    peak, own = evidence["peak_ml_h"], evidence["own_maximum_ml_h"]
-    return say(
-        "evidence.burst",
-        start=say.instant(_local(say, evidence["from"])),
-        end=say.instant(_local(say, evidence["to"])),
-        peak=rate(peak),
-        own=rate(own),
-        times=f"{peak / own:.1f}",
-    )
+    peak, own = evidence["peak_ml_h"], evidence.get("own_maximum_ml_h") or 0
+    start, end = (say.instant(_local(say, evidence[name])) for name in ("from", "to"))
+    if own <= 0:
+        return say("evidence.burst_alone", start=start, end=end, peak=rate(peak))
+    return say("evidence.burst", start=start, end=end, peak=rate(peak), own=rate(own), times=f"{peak / own:.1f}")
 
 
 def _stuck(say: Wording, alert: AlertRow) -> str:

@@ -51,7 +51,8 @@ def _found(now: datetime) -> list[tuple[Any, ...]]:
     day_ago, week_ago = (now - timedelta(days=days) for days in (1, 7))
     return [
         (14, "leak", "warning", "confirmed", 76, (18, 16, 21),
-         _leak(now, "steady", 16, _hours(now, 18_000), night_minimum_before_ml_h=400)),
+         _leak(now, "steady", 16, _hours(now, 18_000), night_minimum_before_ml_h=400,
+               meter_alarms=["leak"])),
         (15, "leak", "info", "suspected", 60, (0.6, 0.5, 0.9),
          _leak(now, "drip", 1, [*_hours(now, 600)], over_hours=3, chance=4e-12, night_minimum_now_ml_h=None)),
         (17, "leak", "warning", "suspected", 40, (12, 9, 22), _leak(now, "cyclic", 16, _hours(now, 19_000, pause=2))),
@@ -83,6 +84,11 @@ async def seed_leaks(connection: asyncpg.Connection) -> None:
             kind, severity, meter_id, certainty, began, now - timedelta(hours=2),
             now - timedelta(hours=1) if certainty == "cleared" else None, rate, low, high, lost, json.dumps(evidence),
         )  # fmt: skip
+    await connection.execute(
+        "INSERT INTO alert_events (alert_id, at, to_state, actor) SELECT a.alert_id, a.raised_at + n * INTERVAL '1 h',"
+        " c.to_state, 'platform' FROM alerts a, (VALUES (0, 'suspected'), (1, 'confirmed')) AS c (n, to_state)"
+        " WHERE a.kind = 'leak' AND a.meter_id = 14"
+    )
     await connection.execute(
         "INSERT INTO alert_suppressions (meter_id, zone_id, kind, valid_from, valid_to, reason, created_by) VALUES"
         " (NULL, (SELECT zone_id FROM zones WHERE code = 'LG-01'), 'district_leak', now() - INTERVAL '2 hours',"

@@ -64,6 +64,8 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "{start} 至 {end} 流量高达 {peak}，是本户以往最高 {own} 的 {times} 倍。",
         "{start} to {end} it ran at up to {peak}, {times} times the most this home ever used ({own}).",
     ),
+    "evidence.burst_alone": Text("{start} 至 {end} 流量高达 {peak}。", "{start} to {end} it ran at up to {peak}."),
+    "evidence.meter_alarms": Text("水表同时自报：{alarms}。", "The meter itself says at the same time: {alarms}."),
     "evidence.stuck": Text(
         "示数停在 {index} 已 {still} 没有动；本户以往最长停走 {before}。",
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",

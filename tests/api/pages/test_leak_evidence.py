@@ -87,6 +87,15 @@ def test_any_key_may_be_missing(missing: str) -> None:
     drawing(ZH, row)
 
 
+def test_what_is_odd_in_hours_and_habits() -> None:
+    """Readings that are not at the full hour; a home that never used water; the meter's own word."""
+    late = leak(to=(TO - timedelta(minutes=20)).isoformat())
+    assert "03-10 06:00" in sentences(ZH, alert(late))[0]
+    burst = {"peak_ml_h": 900_000, "own_maximum_ml_h": 0, "from": TO.isoformat(), "to": TO.isoformat()}
+    assert "900 L/h。" in sentences(ZH, alert(burst, "burst"))[0]
+    assert "自报：" in sentences(ZH, alert(leak(meter_alarms=["leak"])))[4]
+
+
 def test_nights_that_are_unknown_are_not_told() -> None:
     assert not [said for said in sentences(ZH, alert(leak(night_minimum_before_ml_h=None))) if "夜间" in said]
 
@@ -104,7 +113,7 @@ def test_chances_are_said_as_people_say_them(chance: float, words: str) -> None:
             {"peak_ml_h": 900_000, "own_maximum_ml_h": 300_000, "from": TO.isoformat(), "to": TO.isoformat()},
             ("900 L/h", "300 L/h", "3.0 倍"),
         ),
-        ("stuck", {"still_h": 290, "longest_before_h": 61, "last_index_ml": 5_000_000}, ("5.000 m³", "12 天", "61 小时")),
+        ("stuck", {"still_h": 290, "longest_before_h": 61, "last_index_ml": 5_000_000}, ("5.000 m³", "12 天", "61 小")),
         (
             "under_registering",
             {"usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14},

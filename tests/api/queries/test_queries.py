@@ -187,7 +187,8 @@ async def test_leaks_are_ranked_by_what_they_lose(
 ) -> None:
     """Page by page: by the rate of those that last, or by what was lost so far, dismissed ones last."""
     leaks = {  # name: rate, lost, state, over
-        "less": (3_000, 10, "open", False), "most": (90_000, 20, "open", False), "closed": (99_000, 999, "dismissed", True),
+        "less": (3_000, 10, "open", False), "most": (90_000, 20, "open", False),
+        "closed": (99_000, 999, "dismissed", True),
         "old": (4_000, 500, "acknowledged", False), "over": (50_000, 600, "open", True),
     }  # fmt: skip
     connection = await asyncpg.connect(database_url)

@@ -31,7 +31,7 @@ async def add(client: httpx.AsyncClient, **changed: Any) -> httpx.Response:
 async def test_a_window_is_made_and_ended_before_its_time(
     operator: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
-    made = await add(operator, kind="leak")
+    made = await add(operator, kind="leak", valid_from=(NOW - HOUR).isoformat())
     assert made.status_code == 201
     row = made.json()
     assert (row["serial"], row["kind"], row["reason"], row["state"]) == (SERIAL, "leak", "pool", "in_force")
