@@ -2,9 +2,10 @@
 
 One alert per meter and kind is active (open or acknowledged). An ended one stays with people until they close it. A
 closed one is followed by a new one only on new evidence: after `resolved`, evidence that lies wholly after what the
-closed one had seen; after `dismissed` (a person said this is none), a fault that began after that one had ended. All
-times are those of the data, so that replayed history gives the alerts it would have given then, and running twice
-changes nothing.
+closed one had seen; after `dismissed` (a person said this is none), a fault that began after that one had ended.
+Nothing is raised, nor raised again, on evidence whose newest lies in a suppression window (alert_suppressed_until of
+the schema): what is still there after the window is raised as of its end. All times are those of the data, so that
+replayed history gives the alerts it would have given then, and running twice changes nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ _UPDATE = f"""{_FOUND}, current AS (
            CASE WHEN a.ended_at IS NULL THEN LEAST(a.started_at, f.started_at) ELSE f.started_at END AS began
     FROM found f
     JOIN alerts a ON a.meter_id = f.meter_id AND a.kind = f.kind AND a.state IN ('open', 'acknowledged')
-    WHERE f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR f.seen_at > a.ended_at)
+    WHERE f.seen_at >= a.last_seen_at AND (a.ended_at IS NULL OR (
+        f.seen_at > a.ended_at AND alert_suppressed_until(f.meter_id, NULL, f.kind, f.seen_at) IS NULL))
 )
 UPDATE alerts a
 SET severity = c.severity, started_at = c.began,
@@ -74,7 +76,8 @@ _RAISE = f"""{_FOUND},
 raised AS (
     INSERT INTO alerts (kind, severity, meter_id, service_point_id, started_at, raised_at, last_seen_at, rate_ml_h,
                         loss_ml, evidence)
-    SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at, f.raised_at, f.seen_at,
+    SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at,
+           COALESCE(alert_suppressed_until(f.meter_id, NULL, f.kind, f.raised_at), f.raised_at), f.seen_at,
            f.rate_ml_h, (f.rate_ml_h * extract(epoch FROM f.seen_at - f.started_at) / 3600)::bigint, f.evidence::jsonb
     FROM found f
     LEFT JOIN LATERAL (
@@ -88,7 +91,7 @@ raised AS (
             OR (a.state = 'resolved' AND a.last_seen_at >= f.evidence_from)
             OR (a.state = 'dismissed' AND (a.ended_at IS NULL OR a.ended_at > f.started_at))
         )
-    )
+    ) AND alert_suppressed_until(f.meter_id, NULL, f.kind, f.seen_at) IS NULL
     ON CONFLICT DO NOTHING
     RETURNING alert_id, kind, raised_at
 ), noted AS (
