@@ -25,6 +25,7 @@ from api.routes import (
     people,
     session,
     strangers,
+    suppressions,
 )
 from api.routes.asking import give
 
@@ -77,8 +78,8 @@ def create_app(context: PageContext) -> FastAPI:
     problems.install(app)
     routers = (
         meters.router, amendments.router, billing.router, completeness.router, keys.router, strangers.router,
-        alerts.router, districts.router, commands.router, campaigns.router, accounting.router, path.router,
-        session.rest, people.router,
+        alerts.router, suppressions.router, districts.router, commands.router, campaigns.router, accounting.router,
+        path.router, session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

@@ -71,10 +71,8 @@ class UtilitySettings(Section):
     name_zh: str = Field("葫芦岛供水", description="Name of the utility in Chinese, shown on every page")
     name_en: str = Field("Huludao Water", description="Name of the utility in English, shown on every page")
     timezone: str = Field("Asia/Shanghai", description="IANA time zone in which billing days begin")
-
-    water_price: float = Field(
-        3.0, ge=0, description="Price of a cubic metre by which lost water is valued, in the utility's currency"
-    )
+    water_price: float = Field(3.0, ge=0, description="Price of a cubic metre by which lost water is valued")
+    currency: str = Field("CNY", pattern="^[A-Z]{3}$", description="Of that price, by ISO 4217")
 
     @field_validator("timezone")
     @classmethod

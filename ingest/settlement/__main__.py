@@ -33,6 +33,7 @@ from metering.process import run_program, say
 from metering.settings import (
     ConsumptionSettings,
     DatabaseSettings,
+    LeakSettings,
     OutageSettings,
     SettlementSettings,
     UtilitySettings,
@@ -116,7 +117,8 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
+        rules, vendor_rules = load(ConsumptionSettings).rules, load(LeakSettings).vendor_rules
+        settlement = SettlementStage(connection, self._settings, self._utility.zone, rules, vendor_rules)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ from ingest.leaks import stage as leaks
 from ingest.meters import Meters
 from metering.billing import CLOSING_LOCK
 from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
+from metering.leak_settings import VendorRule
 from metering.settings import SettlementSettings
 
 from . import days, habits, metrics, reading
@@ -56,9 +58,11 @@ class SettlementStage:
     """Works on the one connection that holds the lock: with the connection the lock is gone, and so is the batch."""
 
     def __init__(
-        self, connection: Any, settings: SettlementSettings, zone: ZoneInfo, rules: Rules = DEFAULT_RULES
-    ) -> None:
+        self, connection: Any, settings: SettlementSettings, zone: ZoneInfo, rules: Rules = DEFAULT_RULES,
+        vendor_rules: Sequence[VendorRule] = (),
+    ) -> None:  # fmt: skip
         self._connection, self._settings, self._zone, self._rules = connection, settings, zone, rules
+        self._vendor_rules = vendor_rules
         self._pause_s = min(settings.every_s, settings.lease_s / 3)
         """A round is a sign of life, too: the server closes a connection that is silent for the length of the lease."""
         self._table = ReadingTable(connection)
@@ -185,7 +189,7 @@ class SettlementStage:
             await days.write(self._connection, settled, self._zone)
             await days.recheck_billed(self._connection, changed, self._closed_until, self._zone)
         with metrics.step("leaks"):
-            await leaks.find_continuous_flow(self._connection, curve, meters)
+            await leaks.find_continuous_flow(self._connection, curve, meters, self._vendor_rules)
 
     async def _measure_backlog(self) -> None:
         if time.monotonic() - self._measured_at >= BACKLOG_EVERY_S:
