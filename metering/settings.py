@@ -113,6 +113,12 @@ class NatsSettings(Section):
     up_max_bytes: int = Field(
         8 << 30, ge=1 << 20, description="Bound of the report stream in bytes; at it meters get 5.03"
     )
+    mqtt_max_bytes: int = Field(
+        1 << 30,
+        ge=0,
+        description="Bound of what the server's MQTT listener keeps until gateways have taken it; at it meters get no "
+        "PUBACK; 0: that listener is not used",
+    )
     replicas: int = Field(1, ge=1, le=5, description="Copies of each stream in the NATS cluster")
     partitions: int = Field(1, ge=1, le=64, description="Partitions of the report stream; all programs must agree")
 
