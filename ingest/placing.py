@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from metering.envelope import Report
-from metering.model import DecodedReport, ReadingKind
+from metering.model import AHEAD_S, EARLIEST_S, DecodedReport, ReadingKind
 
-from .classify import AHEAD_S, Bounds, Decoded, Prepared, Refused
-from .device_clock import EARLIEST_S, corrected, correction
+from .classify import Bounds, Decoded, Prepared, Refused
+from .device_clock import corrected, correction
 from .identity import identity_of
 from .installations import Device, Installation, Installations, names_same_meter
 
