@@ -21,6 +21,7 @@ from metering.consumption_settings import (
     ConsumptionSettings,
     OutageSettings,
 )
+from metering.district_settings import DistrictSettings
 from metering.door_settings import (
     DtlsSettings,
     Lwm2mModel,
@@ -41,6 +42,7 @@ __all__ = [
     "CompletenessSettings",
     "ConsumptionSettings",
     "DatabaseSettings",
+    "DistrictSettings",
     "DtlsSettings",
     "FirmwareSettings",
     "GatewaySettings",
@@ -287,7 +289,7 @@ SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
     SettlementSettings, LeakSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings,
     DtlsSettings, MqttSettings, Lwm2mSettings, ConsumptionSettings, BillingSettings, CompletenessSettings,
-    OutageSettings,
+    OutageSettings, DistrictSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")
