@@ -75,8 +75,8 @@ def decode_entries(body: bytes) -> list[RegistryEntry]:
 def entry_of(row: Any) -> RegistryEntry:
     """One decoded element of the array. Raises EnvelopeError when it is no entry."""
     try:
-        device, names, plain_sources, flags, *more = row
-        keys, model, pushers = (*more, *_ABSENT[len(more) :])  # a snapshot of an earlier release has fewer
+        device, names, plain_sources, flags = row[:4]
+        keys, model, pushers = tuple(row[4:]) + _ABSENT[len(row) - 4 :]  # a snapshot of an earlier release has fewer
         credentials = tuple(Credential(CredentialKind(kind), bytes(key), bytes(seal)) for kind, key, seal in keys)
         return RegistryEntry(
             str(device), tuple(names), tuple(plain_sources), int(flags), credentials, str(model),

@@ -46,8 +46,8 @@ SELECT extract(epoch FROM hour)::bigint, extract(epoch FROM max(computed_at))::b
 FROM zone_hours WHERE hour >= to_timestamp($1::bigint) GROUP BY hour"""
 
 _UNKNOWN = """
-SELECT extract(epoch FROM hour)::bigint FROM generate_series(to_timestamp($1::bigint), to_timestamp($2::bigint), '1 hour')
-    AS of (hour)
+SELECT extract(epoch FROM hour)::bigint
+FROM generate_series(to_timestamp($1::bigint), to_timestamp($2::bigint), '1 hour') AS of (hour)
 WHERE NOT EXISTS (SELECT FROM zone_hours h WHERE h.hour = of.hour) AND EXISTS (
     SELECT FROM zone_flows f
     WHERE f.direction = 'in' AND f.valid_from <= of.hour AND (f.valid_to IS NULL OR f.valid_to > of.hour))"""
@@ -55,7 +55,8 @@ WHERE NOT EXISTS (SELECT FROM zone_hours h WHERE h.hour = of.hour) AND EXISTS (
 _YOUNG = """
 SELECT zone_id, begins_s, oldest_s FROM (
     SELECT f.zone_id,
-           ceil(extract(epoch FROM GREATEST(min(f.valid_from), to_timestamp($1::bigint))) / 3600)::bigint * 3600 AS begins_s,
+           ceil(extract(epoch FROM GREATEST(min(f.valid_from), to_timestamp($1::bigint))) / 3600)::bigint * 3600
+               AS begins_s,
            (SELECT extract(epoch FROM min(h.hour))::bigint FROM zone_hours h
             WHERE h.zone_id = f.zone_id AND h.hour >= to_timestamp($1::bigint)) AS oldest_s
     FROM zone_flows f

@@ -54,6 +54,7 @@ class Bed:
             tls=str(tls) if tls.exists() else "",
             partitions=partitions,
             up_max_bytes=STREAM_BYTES,
+            mqtt_max_bytes=0,
             coap_host=ANYCAST,
             coap_port=COAP_PORT,
             places=Places(store=str(folder / "store")),
@@ -149,6 +150,7 @@ class Bed:
             partitions=self.plan.partitions,
             replicas=int(self.admin["NBWATER_NATS_REPLICAS"]),
             up_max_bytes=STREAM_BYTES,
+            mqtt_max_bytes=0,
             tls_ca=self.admin.get("NBWATER_NATS_TLS_CA", ""),
         )
 
