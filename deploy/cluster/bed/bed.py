@@ -54,7 +54,6 @@ class Bed:
             tls=str(tls) if tls.exists() else "",
             partitions=partitions,
             up_max_bytes=STREAM_BYTES,
-            mqtt_max_bytes=0,
             coap_host=ANYCAST,
             coap_port=COAP_PORT,
             places=Places(store=str(folder / "store")),
