@@ -33,6 +33,7 @@ from metering.process import run_program, say
 from metering.settings import (
     ConsumptionSettings,
     DatabaseSettings,
+    DistrictSettings,
     LeakSettings,
     OutageSettings,
     SettlementSettings,
@@ -122,7 +123,7 @@ class Settlement:
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
-            "districts": DistrictStage(pool, self._utility.zone),
+            "districts": DistrictStage(pool, self._utility.zone, load(DistrictSettings)),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }
         async with asyncio.TaskGroup() as group:
