@@ -23,6 +23,8 @@ import numpy as np
 import structlog
 
 from ingest.leaks import stage as leaks
+from ingest.leaks.live.states import note_due
+from ingest.meter_rows import meters_of
 from ingest.meters import Meters
 from metering.billing import CLOSING_LOCK
 from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
@@ -118,12 +120,13 @@ class SettlementStage:
         return len(taken.meter_id)
 
     async def _settle_all(self, spans: Spans) -> None:
-        meters = await reading.meters(self._connection, np.unique(spans.meter_id))
+        meters = await meters_of(self._connection, np.unique(spans.meter_id))
         await self._table.prepare(meters.meter_id)
         self._closed_until = await days.closed_until(self._connection)
         known = np.isin(spans.meter_id, meters.meter_id)
         metrics.SPANS.labels("unknown_meter").inc(int((~known).sum()))
         spans = spans.only(known)
+        await note_due(self._connection, spans.meter_id, spans.from_s)
         self._before_later = []
         await self._settle_spans(spans, meters)
         amended = spans.only(self._table.were_amended(spans))
