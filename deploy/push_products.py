@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from deploy.instance import write_private
 from gateway.push.products import Platform, parse_products
+from metering.pushers import Unbound
 
 SECRET_BYTES = 32
 
@@ -22,8 +23,13 @@ class Added(NamedTuple):
 
 
 def add(
-    file: Path, name: str, platform: Platform, networks: Sequence[str] = (), token_header: str = ""
-) -> Added:  # fmt: skip
+    file: Path,
+    name: str,
+    platform: Platform,
+    networks: Sequence[str] = (),
+    token_header: str = "",
+    unbound: Unbound = Unbound.REFUSE,
+) -> Added:
     """One more product, with secrets made up. Raises SettingsError when the file or the product cannot be used."""
     before = file.read_text("utf-8") if file.exists() else ""
     secret, token = secrets.token_urlsafe(SECRET_BYTES), ""
@@ -33,6 +39,8 @@ def add(
         lines |= {"token_header": token_header, "token": token}
     if networks:
         lines["networks"] = list(networks)
+    if unbound is not Unbound.REFUSE:
+        lines["unbound_devices"] = str(unbound)
     table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
     text = f"{before.rstrip()}\n\n[[products]]\n{table}".lstrip()
     parse_products(text, str(file))

@@ -149,7 +149,9 @@ class Town:
         """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
         self._show(self.counts)
         if self._target.database_url:
-            await self._target.register([meter.label.import_row() for meter in self.meters])
+            await self._target.register(
+                [meter.label.import_row() | self._places.binding(self._door(meter)) for meter in self.meters]
+            )
         await self._enrol()
         ports = min(len(self.meters), PORTS_MAX)
         async with Sender(self._target.coap_host, self._target.coap_port, ports=ports, timers=TIMERS) as sender:

@@ -50,6 +50,13 @@ class Wording:
             return DASH
         return (at.astimezone(self.zone) if isinstance(at, datetime) else at).strftime("%Y-%m-%d")
 
+    def money(self, amount: float | None, currency: str) -> str:
+        """Small amounts with a decimal; yuan by name in Chinese."""
+        if amount is None:
+            return DASH
+        figure = f"{amount:,.1f}" if abs(amount) < 10 else f"{amount:,.0f}"
+        return f"{figure} 元" if currency == "CNY" and self.language is Language.ZH else f"{currency} {figure}"
+
     def span(self, length: timedelta) -> str:
         """How long something lasts: hours below three days, else days."""
         hours = max(0, int(length.total_seconds() // 3600))

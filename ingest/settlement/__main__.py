@@ -34,6 +34,7 @@ from metering.process import run_program, say
 from metering.settings import (
     ConsumptionSettings,
     DatabaseSettings,
+    DistrictSettings,
     LeakSettings,
     OutageSettings,
     SettlementSettings,
@@ -119,12 +120,13 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
+        rules, leaks = load(ConsumptionSettings).rules, load(LeakSettings)
+        settlement = SettlementStage(connection, self._settings, self._utility.zone, rules, leaks)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
-            "districts": DistrictStage(pool, self._utility.zone),
-            "leaks": LeakStage(pool, self._utility.zone, load(LeakSettings)),
+            "districts": DistrictStage(pool, self._utility.zone, load(DistrictSettings)),
+            "leaks": LeakStage(pool, self._utility.zone, leaks),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }
         async with asyncio.TaskGroup() as group:

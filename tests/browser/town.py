@@ -189,7 +189,7 @@ async def _strangers(connection: asyncpg.Connection) -> None:
 async def _alerts(connection: asyncpg.Connection) -> None:
     found = [
         (7, "continuous_flow", "critical", 31, 26_000, 806_000, {
-            "rule": "flow in each of the last 24 hours", "hours": 24, "measured_hours": 23, "threshold_ml_h": 1000,
+            "rules": ["flow_24h"], "hours": 24, "measured_hours": 23, "threshold_ml_h": 1000,
             "minimum_ml_h": 26_000, "volume_ml": 889_000, "from": "2026-01-01T00:00:00+00:00",
             "to": "2026-01-02T00:00:00+00:00", "hourly_ml": [26_000 + 900 * (h % 9) for h in range(23)] + [None],
         }),

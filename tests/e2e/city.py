@@ -150,7 +150,9 @@ class City:
         return done.stdout
 
     def import_meters(self, meters: Sequence[Meter]) -> None:
-        lines = ["serial,imei", *(f"{meter.serial},{meter.imei}" for meter in meters)]
+        """All products may push for them."""
+        pushers = " ".join(self.paths)
+        lines = ["serial,imei,pushers", *(f"{meter.serial},{meter.imei},{pushers}" for meter in meters)]
         self._import("meters", lines)
 
     def import_keys(self, meters: Sequence[Meter]) -> None:

@@ -22,4 +22,8 @@ KEYS: dict[str, Text] = {
     "keys.ended_at": Text("{time} 失效：{why}", "ended {time}: {why}"),
     "keys.why.expired": Text("到期", "its time was over"),
     "keys.why.replaced": Text("新密钥已使用", "the new one was used"),
+    "keys.pusher": Text("推送产品", "push product"),
+    "keys.bound": Text("有效", "bound"),
+    "keys.bound_at": Text("{who} 于 {time} 绑定", "bound {time} by {who}"),
+    "keys.unbound_at": Text("{who} 于 {time} 解除：{why}", "ended {time} by {who}: {why}"),
 }

@@ -7,13 +7,13 @@ def test_both_ways_and_the_newest_wins() -> None:
     aliases = Aliases()
     aliases.learn("p1", "imei1", "east", "100")
     aliases.learn("p2", "imei2", "west")
-    assert aliases.device("p1") == "imei1"
+    assert aliases.device("east", "p1") == "imei1"
     assert aliases.way_to("imei1") == Way("east", "p1", "100")
     assert aliases.way_to("imei2") == Way("west", "p2", "")
     aliases.learn("p3", "imei1", "west", "7")
     assert aliases.way_to("imei1") == Way("west", "p3", "7")
-    assert aliases.device("p1") == "imei1"
-    assert aliases.device("p4") is None
+    assert aliases.device("east", "p1") == "imei1"
+    assert aliases.device("east", "p4") is None
     assert aliases.way_to("nobody") is None
 
 
@@ -22,11 +22,29 @@ def test_it_is_bounded() -> None:
     for number in range(5):
         aliases.learn(f"p{number}", f"d{number}", "east")
     assert len(aliases) == 2
-    aliases.learn("p1", "d1", "west")
-    assert aliases.way_to("d1") == Way("west", "p1", "")
+    aliases.learn("p1", "d1", "east", "7")
+    assert aliases.way_to("d1") == Way("east", "p1", "7")
 
 
 def test_a_file_of_them() -> None:
     aliases = Aliases()
     assert aliases.load(["id,device\n", " 8ae9ce12 , 861234567890123 \n", "\n", "broken\n", ",x\n"], "east") == 2
-    assert aliases.device("8ae9ce12") == "861234567890123"
+    assert aliases.device("east", "8ae9ce12") == "861234567890123"
+
+
+def test_what_one_product_says_means_nothing_for_another() -> None:
+    aliases = Aliases()
+    aliases.learn("p1", "imei1", "east")
+    aliases.learn("p1", "imei2", "west")
+    assert (aliases.device("east", "p1"), aliases.device("west", "p1")) == ("imei1", "imei2")
+    assert aliases.device("south", "p1") is None
+
+
+def test_a_name_alone_is_no_way_to_a_device() -> None:
+    aliases = Aliases()
+    aliases.learn("p1", "imei1", "east", is_way=False)
+    assert aliases.device("east", "p1") == "imei1"
+    assert aliases.way_to("imei1") is None
+    aliases.learn("p2", "imei1", "west")
+    aliases.learn("p1", "imei1", "east", is_way=False)
+    assert aliases.way_to("imei1") == Way("west", "p2", "")
