@@ -31,18 +31,19 @@ from metering.leak_settings import LeakSettings
 
 NIGHT = slice(2, 5)
 """Hours of the night by which the utilities' people judge."""
-LEAST_CHANCE = 1e-9
-"""Hours are not independent of one another: a smaller chance would only sound exact."""
+LEAST_CHANCE = 1e-12
+"""Hours are not independent of one another: a smaller chance would only sound exact, and pages say less than 1e-9."""
 LEAST_STEP = 1e-3
 OWN = {"detector": "own", "version": VERSION}
 
 
 def hourly_ml(hours: Floats) -> list[int | None]:
-    """From the first known hour on."""
+    """From the first known hour to the last, which ends with the last reading of the evidence."""
     known = np.flatnonzero(~np.isnan(hours))
     if not len(known):
         return []
-    return [None if math.isnan(litres) else round(litres * 1_000) for litres in hours[known[0] :].tolist()]
+    within = hours[known[0] : known[-1] + 1].tolist()
+    return [None if math.isnan(litres) else round(litres * 1_000) for litres in within]
 
 
 def leak(
@@ -53,11 +54,13 @@ def leak(
     its evidence in terms of what it needs.
 
     `chance` bounds how probable such hours are in a home that goes on by its habits: the exponential of the negative
-    log likelihood ratio, by Ville's inequality, if hours were independent of one another.
+    log likelihood ratio, by Ville's inequality, if hours were independent of one another. `usual_share` goes by the
+    hour in which the water begins to flow, habits by the one in which its reading is taken, which is one later.
     """
     level = LEVELS[TESTS[test].level]
     one = states[at : at + 1]
     weekend = is_weekend((until_h - 1) // DAY_H)
+    usual = np.roll(usual_shares(one, weekend)[0, :, TESTS[test].level], -1)
     counted = hours[-min(max(until_h - began_h, 0), len(hours)) :] if until_h > began_h else hours[:0]
     return {
         **OWN,
@@ -67,7 +70,7 @@ def leak(
         "certainty_times": round(share, 2),
         "chance": max(math.exp(-share * settings.evidence * TESTS[test].needed), LEAST_CHANCE),
         "hourly_ml": hourly_ml(hours),
-        "usual_share": [round(float(each), 3) for each in usual_shares(one, weekend)[0, :, TESTS[test].level]],
+        "usual_share": [round(float(each), 3) for each in usual],
         "night_minimum_before_ml_h": None,
         "night_minimum_now_ml_h": night_minimum_ml(hours, until_h - len(hours)),
         "hours_counted": int((~np.isnan(counted)).sum()),
