@@ -7,6 +7,7 @@ import json
 import asyncpg
 
 from api.passwords import hash_password
+from tests.browser.leaks import seed_leaks
 
 PASSWORD = "Bohai-Sea-2026!"
 FIRST_SERIAL = "21060100000001"
@@ -141,6 +142,7 @@ async def seed(database_url: str) -> None:
         await connection.execute(_DISTRICTS)
         await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
         await _alerts(connection)
+        await seed_leaks(connection)
         await _dead_letters(connection)
         await _keys(connection)
         await _strangers(connection)
