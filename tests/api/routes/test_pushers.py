@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 import httpx
+import pytest
 
 from api.queries.pushers import BindingRow
 
@@ -42,6 +43,7 @@ async def test_a_meter_is_bound_moved_and_left(engineer: httpx.AsyncClient, conn
     assert (old["product"], old["ended_by"], old["ended_why"]) == ("east", "engineer", "moved to west")
 
 
+@pytest.mark.usefixtures("seeded")
 async def test_too_many_and_no_products(engineer: httpx.AsyncClient) -> None:
     for number in range(4):
         await bind(engineer, f"p{number}", beside_others=True)
