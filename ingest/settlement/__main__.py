@@ -31,6 +31,7 @@ from ingest.program import (
 from metering.errors import SettingsError
 from metering.process import run_program, say
 from metering.settings import (
+    BillingSettings,
     ConsumptionSettings,
     DatabaseSettings,
     OutageSettings,
@@ -116,7 +117,8 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
+        rules = load(ConsumptionSettings).rules._replace(settlement_day=load(BillingSettings).settlement_day)
+        settlement = SettlementStage(connection, self._settings, self._utility.zone, rules)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
