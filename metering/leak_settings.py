@@ -23,6 +23,12 @@ class LeakSettings(Section):
 
     table = "leaks"
     model_config = SettingsConfigDict(env_prefix="NBWATER_LEAKS_", extra="forbid", frozen=True)
+    every_s: float = Field(
+        120.0, gt=0, le=300, description="How often the running platform looks at meters with new readings"
+    )
+    history_days: int = Field(
+        120, ge=28, le=400, description="So much of the past a meter is learned from when nothing is known of it"
+    )
     evidence: float = Field(
         1.2, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
     )

@@ -39,6 +39,11 @@ class Finding(NamedTuple):
     rate_ml_h: int | None
     """What is being lost; the loss so far is this rate since the fault began."""
     evidence: dict[str, Any]
+    certainty: str | None = None
+    """suspected or confirmed; None: of a kind that is there or not."""
+    rate_low_ml_h: int | None = None
+    rate_high_ml_h: int | None = None
+    """Interval of the rate."""
 
 
 class Ended(NamedTuple):
@@ -52,8 +57,10 @@ class Ended(NamedTuple):
 _FOUND = """
 WITH found AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                         $6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::text[])
-        AS f (meter_id, kind, severity, started_at, evidence_from, raised_at, seen_at, rate_ml_h, evidence)
+                         $6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::text[], $10::text[], $11::bigint[],
+                         $12::bigint[])
+        AS f (meter_id, kind, severity, started_at, evidence_from, raised_at, seen_at, rate_ml_h, evidence, certainty,
+              rate_low_ml_h, rate_high_ml_h)
 )"""
 
 _UPDATE = f"""{_FOUND}, current AS (
@@ -68,6 +75,7 @@ UPDATE alerts a
 SET severity = c.severity, started_at = c.began,
     raised_at = CASE WHEN a.ended_at IS NULL THEN a.raised_at ELSE c.raised_at END,
     last_seen_at = c.seen_at, ended_at = NULL, rate_ml_h = c.rate_ml_h,
+    rate_low_ml_h = c.rate_low_ml_h, rate_high_ml_h = c.rate_high_ml_h, certainty = c.certainty,
     loss_ml = (c.rate_ml_h * extract(epoch FROM c.seen_at - c.began) / 3600)::bigint, evidence = c.evidence::jsonb
 FROM current c
 WHERE a.alert_id = c.alert_id"""  # noqa: S608 - joins two constants
@@ -75,10 +83,11 @@ WHERE a.alert_id = c.alert_id"""  # noqa: S608 - joins two constants
 _RAISE = f"""{_FOUND},
 raised AS (
     INSERT INTO alerts (kind, severity, meter_id, service_point_id, started_at, raised_at, last_seen_at, rate_ml_h,
-                        loss_ml, evidence)
+                        loss_ml, evidence, certainty, rate_low_ml_h, rate_high_ml_h)
     SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at,
            COALESCE(alert_suppressed_until(f.meter_id, NULL, f.kind, f.raised_at), f.raised_at), f.seen_at,
-           f.rate_ml_h, (f.rate_ml_h * extract(epoch FROM f.seen_at - f.started_at) / 3600)::bigint, f.evidence::jsonb
+           f.rate_ml_h, (f.rate_ml_h * extract(epoch FROM f.seen_at - f.started_at) / 3600)::bigint, f.evidence::jsonb,
+           f.certainty, f.rate_low_ml_h, f.rate_high_ml_h
     FROM found f
     LEFT JOIN LATERAL (
         SELECT service_point_id FROM installations
@@ -100,7 +109,7 @@ raised AS (
 SELECT kind, count(*) AS alerts FROM raised GROUP BY kind"""  # noqa: S608 - joins two constants
 
 _END = """
-UPDATE alerts a SET ended_at = e.ended_at
+UPDATE alerts a SET ended_at = e.ended_at, certainty = CASE WHEN a.certainty IS NOT NULL THEN 'cleared' END
 FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS e (meter_id, kind, ended_at)
 WHERE a.meter_id = e.meter_id AND a.kind = e.kind AND a.state <> 'resolved'
   AND a.ended_at IS NULL AND e.ended_at >= a.last_seen_at"""
@@ -113,7 +122,7 @@ async def raise_or_update(connection: asyncpg.Connection, findings: Sequence[Fin
     columns = list(zip(*findings, strict=True))
     arguments = [
         *columns[:3], *(list(map(instant, column)) for column in columns[3:7]), columns[7],
-        [json.dumps(evidence) for evidence in columns[8]],
+        [json.dumps(evidence) for evidence in columns[8]], *columns[9:],
     ]  # fmt: skip
     await connection.execute(_UPDATE, *arguments)
     for row in await connection.fetch(_RAISE, *arguments):

@@ -5,14 +5,18 @@
 CREATE TABLE leak_states (
     meter_id bigint PRIMARY KEY REFERENCES meters,
     day      date NOT NULL,                    -- the next day to look at, in the utility's time zone
+    days     integer NOT NULL,                 -- it has been learned for
     version  smallint NOT NULL,
     record   bytea NOT NULL
 );
+ALTER TABLE leak_states ALTER COLUMN record SET STORAGE EXTERNAL;    -- numbers hardly compress, and trying costs more
 
--- Meters whose settled readings changed from `from_ts` on since the detector looked at them.
+-- Meters whose settled readings changed from `from_ts` on since the detector looked at them. No reference to meters:
+-- settlement writes a row for each meter it settles.
 CREATE TABLE leak_due (
-    meter_id bigint PRIMARY KEY REFERENCES meters,
+    meter_id bigint PRIMARY KEY,
     from_ts  timestamptz NOT NULL,
+    changes  bigint NOT NULL DEFAULT 0,        -- counts on: what changes while the detector looks stays due
     due_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX ON leak_due (due_at);
