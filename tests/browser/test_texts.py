@@ -17,7 +17,9 @@ from api.pages.texts import TEXTS
 from api.queries.alerts import SEVERITIES
 from api.queries.meters import MeterState
 from api.roles import Role
+from deploy.enrolment import ACTOR
 from ingest.classify import UNKNOWN_DOOR
+from ingest.first_contact import BOUND_BY
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
 from metering.commands import CommandKind, CommandState
@@ -87,7 +89,8 @@ def test_every_text_is_used() -> None:
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),
         ("keys.kind", list(KINDS)),
-        ("keys.why", ["expired", "replaced"]),
+        ("keys.why", ["expired", "replaced", "moved"]),
+        ("keys.by", [ACTOR, BOUND_BY, "import", "migration"]),
     ],
 )
 def test_every_stored_value_has_a_word(group: str, values: list[object]) -> None:
