@@ -26,6 +26,7 @@ from api.routes import (
     pushers,
     session,
     strangers,
+    suppressions,
 )
 from api.routes.asking import give
 
@@ -79,9 +80,8 @@ def create_app(context: PageContext) -> FastAPI:
     problems.install(app)
     routers = (
         meters.router, amendments.router, billing.router, completeness.router, keys.router, pushers.router,
-        strangers.router,
-        alerts.router, districts.router, commands.router, campaigns.router, accounting.router, path.router,
-        session.rest, people.router,
+        strangers.router, alerts.router, suppressions.router, districts.router, commands.router, campaigns.router,
+        accounting.router, path.router, session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metering.model import DecodedReport
+from metering.model import EARLIEST_S, DecodedReport
 
-EARLIEST_S = 1_262_304_000
-"""2010-01-01 UTC: clocks that were never set start at 1970 or 2000."""
 TOLERANCE_S = 300
 """Clocks that are so little ahead are right enough for hourly readings."""
 

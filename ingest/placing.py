@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from metering.envelope import Report
-from metering.model import Authentication, DecodedReport, ReadingKind
+from metering.model import AHEAD_S, EARLIEST_S, Authentication, DecodedReport, ReadingKind
 from metering.pushers import PUSHED, Standing, product_of
 
-from .classify import AHEAD_S, Bounds, Decoded, Prepared, Refused
-from .device_clock import EARLIEST_S, corrected, correction
+from .classify import Bounds, Decoded, Prepared, Refused
+from .device_clock import corrected, correction
 from .identity import identity_of
 from .installations import Device, Installation, Installations, names_same_meter
 

@@ -133,7 +133,7 @@ async def _reports(visit: Visit, meter_id: MeterId, container: ui.element) -> No
 async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
     async def load() -> alert_list.Alerts:
         wanted = AlertFilter(serial=serial)
-        return await alert_list.load(visit.context.read, wanted, ALERTS, None, AlertOrder.WORST)
+        return await alert_list.load(visit, wanted, ALERTS, None, AlertOrder.WORST)
 
     def draw(found: alert_list.Alerts) -> None:
         with redrawn(container):

@@ -80,7 +80,15 @@ NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` th
 the largest flow that two hours running had, `peaks` and `active` the mean of a day's three largest hours and its
 hours with flow."""
 
+VERSION = 1
+"""Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
+
 NONE = -1
+
+
+def is_weekend(day: int) -> bool:
+    """Of a day counted from 1970-01-01, which was a Thursday."""
+    return (day + 3) % 7 >= 5
 
 
 def unknown_meters(count: int, day: int) -> States:
@@ -98,12 +106,19 @@ def unknown_meters(count: int, day: int) -> States:
     return states
 
 
-def weights(states: States, weekend: bool) -> tuple[Floats, Floats]:
-    """What an hour that meets a test's level, and one that does not, says of a leak: (meter, hour, test)."""
+def usual_shares(states: States, weekend: bool) -> Floats:
+    """How often an hour of this kind of day meets each level by habit: (meter, hour, level)."""
     this, other = int(weekend), int(not weekend)
     seen = states["seen"][:, this] + OTHER_CLASS * states["seen"][:, other]
     met = states["met"][:, this] + OTHER_CLASS * states["met"][:, other]
-    chance = np.clip(met / seen[:, :, None], LEAST_CHANCE, 1 - LEAST_CHANCE)[:, :, [test.level for test in TESTS]]
+    shares: Floats = (met / seen[:, :, None]).astype(np.float32)
+    return shares
+
+
+def weights(states: States, weekend: bool) -> tuple[Floats, Floats]:
+    """What an hour that meets a test's level, and one that does not, says of a leak: (meter, hour, test)."""
+    usual = usual_shares(states, weekend)
+    chance = np.clip(usual, LEAST_CHANCE, 1 - LEAST_CHANCE)[:, :, [test.level for test in TESTS]]
     leak = np.array([test.met for test in TESTS], np.float32)
     hours = np.array([LEVELS[test.level].hours for test in TESTS], np.float32)
     counts = chance <= np.array([test.quiet for test in TESTS], np.float32)

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     PACKETS = "packets"
     REBIND = "rebind"
     CLOCK = "clock"
+    SERVER_CLOCK = "server-clock"
     STREAM_FULL = "stream-full"
     STREAM_DISK_FULL = "stream-disk-full"
     BLACKOUT = "blackout"
@@ -45,7 +46,7 @@ class Kind(StrEnum):
     DATABASE_OLDER = "database-older"
 
 
-SHORT = (Kind.KILL, Kind.PAUSE, Kind.PACKETS, Kind.REBIND, Kind.CLOCK)
+SHORT = (Kind.KILL, Kind.PAUSE, Kind.PACKETS, Kind.REBIND, Kind.CLOCK, Kind.SERVER_CLOCK)
 LONG_WEIGHTS = {
     Kind.DATABASE_AWAY: 2.5,
     Kind.DATABASE_FULL: 1.0,
@@ -58,7 +59,9 @@ LONG_WEIGHTS = {
 """Shares of the time: a database is away for minutes where the run has them."""
 NETWORK = (Kind.PACKETS, Kind.REBIND)
 CLOCKED = ("gateway", "ingest", "settlement")
-"""Roles whose clock is stepped: programs of ours, not the servers."""
+"""Programs of ours whose clock is stepped."""
+SERVERS = ("nats", "postgres")
+"""Those whose clock is stepped by another means."""
 
 
 class Weather(NamedTuple):
@@ -148,6 +151,7 @@ def _short(
     alone: Sequence[Fault],
 ) -> Iterator[Fault]:
     victims = {Kind.KILL: roles, Kind.PAUSE: roles, Kind.CLOCK: [role for role in roles if role in CLOCKED]}
+    victims[Kind.SERVER_CLOCK] = [role for role in roles if role in SERVERS]
     wanted = [(kind, role) for kind in kinds for role in victims.get(kind, ("",))]
     if not wanted:
         return
@@ -162,7 +166,7 @@ def _drawn(rng: random.Random, kind: Kind, role: str) -> Fault:
     at_s, choice = 0.0, rng.random()
     if kind is Kind.PAUSE:
         return Fault(at_s, kind, rng.uniform(*PAUSE_S), role, choice)
-    if kind is Kind.CLOCK:
+    if kind in (Kind.CLOCK, Kind.SERVER_CLOCK):
         step_s = rng.uniform(*rng.choice(CLOCK_STEPS_S)) * rng.choice((-1, 1))
         return Fault(at_s, kind, rng.uniform(*CLOCK_S), role, choice, step_s)
     if kind is Kind.PACKETS:
