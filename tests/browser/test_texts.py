@@ -19,7 +19,9 @@ from api.queries.alerts import CERTAINTIES, SEVERITIES, AlertOrder
 from api.queries.meters import MeterState
 from api.queries.suppressions import SuppressionState
 from api.roles import Role
+from deploy.enrolment import ACTOR
 from ingest.classify import UNKNOWN_DOOR
+from ingest.first_contact import BOUND_BY
 from ingest.leaks.events import Kind
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
@@ -96,7 +98,8 @@ def test_every_text_is_used() -> None:
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),
         ("keys.kind", list(KEY_KINDS)),
-        ("keys.why", ["expired", "replaced"]),
+        ("keys.why", ["expired", "replaced", "moved"]),
+        ("keys.by", [ACTOR, BOUND_BY, "import", "migration"]),
     ],
 )
 def test_every_stored_value_has_a_word(group: str, values: list[object]) -> None:
