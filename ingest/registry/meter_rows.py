@@ -33,8 +33,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.registry.import_file import FileRow, csv_rows, file_rows
 from metering.errors import ImportRowsError
+from metering.import_file import FileRow, csv_rows, file_rows
 
 UTILITY_ZONE = ZoneInfo("Asia/Shanghai")
 MAX_TEXT = 200
