@@ -57,8 +57,8 @@ def _file(media_type: str) -> dict[str, Any]:
 )
 async def flows(context: Context, engineer: Engineer, request: Request) -> Imported:
     """Columns zone, meter (its serial), direction (in or out) and, if wanted, valid_from and valid_to. A row with the
-    same zone, meter and beginning replaces what was there. All rows or, when one is wrong, none; 1 MB at most, workbooks
-    only by the command line."""
+    same zone, meter and beginning replaces what was there. All rows or, when one is wrong, none; 1 MB at most,
+    workbooks only by the command line."""
     body = await request.body()
     return await take_flows(context.write, engineer, flows_of(csv_rows(decode_file(body)), context.zone), body)
 
