@@ -82,7 +82,7 @@ NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` th
 the largest flow that two hours running had; of each of the past days, the newest last, `active` are the hours with flow
 and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it."""
 
-VERSION = 1
+VERSION = 2
 """Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
 
 NONE = -1
