@@ -17,7 +17,7 @@ import numpy.typing as npt
 from metering import envelope
 from metering.envelope import Report
 from metering.errors import DecodeError, EnvelopeError
-from metering.model import Authentication, DecodedReport, Door
+from metering.model import AHEAD_S, Authentication, DecodedReport, Door
 
 from .decoders import STANDARD, Decoders
 from .installations import Device
@@ -25,7 +25,6 @@ from .installations import Device
 UNKNOWN_DOOR = cast(Door, "unknown")
 """The door of a stream message that is no envelope: nobody can say how it came in."""
 
-AHEAD_S = 86_400
 EARLIEST_RECEIVED_US = 1_577_836_800_000_000
 """2020-01-01 UTC. A gateway whose clock says less has none; the stream's own time is used."""
 INT64_MAX = 2**63 - 1

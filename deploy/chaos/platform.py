@@ -28,6 +28,7 @@ from simulators.chaos.platform import SECOND, Frozen, GoneError
 from simulators.target import Places, Register
 
 HOST = "127.0.0.1"
+PRODUCT = "chaos"
 START_S = 180.0
 STOP_S = 120.0
 POLL_S = 0.1
@@ -67,7 +68,7 @@ class OwnPlatform:
             (place / server).mkdir()
             (self.data / server).symlink_to(place / server)
         self._environment = self._settings()
-        self._push_path = add(self.data / PRODUCTS_FILE, "chaos", PushPlatform.CTWING).path
+        self._push_path = add(self.data / PRODUCTS_FILE, PRODUCT, PushPlatform.CTWING).path
         self._launch(coap_port=0, coaps_port=0)
         await self._until_up()
         try:
@@ -156,7 +157,7 @@ class OwnPlatform:
         running = self._instance()
         port = running.programs["gateway"].get("push_port", 0)
         push_url = f"http://{HOST}:{port}{self._push_path}" if port else ""
-        return Places(HOST, running.coap_port, running.coaps_port, running.mqtt_port, push_url)
+        return Places(HOST, running.coap_port, running.coaps_port, running.mqtt_port, push_url, PRODUCT)
 
     @property
     def database_url(self) -> str:

@@ -11,11 +11,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from metering.mqtt_streams import MQTT_STREAM
 from metering.stream_connection import connect
 from metering.streams import UP_STREAM
-
-MQTT_STREAM = "$MQTT_msgs"
-"""Where nats-server keeps publishes of QoS 1 until every session that wants them has acknowledged them."""
 
 ATTEMPTS = 2
 PAUSE_S = 0.2
