@@ -50,7 +50,7 @@ COVERED_OTHERWISE = {
     "ingest.decoders": "run by their vectors through the table of formats: tests/ingest/decoders",
     "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/test_settlement.py",
     "ingest.leaks.stage": "through settlement: tests/ingest/settlement/test_stage.py",
-    "ingest.leaks.live": "through its stage: tests/ingest/leaks/live/test_stage.py, tests/integration/test_leak_replay.py",
+    "ingest.leaks.live": "through its stage: tests/ingest/leaks/live, tests/integration/test_leak_replay.py",
     "ingest.meter_rows": "as ingest.meters",
     "ingest.meters": "through the stage: tests/ingest/settlement/test_stage.py",
     "ingest.metrics": "names only",
