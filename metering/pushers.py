@@ -55,7 +55,7 @@ def product_of(source: str) -> str:
 
 def voucher(authentication: Authentication, source: str) -> str:
     """Who answers for a report: what one vouches for is no repeat of what another does."""
-    return f"{authentication} {product_of(source)}" if authentication in PUSHED else authentication.value
+    return f"{authentication} {product_of(source)}" if authentication in PUSHED else authentication
 
 
 def standing(product: str, stamp: Authentication, pushers: Collection[str], *, closed: bool) -> Standing:

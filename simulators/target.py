@@ -9,6 +9,9 @@ Register = Callable[[Sequence[dict[str, str]]], Awaitable[int]]
 """Takes rows that use the names of the import file's header; returns how many meters there are now or were changed."""
 
 
+Take = Callable[[bytes], Awaitable[int]]
+"""Takes a file as an operator would import it; returns how many rows it had."""
+
 PUSH_DOOR = "push"
 DOORS = ("coap", "oscore", "dtls", "lwm2m", "mqtt", PUSH_DOOR)
 
@@ -44,5 +47,9 @@ class Target:
     enrol: Register | None = None
     """Takes rows of a key file for meters that are registered, those that have the key already included; None: this
     target takes no keys."""
+    zones: Take | None = None
+    """Takes GeoJSON of zones."""
+    flows: Take | None = None
+    """Takes a CSV file of bulk meters and the zones that they count for."""
     places: Places | None = None
     """Where its doors are; None: nothing but CoAP is known of it."""

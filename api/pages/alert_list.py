@@ -11,8 +11,9 @@ from api.alert_life import REASON_NEEDED, AlertAction, AlertState, actions
 from api.pages import evidence, leak_evidence, parts, suppress_form
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
-from api.pages.wording import rate, volume
+from api.pages.wording import rate, volume, yearly
 from api.queries.alerts import (
+    CERTAINTIES,
     AlertEventRow,
     AlertFilter,
     AlertOrder,
@@ -69,7 +70,8 @@ def full(
         with box("nb-alert-head"):
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
             _heading(visit, alert, with_meter)
-        for sentence in filter(None, (*evidence.sentences(say, alert), leak_evidence.cost(say, alert))):
+        *seen, advice = evidence.sentences(say, alert)
+        for sentence in filter(None, (*seen, leak_evidence.cost(say, alert), advice)):
             Words(sentence, "nb-alert-words")
         _drawing(visit, alert)
         Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
@@ -91,9 +93,9 @@ def _drawing(visit: Visit, alert: AlertRow) -> None:
 
 
 def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
-    """Who did what when. That the platform raised it is among the facts already."""
+    """Who did what when, and when the platform became how sure. That it raised it is among the facts already."""
     say = visit.say
-    if not any(event.from_state for event in life):
+    if not any(event.from_state or event.to_state in CERTAINTIES for event in life):
         return
     with box("nb-life", "ol", **{"aria-label": say("alerts.life")}):
         for event in life:
@@ -107,6 +109,8 @@ def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
 
 def _moved(visit: Visit, event: AlertEventRow) -> str:
     say = visit.say
+    if event.to_state in CERTAINTIES:
+        return say(f"alerts.certainty.{event.to_state}")
     if event.from_state is None:
         return say("alerts.life_raised")
     before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))
@@ -127,7 +131,7 @@ def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
         Words(say("alerts.loss_rate", rate=rate(alert.rate_ml_h)), "nb-digits nb-loss", "span")
     if alert.loss_year_ml and alert.loss_year_money is not None:
         money = say.money(alert.loss_year_money, alert.currency)
-        Words(say("alerts.loss_year", volume=volume(alert.loss_year_ml), money=money), "nb-digits", "span")
+        Words(say("alerts.loss_year", volume=yearly(alert.loss_year_ml), money=money), "nb-digits", "span")
     if alert.ended_at is not None and alert.certainty is None:
         parts.tag(say("alerts.over"), "quiet")
     if with_meter and alert.serial:

@@ -85,7 +85,8 @@ def drawing(say: Wording, alert: AlertRow) -> Drawing | None:
             for at, flow in enumerate(flows)
         ]
         litres = " ".join(DASH if flow is None else f"{flow / ML_PER_L:.0f}" for flow in flows)
-        hint = say(f"evidence.hourly_hint.{alert.kind}", limit=DASH if limit_ml is None else volume(limit_ml))
+        kind = alert.kind if limit_ml is not None else "together"
+        hint = say(f"evidence.hourly_hint.{kind}", limit=volume(limit_ml))
         svg = hourly_bars.drawing(flows, limit_ml, titles, usual)
         return Drawing(svg, say("evidence.hourly", hourly=litres), hint)
     return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from api.pages import hourly_bars
-from api.pages.wording import ML_PER_L, Wording, index_m3, rate, volume
+from api.pages.wording import ML_PER_L, Wording, index_m3, rate, volume, yearly
 from api.queries.alerts import AlertRow
 
 Evidence = Mapping[str, Any]
@@ -22,8 +22,8 @@ QUIET_SHARE = hourly_bars.SELDOM
 DRIPPING_ML_H = 10_000
 RUNNING_ML_H = 100_000
 """Up to the first a tap or cistern drips; up to the second a float valve or toilet runs; beyond that a pipe is open."""
-RAREST = 1e-9
-"""A chance below is said to be below."""
+MUCH, RAREST = 0.01, 1e-9
+"""A chance above the first is said in percent; at the second and below one that is below."""
 MISSING = (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
 
 
@@ -48,11 +48,12 @@ def told(say: Wording, alert: AlertRow, *tellers: Teller) -> list[str]:
 
 
 def leak(say: Wording, alert: AlertRow) -> list[str]:
-    return told(say, alert, _against_habits, _quiet_hours, _night_minimum, _how_sure, _clears, where_to_look)
+    last = where_to_look if alert.ended_at is None else _cleared
+    return told(say, alert, _against_habits, _quiet_hours, _night_minimum, _how_sure, _meters_alarms, _clears, last)
 
 
 def burst(say: Wording, alert: AlertRow) -> list[str]:
-    return told(say, alert, _burst, where_to_look)
+    return told(say, alert, _burst, _meters_alarms, where_to_look)
 
 
 def stuck(say: Wording, alert: AlertRow) -> list[str]:
@@ -80,7 +81,7 @@ def cost(say: Wording, alert: AlertRow) -> str:
         said.append(say("evidence.lost", volume=volume(alert.loss_ml), money=money))
     if alert.loss_year_ml:
         money = say.money(alert.loss_year_money, alert.currency)
-        said.append(say("evidence.lost_a_year", volume=volume(alert.loss_year_ml), money=money))
+        said.append(say("evidence.lost_a_year", volume=yearly(alert.loss_year_ml), money=money))
     return say("evidence.comma").join(said) + say("evidence.stop")
 
 
@@ -96,10 +97,13 @@ def hours_seen(say: Wording, evidence: Evidence) -> list[Seen]:
 
 
 def first_hour(say: Wording, evidence: Evidence) -> datetime:
-    """When the first of `hourly_ml` begins: they end at `to`, where that is known. Raises one of MISSING."""
-    if "to" in evidence:
-        return _local(say, evidence["to"]) - len(evidence["hourly_ml"]) * HOUR
-    return _local(say, evidence["from"])
+    """When the first of `hourly_ml` begins: they end with the hour of `to`, where that is known. Raises one of
+    MISSING."""
+    if "to" not in evidence:
+        return _local(say, evidence["from"])
+    end = _local(say, evidence["to"])
+    whole = end.replace(minute=0, second=0, microsecond=0)
+    return (whole if whole == end else whole + HOUR) - len(evidence["hourly_ml"]) * HOUR
 
 
 def _local(say: Wording, text: str) -> datetime:
@@ -180,9 +184,17 @@ def _how_sure(say: Wording, alert: AlertRow) -> str:
 
 def _chance(say: Wording, chance: float) -> str:
     """As one in so many, with two figures."""
-    if chance < RAREST:
-        return say("evidence.rarer", one_in=f"{1 / RAREST:,.0f}")
-    return _share(chance) if chance > 0.01 else say("evidence.one_in", one_in=f"{float(f'{1 / chance:.2g}'):,.0f}")
+    if chance <= RAREST:
+        return say("evidence.rarer")
+    if chance > MUCH:
+        return say("evidence.in_hundred", share=_share(chance))
+    return say("evidence.one_in", one_in=f"{float(f'{1 / chance:.2g}'):,.0f}")
+
+
+def _meters_alarms(say: Wording, alert: AlertRow) -> str:
+    """What the meter itself says at the same time."""
+    names = [say.value("alarm", alarm) for alarm in alert.evidence.get("meter_alarms", ())]
+    return say("evidence.meter_alarms", alarms=say("evidence.listed").join(names)) if names else ""
 
 
 def _clears(say: Wording, alert: AlertRow) -> str:
@@ -190,6 +202,10 @@ def _clears(say: Wording, alert: AlertRow) -> str:
         return ""
     needed = alert.evidence["clears_when"]
     return say("evidence.clears", hours=int(needed["hours"]), limit=rate(needed["hours_without_ml_h_above"]))
+
+
+def _cleared(say: Wording, alert: AlertRow) -> str:
+    return say("evidence.leak_cleared", time=say.instant(alert.ended_at))
 
 
 def where_to_look(say: Wording, alert: AlertRow) -> str:
@@ -202,15 +218,11 @@ def where_to_look(say: Wording, alert: AlertRow) -> str:
 
 def _burst(say: Wording, alert: AlertRow) -> str:
     evidence = alert.evidence
-    peak, own = evidence["peak_ml_h"], evidence["own_maximum_ml_h"]
-    return say(
-        "evidence.burst",
-        start=say.instant(_local(say, evidence["from"])),
-        end=say.instant(_local(say, evidence["to"])),
-        peak=rate(peak),
-        own=rate(own),
-        times=f"{peak / own:.1f}",
-    )
+    peak, own = evidence["peak_ml_h"], evidence.get("own_maximum_ml_h") or 0
+    start, end = (say.instant(_local(say, evidence[name])) for name in ("from", "to"))
+    if own <= 0:
+        return say("evidence.burst_alone", start=start, end=end, peak=rate(peak))
+    return say("evidence.burst", start=start, end=end, peak=rate(peak), own=rate(own), times=f"{peak / own:.1f}")
 
 
 def _stuck(say: Wording, alert: AlertRow) -> str:

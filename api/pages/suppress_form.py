@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
-from api.alert_kinds import SUPPRESSIBLE
+from api.alert_kinds import OF_ZONES, SUPPRESSIBLE
 from api.pages import evidence, parts
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
@@ -47,33 +47,16 @@ async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None
     """Opens the form. `kind`: what it proposes; empty: all kinds."""
     say = visit.say
     zones = await list_zones(visit.context.read)
-    now = visit.context.now().astimezone(visit.context.zone)
+    names = {"": say("suppressions.only_meter"), **{zone.code: parts.named(zone.name, zone.code) for zone in zones}}
     with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
         Words(say("suppressions.add"), tag="h2")
-        names = {"": say("suppressions.only_meter"), **{zone.code: parts.named(zone.name, zone.code) for zone in zones}}
-        serial = ui.input(label=say("suppressions.serial"), value=target.serial or "").props("outlined dense")
-        of_zone = "" if target.serial or target.zone_code not in names else target.zone_code
-        zone = ui.select(names, label=say("suppressions.zone"), value=of_zone).props("outlined dense options-dense")
-        kinds = {"": say("suppressions.all_kinds"), **{one: evidence.family_name(say, one) for one in SUPPRESSIBLE}}
-        chosen = ui.select(kinds, label=say("alerts.kind"), value=kind).props("outlined dense options-dense")
-        begin, end = (
-            ui.input(label=say(f"suppressions.{name}"), value=at.strftime(FOR_INPUT)).props(
-                "outlined dense type=datetime-local stack-label"
-            )
-            for name, at in (("from", now), ("to", now + USUAL_LENGTH))
-        )
-        reason = ui.textarea(label=say("suppressions.reason")).props(
-            f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}"
-        )
+        read = _fields(visit, target, kind, names)
         Words(say("suppressions.hint"), "nb-muted nb-small")
 
         async def act() -> None:
             async def add(login: str) -> None:
-                of_meter = (serial.value or "").strip()
-                wanted = Wanted(
-                    of_meter or None, zone.value or None, chosen.value or None, _instant(visit, begin.value),
-                    _instant(visit, end.value), reason.value or "",
-                )  # fmt: skip
+                wanted = read()
+                _check(visit, wanted)
                 await suppress(visit.context.write, wanted, actor=login, now=visit.context.now())
 
             if await carry_out(visit, add, changed):
@@ -84,6 +67,30 @@ async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None
             parts.button(say("frame.cancel"), dialog.close)
     dialog.on("hide", dialog.delete)
     dialog.open()
+
+
+def _fields(visit: Visit, target: Target, kind: str, zone_names: dict[str, str]) -> Callable[[], Wanted]:
+    """Draws them; what is returned reads them and raises RequestError when a time is missing."""
+    say = visit.say
+    serial = ui.input(label=say("suppressions.serial"), value=target.serial or "").props("outlined dense")
+    of_zone = "" if target.serial or target.zone_code not in zone_names else target.zone_code
+    zone = ui.select(zone_names, label=say("suppressions.zone"), value=of_zone).props("outlined dense options-dense")
+    kinds = {"": say("suppressions.all_kinds"), **{one: evidence.family_name(say, one) for one in SUPPRESSIBLE}}
+    chosen = ui.select(kinds, label=say("alerts.kind"), value=kind).props("outlined dense options-dense")
+    now = visit.context.now().astimezone(visit.context.zone)
+    begin, end = (
+        ui.input(label=label, value=at.strftime(FOR_INPUT)).props("outlined dense type=datetime-local stack-label")
+        for label, at in ((say("suppressions.from"), now), (say("suppressions.to"), now + USUAL_LENGTH))
+    )
+    reason = ui.textarea(label=say("suppressions.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+
+    def read() -> Wanted:
+        return Wanted(
+            (serial.value or "").strip() or None, zone.value or None, chosen.value or None,
+            _instant(visit, begin.value), _instant(visit, end.value), reason.value or "",
+        )  # fmt: skip
+
+    return read
 
 
 async def carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
@@ -104,6 +111,19 @@ async def carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
     visit.answers.forget()
     await changed()
     return done
+
+
+def _check(visit: Visit, wanted: Wanted) -> None:
+    """What people get wrong, in the reader's language. Raises RequestError."""
+    say, now = visit.say, visit.context.now()
+    if bool(wanted.serial) == bool(wanted.zone):
+        raise RequestError(say("suppressions.one_target"))
+    if wanted.serial and wanted.kind in OF_ZONES:
+        raise RequestError(say("suppressions.zone_only"))
+    if wanted.valid_to <= max(wanted.valid_from, now):
+        raise RequestError(say("suppressions.end_later"))
+    if not wanted.reason.strip():
+        raise RequestError(say("alerts.reason_needed"))
 
 
 def _instant(visit: Visit, typed: Any) -> datetime:

@@ -97,6 +97,12 @@ def volume(volume_ml: int | None) -> str:
     return f"{volume_ml / ML_PER_M3:,.0f} m³"
 
 
+def yearly(volume_ml: int) -> str:
+    """What a present rate would make in a year, no more exact than the rate."""
+    cubic = volume_ml / ML_PER_M3
+    return f"{cubic:,.1f} m³" if cubic < 10 else f"{cubic:,.0f} m³"
+
+
 def rate(rate_ml_h: int | None) -> str:
     """A flow in litres an hour; one decimal where a whole litre would hide the figure."""
     if rate_ml_h is None:

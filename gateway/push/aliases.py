@@ -16,6 +16,13 @@ from gateway.packed import PackedKeys
 MAX_ALIASES = 1_000_000
 """Further ones are not learned: their messages that carry no other name cannot be placed."""
 
+MAX_IDS_OF_DEVICE = 8
+"""A device has one at each platform, and another when it is registered there anew. Further ones are not learned: who
+may push for one device cannot fill the room of all."""
+
+MAX_PLATFORM_PRODUCTS = 64
+"""Products of a platform behind one of ours, likewise."""
+
 MAX_PRODUCT_NAMES = 4_096
 """Of our products and the platforms' together."""
 
@@ -38,9 +45,11 @@ class Aliases:
         self._maximum = maximum
         self._ids, self._devices, self._products = PackedKeys(), PackedKeys(), PackedKeys()
         self._names = PackedKeys()  # of our products: their numbers stand before the ids
+        self._behind = array("B")  # by such a number, how many products of its platform
         self._device_of_id = array("I")  # number of the device + 1
         self._id_of_device = array("I")  # number of the platform id + 1
         self._product_of_device = array("H")
+        self._ids_of_device = array("B")  # how many were learned
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -49,23 +58,40 @@ class Aliases:
         self, platform_id: str, device: str, product: str, platform_product: str = "", *, is_way: bool = True
     ) -> None:
         """What a push said; `is_way`: the device may be reached by it. Nothing new is learned when there is no room."""
-        both = f"{product}\0{platform_product}".encode()
-        if len(self._products) >= MAX_PRODUCT_NAMES and self._products.find(both) < 0:
+        name = self._names.add(product.encode())
+        both = self._both(name, product, platform_product)
+        if both < 0:
             return
-        key = _ID_OF.pack(self._names.add(product.encode())) + platform_id.encode()
+        key = _ID_OF.pack(name) + platform_id.encode()
         if min(len(self._ids), len(self._devices)) >= self._maximum and self._ids.find(key) < 0:
             return
-        number, owner = self._ids.add(key), self._devices.add(device.encode())
-        if number == len(self._device_of_id):
-            self._device_of_id.append(NOBODY)
+        owner = self._devices.add(device.encode())
         if owner == len(self._id_of_device):
-            self._id_of_device.append(NOBODY)
-            self._product_of_device.append(0)
+            for column in (self._id_of_device, self._product_of_device, self._ids_of_device):
+                column.append(0)
+        if (number := self._ids.find(key)) < 0:
+            if self._ids_of_device[owner] >= MAX_IDS_OF_DEVICE:
+                return
+            number = self._ids.add(key)
+            self._device_of_id.append(NOBODY)
+            self._ids_of_device[owner] += 1
         self._device_of_id[number] = owner + 1
         if not is_way:
             return
         self._id_of_device[owner] = number + 1
-        self._product_of_device[owner] = self._products.add(both)
+        self._product_of_device[owner] = both
+
+    def _both(self, name: int, product: str, platform_product: str) -> int:
+        """The number of the two together; -1 when there is no room."""
+        both = f"{product}\0{platform_product}".encode()
+        if (number := self._products.find(both)) >= 0:
+            return number
+        if name == len(self._behind):
+            self._behind.append(0)
+        if len(self._products) >= MAX_PRODUCT_NAMES or self._behind[name] >= MAX_PLATFORM_PRODUCTS:
+            return -1
+        self._behind[name] += 1
+        return self._products.add(both)
 
     def device(self, product: str, platform_id: str) -> str | None:
         """The canonical name of who the platform of this product calls so."""

@@ -7,6 +7,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+import structlog
+
 from gateway.custody import mint
 from gateway.devices import Devices, Policy
 from gateway.push import ctwing, huawei
@@ -20,10 +22,15 @@ from gateway.push.taking import Taking
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter, bits_of
 from gateway.strangers import Strangers
+from metering.following import Pace
 from metering.model import Authentication, ContentFormat, Door
 from metering.pushers import STAMPS, Standing, standing
 
 PATH = b"/push/"
+FOREIGN_LOG_PAUSE_S = 60.0
+"""Between two log lines of products that speak for devices of others; the metric counts each."""
+
+_log = structlog.get_logger()
 _STATUS = {Refused.PATH: 404, Refused.TOKEN: 401, Refused.NETWORK: 404}
 
 
@@ -69,6 +76,7 @@ class Desk:
         self._pushers, self._devices, self._aliases, self._taking = pushers, devices, aliases, taking
         self._watch, self._limiter, self._counts, self._courier = watch, limiter, counts, courier
         self._clock, self._strangers = clock, strangers
+        self._foreign_pace = Pace(FOREIGN_LOG_PAUSE_S)
 
     def may_come(self, host: Host) -> bool:
         """Whether any product pushes from there."""
@@ -138,6 +146,8 @@ class Desk:
         stands = standing(product.name, stamp, policy.pushers, closed=policy.only_bound)
         if stands is Standing.FOREIGN:
             self._counts.foreign[product.name] += 1
+            if self._foreign_pace.allows(self._clock()):
+                _log.warning("push_foreign", product=product.name, device=device, bound_to=list(policy.pushers))
             return
         is_bound = stands is Standing.BOUND
         if message.platform_id:

@@ -34,6 +34,9 @@ from .zone_hours import ZoneHour
 REACH_H = 3
 """So far beside an hour readings are looked for; meters that report more seldom are estimated until they are known."""
 MAX_DISTRICTS = 5_000
+EMPTY_FOR_S = 86_400
+PAST_EVERY_S = 600
+"""So often past hours are looked for that a district has no balance of."""
 DISTRICTS_AT_ONCE = 200
 """That the detector holds in memory: 60 days of so many are 290,000 rows."""
 
@@ -45,25 +48,28 @@ _COMPUTED = """
 SELECT extract(epoch FROM hour)::bigint, extract(epoch FROM max(computed_at))::bigint
 FROM zone_hours WHERE hour >= to_timestamp($1::bigint) GROUP BY hour"""
 
-_UNKNOWN = """
+_BEGUN = """
+WITH begun AS (
+    SELECT f.zone_id, f.valid_to, GREATEST(f.valid_from, to_timestamp($1::bigint),
+               (SELECT min(r.ts) FROM readings r WHERE r.meter_id = f.meter_id)) AS begins
+    FROM zone_flows f
+    WHERE f.direction = 'in' AND (f.valid_to IS NULL OR f.valid_to > to_timestamp($1::bigint))
+      AND EXISTS (SELECT FROM readings r WHERE r.meter_id = f.meter_id AND r.ts <= to_timestamp($2::bigint))
+)"""
+
+_UNKNOWN = f"""{_BEGUN}
 SELECT extract(epoch FROM hour)::bigint
 FROM generate_series(to_timestamp($1::bigint), to_timestamp($2::bigint), '1 hour') AS of (hour)
-WHERE NOT EXISTS (SELECT FROM zone_hours h WHERE h.hour = of.hour) AND EXISTS (
-    SELECT FROM zone_flows f
-    WHERE f.direction = 'in' AND f.valid_from <= of.hour AND (f.valid_to IS NULL OR f.valid_to > of.hour))"""
+WHERE NOT EXISTS (SELECT FROM zone_hours h WHERE h.hour = of.hour)
+  AND EXISTS (SELECT FROM begun WHERE begins <= of.hour AND (valid_to IS NULL OR valid_to > of.hour))"""  # noqa: S608
 
-_YOUNG = """
+_YOUNG = f"""{_BEGUN}
 SELECT zone_id, begins_s, oldest_s FROM (
-    SELECT f.zone_id,
-           ceil(extract(epoch FROM GREATEST(min(f.valid_from), to_timestamp($1::bigint))) / 3600)::bigint * 3600
-               AS begins_s,
+    SELECT zone_id, ceil(extract(epoch FROM min(begins)) / 3600)::bigint * 3600 AS begins_s,
            (SELECT extract(epoch FROM min(h.hour))::bigint FROM zone_hours h
-            WHERE h.zone_id = f.zone_id AND h.hour >= to_timestamp($1::bigint)) AS oldest_s
-    FROM zone_flows f
-    WHERE f.direction = 'in' AND f.valid_from <= to_timestamp($2::bigint)
-      AND (f.valid_to IS NULL OR f.valid_to > to_timestamp($1::bigint))
-    GROUP BY f.zone_id) zones
-WHERE begins_s < COALESCE(oldest_s, $2) ORDER BY zone_id LIMIT 5000"""
+            WHERE h.zone_id = begun.zone_id AND h.hour >= to_timestamp($1::bigint)) AS oldest_s
+    FROM begun GROUP BY zone_id) zones
+WHERE begins_s < COALESCE(oldest_s, $2) ORDER BY zone_id LIMIT 5000"""  # noqa: S608
 
 _WRITE_HOUR = """
 INSERT INTO zone_hours (zone_id, hour, inlet_ml, outlet_ml, customers_ml, estimated_ml, sigma_ml, meters, measured)
@@ -123,12 +129,8 @@ RETURNING a.alert_id"""  # noqa: S608 - joins two constants
 _RAISE = f"""{_FOUND}, raised AS (
     INSERT INTO alerts (kind, severity, zone_id, started_at, raised_at, last_seen_at, ended_at, rate_ml_h, loss_ml,
                         evidence)
-    SELECT kind, severity, zone_id, started_at,
-           COALESCE(alert_suppressed_until(NULL, zone_id, kind, raised_at), raised_at), seen_at, ended_at,
-           rate_ml_h, loss_ml, evidence
-    FROM found f
-    WHERE alert_suppressed_until(NULL, zone_id, kind, seen_at) IS NULL
-      AND NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
+    SELECT kind, severity, zone_id, started_at, raised_at, seen_at, ended_at, rate_ml_h, loss_ml, evidence FROM found f
+    WHERE NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
                       AND a.raised_at >= f.started_at)
     ON CONFLICT DO NOTHING
     RETURNING alert_id, raised_at
@@ -144,11 +146,10 @@ class DistrictStage:
         self._pool, self._zone, self._settings = pool, zone, settings
         self._errors = Errors(settings.inlet_error, settings.customer_error, settings.estimate_scatter)
         self._empty: dict[int, int] = {}
-        """When hours were computed in which no district had an inlet, for which there is no row; forgotten with age."""
-        self._tried: dict[int, tuple[int, int | None]] = {}
-        """Of districts whose past was computed: from when it was wanted and what was known then, so that a past without
-        an hour is not asked for again."""
-        self._watched_until_s = 0
+        """When hours were computed of which no district has a row; forgotten with age, looked at again once a day."""
+        self._reached_s: dict[int, int] = {}
+        """Down to which hour the past of a new district was computed, so that hours without a row are not again."""
+        self._past_due_s = self._watched_until_s = 0
         self._log = structlog.get_logger().bind(stage="districts")
 
     async def run(self) -> None:
@@ -183,20 +184,28 @@ class DistrictStage:
         recent_s = now_s - (zone_hours.LAGS_H[-1] + DAY_H) * HOUR_S
         newest_s = now_s // HOUR_S * HOUR_S - zone_hours.LAGS_H[0] * HOUR_S
         oldest_s = newest_s - self._settings.days * DAY_H * HOUR_S
-        self._empty = {hour_s: at_s for hour_s, at_s in self._empty.items() if hour_s >= oldest_s}
+        self._empty = {
+            hour_s: at_s for hour_s, at_s in self._empty.items()
+            if hour_s >= oldest_s and (hour_s >= recent_s or at_s > now_s - EMPTY_FOR_S)
+        }  # fmt: skip
         computed = dict(map(tuple, await self._pool.fetch(_COMPUTED, recent_s)))
+        unknown = await self._unknown(oldest_s, newest_s) if now_s >= self._past_due_s else set()
+        hours = zone_hours.due(now_s, self._empty | computed, unknown)
+        full = len(hours) == zone_hours.MAX_HOURS
+        self._past_due_s = now_s if full else now_s + PAST_EVERY_S
+        self._reached_s = {zone_id: min([reached_s, *hours]) for zone_id, reached_s in self._reached_s.items()}
+        BEHIND.set(max(len(unknown), len(hours)))
+        return hours
+
+    async def _unknown(self, oldest_s: int, newest_s: int) -> set[int]:
+        """Hours since a district's inlets report that it has no balance of."""
         unknown = {row[0] for row in await self._pool.fetch(_UNKNOWN, oldest_s, newest_s)} - self._empty.keys()
         young = await self._pool.fetch(_YOUNG, oldest_s, newest_s)
-        wanted = {zone_id: (begins_s, known_s) for zone_id, begins_s, known_s in young}
-        for zone_id, (begins_s, known_s) in wanted.items():
-            if self._tried.get(zone_id) != (begins_s, known_s):
-                last_s = newest_s if known_s is None else known_s - HOUR_S
-                unknown.update(range(last_s, begins_s - 1, -HOUR_S)[: zone_hours.MAX_HOURS])
-        hours = zone_hours.due(now_s, self._empty | computed, unknown)
-        if unknown <= set(hours):
-            self._tried = wanted
-        BEHIND.set(len(hours) if len(hours) < zone_hours.MAX_HOURS else max(len(unknown), len(hours)))
-        return hours
+        self._reached_s = {zone_id: self._reached_s.get(zone_id, newest_s + HOUR_S) for zone_id, _, _ in young}
+        for zone_id, begins_s, known_s in young:
+            last_s = min(self._reached_s[zone_id], known_s or newest_s + HOUR_S) - HOUR_S
+            unknown.update(range(last_s, begins_s - 1, -HOUR_S))
+        return unknown
 
     async def _balance(self, hours: Sequence[int], now_s: int) -> None:
         """The sums are read one hour after the other, then written at once, hours and their days."""
@@ -210,11 +219,12 @@ class DistrictStage:
         self._empty |= {hour_s: now_s for hour_s, rows in balanced.items() if not rows}
 
     async def _sums(self, hour_s: int) -> list[ZoneHour]:
-        """Of each district that had an inlet then."""
+        """Of each district that had an inlet then and of which a reading tells."""
         hour = datetime.fromtimestamp(hour_s, UTC)
         usual = [self._day(hour_s) - timedelta(days=ago) for ago in self._settings.usual_days]
         rows = await self._pool.fetch(_sql("hours"), hour, REACH_H, PLAUSIBLE_Q4, usual)
-        return [zone_hours.balanced(row, self._errors) for row in rows[:MAX_DISTRICTS]]
+        balanced = (zone_hours.balanced(row, self._errors) for row in rows[:MAX_DISTRICTS])
+        return [of for of in balanced if of.measured or of.inlet_ml is not None]
 
     def _day(self, at_s: int) -> date:
         return datetime.fromtimestamp(at_s, self._zone).date()

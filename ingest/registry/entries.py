@@ -1,4 +1,4 @@
-"""Registry entries as the database knows them now."""
+"""Registry entries as the database knows them now. A key is good until it is revoked, also by time: `ending_keys`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _COLUMNS = """
     LEFT JOIN installations i ON i.device_id = d.device_id AND i.valid_to IS NULL
     LEFT JOIN meters m ON m.meter_id = i.meter_id
     LEFT JOIN LATERAL (
-        SELECT array_agg(kind ORDER BY credential_id) FILTER (WHERE valid) AS kinds,
-               array_agg(key_id ORDER BY credential_id) FILTER (WHERE valid) AS ids,
-               array_agg(sealed ORDER BY credential_id) FILTER (WHERE valid) AS seals,
+        SELECT array_agg(kind ORDER BY credential_id) FILTER (WHERE revoked_at IS NULL) AS kinds,
+               array_agg(key_id ORDER BY credential_id) FILTER (WHERE revoked_at IS NULL) AS ids,
+               array_agg(sealed ORDER BY credential_id) FILTER (WHERE revoked_at IS NULL) AS seals,
                count(*) > 0 AS ever
         FROM credentials
-        CROSS JOIN LATERAL (SELECT revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AS valid) AS now
         WHERE credentials.device_id = d.device_id
     ) AS keys ON true
     LEFT JOIN LATERAL (

@@ -32,6 +32,7 @@ from ingest.program import (
 from metering.errors import SettingsError
 from metering.process import run_program, say
 from metering.settings import (
+    BillingSettings,
     ConsumptionSettings,
     DatabaseSettings,
     DistrictSettings,
@@ -120,7 +121,8 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        rules, leaks = load(ConsumptionSettings).rules, load(LeakSettings)
+        rules = load(ConsumptionSettings).rules._replace(settlement_day=load(BillingSettings).settlement_day)
+        leaks = load(LeakSettings)
         settlement = SettlementStage(connection, self._settings, self._utility.zone, rules, leaks)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),

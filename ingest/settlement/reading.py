@@ -50,7 +50,7 @@ SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(from_ts),
 FROM taken"""
 
 _WAITING = """
-SELECT count(*), COALESCE(extract(epoch FROM now() - min(touched_at)), 0)::float8 FROM touched_spans"""
+SELECT count(*), GREATEST(extract(epoch FROM now() - min(touched_at)), 0)::float8 FROM touched_spans"""
 
 _READ = """
 SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(ts), ''), string_agg(int8send(index_ml), '')

@@ -31,7 +31,7 @@ from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
 from metering.leak_settings import LeakSettings
 from metering.settings import SettlementSettings
 
-from . import days, habits, metrics, reading
+from . import days, frozen, habits, metrics, reading
 from .reading import Read, ReadingTable
 from .spans import DAY_S, Reached, Spans, joined, merged, reached, sliced, window
 
@@ -188,6 +188,7 @@ class SettlementStage:
             bridge_s = self._rules.bridge_s(meters.dn_mm)
             spread = await habits.with_gaps_filled(self._table, curve, changed, meters, bridge_s, self._zone)
             settled = days.days_of(spread, changed, self._zone)
+            settled = await frozen.compared(self._connection, settled, meters, self._zone, self._rules.settlement_day)
         with metrics.step("write"):
             await days.write(self._connection, settled, self._zone)
             await days.recheck_billed(self._connection, changed, self._closed_until, self._zone)
@@ -210,4 +211,4 @@ def _of(readings: Readings, sure: Bools) -> Readings:
     if sure.all():
         return readings
     kept = sure[readings.meter]
-    return Readings(readings.meter[kept], readings.ts_s[kept], readings.index_ml[kept], readings.edited)
+    return readings._replace(meter=readings.meter[kept], ts_s=readings.ts_s[kept], index_ml=readings.index_ml[kept])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import asyncpg
@@ -168,6 +168,17 @@ class Tormentor:
             raise NotShownError(f"the clock of {fault.role} was not stepped: {trouble}")
         return f"{seen}, now right again"
 
+    @contextlib.contextmanager
+    def _stepped(self, role: str, seconds: float) -> Iterator[None]:
+        if not seconds:
+            yield
+            return
+        self._step_server(role, seconds)
+        try:
+            yield
+        finally:
+            self._step_server(role, 0)
+
     def _step_server(self, role: str, seconds: float) -> str:
         """Why it could not be done; a server that does not run has no clock to be stepped."""
         with contextlib.suppress(GoneError):
@@ -262,11 +273,12 @@ class Tormentor:
             interrupted = platform.said(first).count('"ingest_interrupted"')
             frozen = platform.freeze(first)
             try:
-                # By its own word: a fence that rises may be the first's, who lost the lease to an earlier fault.
-                await self._until(
-                    lambda: platform.said(SECOND).count(TAKEN) > taken, "the second worker takes the lease"
-                )
-                fences.append(await self._database(_fence))
+                with self._stepped("postgres", fault.step_s):
+                    # By its own word: a fence that rises may be the first's, who lost the lease to an earlier fault.
+                    await self._until(
+                        lambda: platform.said(SECOND).count(TAKEN) > taken, "the second worker takes the lease"
+                    )
+                    fences.append(await self._database(_fence))
             finally:
                 platform.thaw(frozen)
             await asyncio.sleep(TOGETHER_S)

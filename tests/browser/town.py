@@ -7,6 +7,7 @@ import json
 import asyncpg
 
 from api.passwords import hash_password
+from tests.browser.leaks import seed_leaks
 
 PASSWORD = "Bohai-Sea-2026!"
 FIRST_SERIAL = "21060100000001"
@@ -141,6 +142,7 @@ async def seed(database_url: str) -> None:
         await connection.execute(_DISTRICTS)
         await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
         await _alerts(connection)
+        await seed_leaks(connection)
         await _dead_letters(connection)
         await _keys(connection)
         await _strangers(connection)
@@ -169,12 +171,17 @@ async def people(connection: asyncpg.Connection) -> None:
 
 
 async def _keys(connection: asyncpg.Connection) -> None:
-    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid."""
+    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid.
+    It has moved from one push product to another."""
     await connection.execute(
         "INSERT INTO credentials (device_id, kind, key_id, sealed, created_by, replaces_id, expires_at, revoked_at,"
         " revoked_why) VALUES (1, 2, 'first-psk', 'sealed', 'li', NULL, NULL, now(), 'replaced'),"
         " (1, 1, '\\x0102', 'sealed', 'li', NULL, now() + INTERVAL '9 days', NULL, NULL),"
         " (1, 1, '\\x0304', 'sealed', 'wang', 2, NULL, NULL, NULL)"
+    )
+    await connection.execute(
+        "INSERT INTO pusher_bindings (device_id, product, bound_by, ended_at, ended_by, ended_why)"
+        " VALUES (1, 'east', 'import', now(), 'zhao', 'moved'), (1, 'west', 'zhao', NULL, NULL, NULL)"
     )
 
 

@@ -148,6 +148,11 @@ ALERTS: dict[str, Text] = {
     "evidence.hourly_hint.burst": Text(
         "逐时用水（L）；虚线为本户以往最高 {limit}", "Each hour (L); dashed: the most this home ever used, {limit}"
     ),
+    "evidence.hourly_hint.together": Text(
+        "逐时用水（L）。灰底：本户往常在这个时刻用水的频次，满高为天天如此；橙色：往常很少用水的时刻",
+        "Each hour (L). Grey ground: how often the home usually uses water at that hour, full height being every day; "
+        "orange: hours at which it seldom does",
+    ),
     "evidence.hourly_hint.leak": Text(
         "逐时用水（L）。灰底：本户往常在这个时刻用到这么多水的频次，满高为天天如此；"
         "橙色：往常很少用到的时刻；虚线 {limit}",

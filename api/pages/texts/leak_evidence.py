@@ -37,11 +37,12 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "证据为判定所需的 {times} 倍", "The evidence is {times} times what it takes to say so"
     ),
     "evidence.chance": Text(
-        "若没有漏水、只按往常习惯用水，出现这种情形的概率约为 {chance}",
+        "若没有漏水、只按往常习惯用水，出现这种情形的概率{chance}",
         "without a leak, by its habits alone, the home would look like this with a chance of {chance}",
     ),
-    "evidence.one_in": Text("{one_in} 分之一", "1 in {one_in}"),
-    "evidence.rarer": Text("不到 {one_in} 分之一", "less than 1 in {one_in}"),
+    "evidence.in_hundred": Text("约 {share}", "about {share}"),
+    "evidence.one_in": Text("约为 1/{one_in}", "1 in {one_in}"),
+    "evidence.rarer": Text("不到十亿分之一", "less than one in a billion"),
     "evidence.hours_counted": Text("共 {hours} 小时的读数参与判断", "{hours} hours of readings were counted"),
     "evidence.clears": Text(
         "怎样算漏水已止：连续 {hours} 小时每小时不超过 {limit}，平台即自动解除；没有读数的小时不算数。",
@@ -54,10 +55,17 @@ LEAK_EVIDENCE: dict[str, Text] = {
     "evidence.lost_a_year": Text(
         "若不处理，一年 {volume}，合 {money}", "a year of it would be {volume}, worth {money}"
     ),
+    "evidence.leak_cleared": Text(
+        "到 {time} 用水已恢复往常习惯，平台已解除：可能已修好或已关阀，核实后可关闭此告警。",
+        "By {time} the home was back to its habits, and the platform cleared it: mended, or shut off. Confirm, then "
+        "close this alert.",
+    ),
     "evidence.burst": Text(
         "{start} 至 {end} 流量高达 {peak}，是本户以往最高 {own} 的 {times} 倍。",
         "{start} to {end} it ran at up to {peak}, {times} times the most this home ever used ({own}).",
     ),
+    "evidence.burst_alone": Text("{start} 至 {end} 流量高达 {peak}。", "{start} to {end} it ran at up to {peak}."),
+    "evidence.meter_alarms": Text("水表同时自报：{alarms}。", "The meter itself says at the same time: {alarms}."),
     "evidence.stuck": Text(
         "示数停在 {index} 已 {still} 没有动；本户以往最长停走 {before}。",
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",

@@ -45,7 +45,8 @@ CREATE INDEX ON alert_suppressions (meter_id, valid_to);
 CREATE INDEX ON alert_suppressions (zone_id, valid_to);
 
 -- Until when alerts of a kind are suppressed for a meter or a zone at an instant, by windows of its own or of a zone
--- around it; NULL: they are not. `kind` of a window is exact, or a prefix that ends with ':' ('meter_alarm:').
+-- around it; NULL: they are not. `kind` of a window is exact, or a prefix that ends with ':' ('meter_alarm:'). Written so
+-- that each step is a look into an index: it is called once per alert that would be raised.
 CREATE FUNCTION alert_suppressed_until(of_meter bigint, of_zone bigint, of_kind text, instant timestamptz)
 RETURNS timestamptz LANGUAGE sql STABLE COST 10000 AS $$
     WITH RECURSIVE around AS (
@@ -54,10 +55,16 @@ RETURNS timestamptz LANGUAGE sql STABLE COST 10000 AS $$
             WHERE i.meter_id = of_meter AND i.valid_from <= instant AND (i.valid_to IS NULL OR i.valid_to > instant)
             ORDER BY i.valid_from DESC LIMIT 1)) AS zone_id
         UNION
-        SELECT z.parent_id FROM zones z JOIN around a ON a.zone_id = z.zone_id
+        SELECT (SELECT z.parent_id FROM zones z WHERE z.zone_id = a.zone_id) FROM around a WHERE a.zone_id IS NOT NULL
+    ), windows AS (
+        SELECT kind, valid_from, valid_to FROM alert_suppressions WHERE meter_id = of_meter AND valid_to > instant
+        UNION ALL
+        SELECT s.kind, s.valid_from, s.valid_to
+        FROM around a
+        CROSS JOIN LATERAL (
+            SELECT * FROM alert_suppressions WHERE zone_id = a.zone_id AND valid_to > instant OFFSET 0) s
     )
-    SELECT max(s.valid_to) FROM alert_suppressions s
-    WHERE s.valid_from <= instant AND s.valid_to > instant
-      AND (s.meter_id = of_meter OR s.zone_id IN (SELECT zone_id FROM around))
-      AND (s.kind IS NULL OR s.kind = of_kind OR (right(s.kind, 1) = ':' AND starts_with(of_kind, s.kind)))
+    SELECT max(valid_to) FROM windows
+    WHERE valid_from <= instant
+      AND (kind IS NULL OR kind = of_kind OR (right(kind, 1) = ':' AND starts_with(of_kind, kind)))
 $$;

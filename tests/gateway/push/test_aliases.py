@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.push.aliases import Aliases, Way
+from gateway.push.aliases import MAX_IDS_OF_DEVICE, MAX_PLATFORM_PRODUCTS, Aliases, Way
 
 
 def test_both_ways_and_the_newest_wins() -> None:
@@ -48,3 +48,22 @@ def test_a_name_alone_is_no_way_to_a_device() -> None:
     aliases.learn("p2", "imei1", "west")
     aliases.learn("p1", "imei1", "east", is_way=False)
     assert aliases.way_to("imei1") == Way("west", "p2", "")
+
+
+def test_one_device_cannot_take_the_room_of_all() -> None:
+    aliases = Aliases()
+    for number in range(3 * MAX_IDS_OF_DEVICE):
+        aliases.learn(f"p{number}", "d", "east")
+    assert len(aliases) == MAX_IDS_OF_DEVICE
+    assert aliases.way_to("d") == Way("east", f"p{MAX_IDS_OF_DEVICE - 1}", "")
+    aliases.learn("p0", "d", "east")
+    assert aliases.way_to("d") == Way("east", "p0", "")
+
+
+def test_one_product_cannot_take_the_room_of_all_products() -> None:
+    aliases = Aliases()
+    for number in range(2 * MAX_PLATFORM_PRODUCTS):
+        aliases.learn("p", "d", "east", str(number))
+    assert aliases.way_to("d") == Way("east", "p", str(MAX_PLATFORM_PRODUCTS - 1))
+    aliases.learn("p", "e", "west", "1")
+    assert aliases.way_to("e") == Way("west", "p", "1")

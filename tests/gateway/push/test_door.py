@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from nats.js import JetStreamContext
 
 from deploy.cluster.bed import certificates
 from deploy.embedded.nats import NatsServer
+from gateway.push.messages import MAX_MESSAGES
 from metering.model import Authentication, ContentFormat, Door
 from metering.registry import ENABLED, HAS_KEY, WAS_PUSHED, RegistryEntry
 from metering.strangers import STRANGERS_SUBJECT, decode_knocks
@@ -289,3 +291,23 @@ async def test_a_product_says_what_becomes_of_unbound_devices(
     assert {report.authentication for report in await stored(js)} == {stamp}
     assert await push.metric('foreign_total{product="east"}') == 3
     assert await push.metric("aliases") == 2
+
+
+async def test_whoever_has_a_token_costs_what_he_sends(js: JetStreamContext, start_push: StartPush) -> None:
+    """An array of scraps, a bomb that nobody unpacks, a device named twice, another platform's words."""
+    await write_snapshot(js, BOUND)
+    push = await start_push(TWO)
+    east = f"http://127.0.0.1:{push.port}/push/secret-path-of-east"
+    scraps = b"[" + b",".join(b"%d" % number for number in range(10_000)) + b"]"
+    bomb = gzip.compress(bytes(50_000_000))
+    twice = body_of(1)[:-1] + b', "IMEI": "%s"}' % OF_WEST.encode()
+    huawei = json.dumps({"notifyType": "deviceDataChanged", "deviceInfo": {"nodeId": OF_WEST}}).encode()
+    async with httpx.AsyncClient(timeout=60) as client:
+        for body in (scraps, bomb, twice, huawei, body_of(2)):
+            answer = await client.post(east, content=body, headers={"Content-Encoding": "gzip"})
+            assert answer.status_code == 200
+    *first, packed, named, foreign_words, genuine = await stored(js)
+    assert len(first) == MAX_MESSAGES + 1
+    assert (packed.payload, named.device, foreign_words.device) == (bomb, OF_WEST, "")
+    assert genuine.device == IMEI
+    assert await push.metric('foreign_total{product="east"}') == 1

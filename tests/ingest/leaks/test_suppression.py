@@ -1,14 +1,16 @@
 """Suppression windows: what they keep from being raised, for whom, and what is raised when they are over."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 
-from ingest.districts.stage import _tell
+from ingest.districts.stage import DistrictStage
 from ingest.districts.zone_alerts import DISTRICT_LEAK, ZoneFinding
 from ingest.leaks import alerts
 from ingest.leaks.silence import SilenceStage
+from metering.district_settings import DistrictSettings
 from metering.settings import OutageSettings, SettlementSettings
 
 T0 = 1_767_225_600
@@ -121,11 +123,11 @@ async def test_districts_are_silent_too_while_works_go_on(pool, zones):
     city, district, _ = zones
     await suppress(pool, zone_id=city, kind=DISTRICT_LEAK)
     found = ZoneFinding(district, "warning", T0 + HOUR, T0 + 2 * HOUR, T0 + 2 * HOUR, None, 5_000, {})
-    async with pool.acquire() as connection, connection.transaction():
-        await _tell(connection, found, T0 + 9 * HOUR)
-        assert await connection.fetch("SELECT * FROM alerts") == []
-        await _tell(connection, found, T0 + 11 * HOUR)
-        assert await connection.fetchval("SELECT raised_at FROM alerts") == datetime.fromtimestamp(T0 + 10 * HOUR, UTC)
+    stage = DistrictStage(pool, ZoneInfo("Asia/Shanghai"), DistrictSettings())
+    await stage._tell(found, T0 + 9 * HOUR)
+    assert await pool.fetch("SELECT * FROM alerts") == []
+    await stage._tell(found, T0 + 11 * HOUR)
+    assert await pool.fetchval("SELECT raised_at FROM alerts") == datetime.fromtimestamp(T0 + 10 * HOUR, UTC)
 
 
 async def test_silence_and_outages(pool, zones):
