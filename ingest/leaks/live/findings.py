@@ -11,7 +11,7 @@ import numpy as np
 from ingest.leaks.alerts import Finding, instant
 from ingest.leaks.detector import leak_rate
 from ingest.leaks.events import Event, Kind, Phase
-from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS
+from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats
 from ingest.leaks.rules import URGENT_Q3_SHARE
 from ingest.meters import Meters
 from metering.consumption import HOUR_S, Ints
@@ -24,6 +24,8 @@ from .local_hours import hour_begin_s
 
 LEAST_RATE_H = 6
 """A rate is read off so many hours at least."""
+BURST_LOW = 0.8
+"""As in `faults`."""
 Interval = tuple[float, float] | None
 
 
@@ -125,7 +127,7 @@ class Findings:
             until_h = min(until_h, int(now["reverse_h"][at]) + 1)
         hours = followed.hours(at, until_h)
         if kind is Kind.BURST:
-            rate, interval = (None, None) if said is None else (said.rate_l_h, said.interval_l_h)
+            rate, interval = _burst_rate(hours) if said is None else (said.rate_l_h, said.interval_l_h)
             began_h = int(now["burst_h"][at]) - 1 if said is None else said.began_h
             figures = evidence.burst(now, at, said, hours[-max(until_h - began_h, 2) :])
             return _Picture(until_h, began_h, rate, interval, 2, figures)
@@ -183,6 +185,15 @@ class Findings:
             "certainty": event.phase.value, "at": instant(self._reading_s(event)).isoformat(),
             "from": instant(hour_begin_s(self._seen.zone, event.began_h)).isoformat(), "rate_ml_h": _ml(event.rate_l_h),
         }  # fmt: skip
+
+
+def _burst_rate(hours: Floats) -> tuple[float | None, Interval]:
+    """Of one that goes on: the lesser of its two last known hours, as when it was raised."""
+    last = hours[~np.isnan(hours)][-2:]
+    if not len(last):
+        return None, None
+    rate = float(last.min())
+    return rate, (BURST_LOW * rate, float(last.max()))
 
 
 def _ml(litres: float | None) -> int | None:
