@@ -21,7 +21,7 @@ from tests.browser.town import (
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 PAGES = {
-    "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.silent")),
+    "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.burst")),
     "meters": ("/meters", ("frame.meters", "meters.state.reporting", "meters.state.silent")),
     "meter": (
         f"/meters/{FIRST_SERIAL}",
