@@ -12,23 +12,29 @@ Register = Callable[[Sequence[dict[str, str]]], Awaitable[int]]
 Take = Callable[[bytes], Awaitable[int]]
 """Takes a file as an operator would import it; returns how many rows it had."""
 
-DOORS = ("coap", "oscore", "dtls", "lwm2m", "mqtt", "push")
+PUSH_DOOR = "push"
+DOORS = ("coap", "oscore", "dtls", "lwm2m", "mqtt", PUSH_DOOR)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the doors are; 0 or empty: closed. `push_url` has the product's secret path."""
+    """Where the doors are; 0 or empty: closed. `push_url` has the secret path of the product `pusher`."""
 
     host: str
     coap_port: int
     coaps_port: int = 0
     mqtt_port: int = 0
     push_url: str = ""
+    pusher: str = ""
 
     def open(self) -> tuple[str, ...]:
         """Names of the doors that can be used."""
         closed = {"dtls": not self.coaps_port, "mqtt": not self.mqtt_port, "push": not self.push_url}
         return tuple(door for door in DOORS if not closed.get(door))
+
+    def binding(self, door: str) -> dict[str, str]:
+        """What the import row of a meter at this door says beside: whose pushes are to be believed."""
+        return {"pushers": self.pusher} if door == PUSH_DOOR and self.pusher else {}
 
 
 @dataclass(frozen=True, slots=True)

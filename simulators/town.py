@@ -130,7 +130,9 @@ class Town:
         self._show(self.counts)
         if self._target.database_url:
             await self._tell(self._target.zones, self._piping.zones)
-            await self._target.register([meter.label.import_row() for meter in self._meters.values()])
+            await self._target.register(
+                [meter.label.import_row() | self._places.binding(self._door(meter)) for meter in self._meters.values()]
+            )
         await self._enrol()
         ports = min(len(self._meters), PORTS_MAX)
         async with Sender(self._target.coap_host, self._target.coap_port, ports=ports, timers=TIMERS) as sender:

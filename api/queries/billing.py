@@ -13,15 +13,13 @@ from api.database import ReadPool, WritePool
 from api.queries.accounting import midnight
 from api.queries.paging import Page, check_limit, decode_cursor, page
 from api.roles import ForbiddenError, Principal, Role
-from metering.billing import CLOSING_LOCK
+from metering.billing import CLOSING_LOCK, REPORTED_WITHIN
 from metering.errors import ConflictError, NotFoundError, RequestError
 
 NEEDED_ROLE = Role.ENGINEER
 MAX_NAME_CHARACTERS = 64
 MAX_PERIOD_DAYS = 400
 MAX_PERIODS = 500
-REPORTED_WITHIN = timedelta(days=3)
-"""A meter tells its settlement index with each report; those of so long after the period's end are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ SELECT $1, l.* FROM billing_lines($2, $3, $4, NULL) l
 _COMPARE = """
 UPDATE billing_entries e
 SET meter_index_ml = said.index_ml,
-    reasons = CASE WHEN abs(said.index_ml - e.end_index_ml) > said.pulse_ml
+    reasons = CASE WHEN abs(said.index_ml - e.end_index_ml) > said.pulse_ml AND 'sum_mismatch' <> ALL (e.reasons)
                    THEN array_append(e.reasons, 'sum_mismatch') ELSE e.reasons END
 FROM (SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settlement_index_ml')::bigint AS index_ml
       FROM reports r JOIN meters m USING (meter_id)

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.billing_export import MEDIA_TYPES, ExportForm, csv_parts, workbook
+from api.billing_parquet import parquet_parts, require_arrow
 from api.queries.billing import (
     MAX_NAME_CHARACTERS,
     CorrectionRow,
@@ -83,6 +84,9 @@ async def export(
     pages = pages_of_lines(context.read, found, context.zone)
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
     headers = {"Content-Disposition": f'attachment; filename="billing-{plain}.{form}"'}
+    if form is ExportForm.PARQUET:
+        require_arrow()
+        return StreamingResponse(parquet_parts(pages), media_type=MEDIA_TYPES[form], headers=headers)
     if form is ExportForm.CSV:
         return StreamingResponse(csv_parts(pages), media_type=MEDIA_TYPES[form], headers=headers)
     return StreamingResponse(_chunks(await workbook(pages)), media_type=MEDIA_TYPES[form], headers=headers)

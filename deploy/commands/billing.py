@@ -11,6 +11,7 @@ from typing import IO
 import click
 
 from api.billing_export import ExportForm, csv_parts, workbook
+from api.billing_parquet import parquet_parts, require_arrow
 from api.database import open_read_pool
 from api.queries.billing import (
     CorrectionRow,
@@ -124,7 +125,9 @@ def export(name: str, file: Path, form: str | None, data: Path) -> None:
     try:
         wanted = ExportForm(form or file.suffix.lstrip(".").lower())
     except ValueError as error:
-        raise click.UsageError("FILE ends with .csv or .xlsx, or --format says which") from error
+        raise click.UsageError("FILE ends with .csv, .xlsx or .parquet, or --format says which") from error
+    if wanted is ExportForm.PARQUET:
+        require_arrow()
     with file.open("wb") as out:
         asyncio.run(_export(instance.database_url(data), name, out, wanted))
 
@@ -136,6 +139,10 @@ async def _export(url: str, name: str, out: IO[bytes], form: ExportForm) -> None
         if form is ExportForm.XLSX:
             with await workbook(pages) as book:
                 shutil.copyfileobj(book, out)
+            return
+        if form is ExportForm.PARQUET:
+            async for block in parquet_parts(pages):
+                out.write(block)
             return
         async for part in csv_parts(pages):
             out.write(part.encode())

@@ -1,9 +1,10 @@
-"""Billing periods over REST: closed for good, corrected in a ledger, exported as CSV and XLSX."""
+"""Billing periods over REST: closed for good, corrected in a ledger, exported as CSV, XLSX and Parquet."""
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import asyncpg
 import httpx
 import pytest
 from openpyxl import load_workbook
+from pyarrow import parquet
 
 from api.billing_export import HEADER
 from api.queries.billing import get_period
@@ -116,6 +118,17 @@ async def test_the_workbook_has_the_same_lines_and_no_formulas(engineer: httpx.A
     assert rows[0] == HEADER
     assert rows[1][HEADER.index("customer")] == "'=cmd|1"
     assert rows[1][HEADER.index("billed_ml")] == 48_000
+
+
+async def test_parquet_has_the_same_lines_with_types(engineer: httpx.AsyncClient, monkeypatch) -> None:
+    await closed(engineer)
+    answer = await engineer.get(f"{PATH}/export", params={"format": "parquet"})
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    (row,) = parquet.read_table(io.BytesIO(answer.content)).to_pylist()
+    assert (row["billed_ml"], row["quality"], row["reasons"]) == (48_000, "measured", [])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refused = await engineer.get(f"{PATH}/export", params={"format": "parquet"})
+    assert (refused.status_code, "nbwater[parquet]" in refused.text) == (400, True)
 
 
 async def test_a_swap_gives_each_meter_its_days(engineer: httpx.AsyncClient, connection: asyncpg.Connection) -> None:

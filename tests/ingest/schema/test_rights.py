@@ -22,6 +22,7 @@ SEALED = {"credentials"}
 DISTRICTS = {"zone_flows", "zone_hours", "zone_days"}
 DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
+    "pusher_bindings",
 }  # fmt: skip
 BILLING = {"amendments", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
 LEAKS = {"leak_states", "leak_due", "alert_suppressions"}
