@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nats.errors
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy
+from nats.js.errors import NotFoundError
 
 from deploy import instance, servers
 from deploy.accounts import load_or_create, master_key_file
@@ -18,7 +21,8 @@ from gateway.mqtt.probe import require_no_strangers, require_rights
 from gateway.mqtt.topics import PROBE
 from ingest.schema import migrate
 from metering.credentials import Credential, CredentialKind, load_master_keys
-from metering.errors import CredentialError, NbwaterError, StartError
+from metering.errors import CredentialError, NbwaterError, StartError, StreamContractError
+from metering.mqtt_streams import MQTT_STREAM
 from metering.settings import KeysSettings, MqttSettings, NatsSettings, load
 from metering.stream_connection import connect
 from metering.streams import verify
@@ -57,10 +61,24 @@ async def _stream(data: Path) -> str:
         raise StartError(f"NATS at {servers.place(url)} cannot be reached: {error}") from error
     try:
         await verify(client.jetstream(), monitor or None, settings.replicas)
+        waiting = await _mqtt_store(client.jetstream(), settings.mqtt_max_bytes)
     finally:
         await client.close()
     synced = "" if monitor else "; sync_interval not checked, nats.monitor_url is empty"
-    return f"refuses when full and forgets nothing{synced}"
+    return f"refuses when full and forgets nothing{synced}{waiting}"
+
+
+async def _mqtt_store(js: JetStreamContext, wanted: int) -> str:
+    """How full what the MQTT listener keeps is. Raises StreamContractError where it has no bound of its own."""
+    try:
+        info = await js.stream_info(MQTT_STREAM)
+    except NotFoundError:
+        return "; it has no MQTT listener"
+    bound = info.config.max_bytes or 0
+    if wanted and (bound <= 0 or info.config.discard is not DiscardPolicy.NEW):
+        raise StreamContractError(f"{MQTT_STREAM} could fill the whole store: run `nbwater migrate`")
+    share = f"{100 * info.state.bytes / bound:.0f} % of its bound" if bound > 0 else f"{info.state.bytes} bytes"
+    return f"; MQTT reports that no gateway has taken yet: {info.state.messages}, {share}"
 
 
 async def _database(data: Path) -> str:

@@ -37,8 +37,8 @@ CONNECT_TIMEOUT_S = 10
 CONNECT_ATTEMPTS = 2
 CONNECT_PAUSE_S = 0.3
 POOL_SIZE = 4
-NATS_STORE_HEADROOM = 2
-"""The store may hold this many times the report stream's bound: the registry and its snapshots live there too."""
+NATS_STORE_SPARE_BYTES = 1 << 30
+"""Of the store, beside what the streams may hold and the report stream's bound once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def embedded_stream(data: Path, accounts: Accounts, settings: NatsSettings, mqtt
     server = NatsServer(
         data / "nats",
         accounts.nats,
-        max_file_store=NATS_STORE_HEADROOM * settings.up_max_bytes + (2 << 30),
+        max_file_store=_sizes(settings).total_bytes + settings.up_max_bytes + NATS_STORE_SPARE_BYTES,
         mqtt=listener,
     )
     server.prepare()
@@ -126,13 +126,17 @@ async def ensure_streams(url: str, settings: NatsSettings) -> None:
         reason = reasons[-1] if reasons else error
         raise StartError(f"NATS at {place(url)} cannot be reached: {reason or type(reason).__name__}") from error
     try:
-        await ensure(connection.jetstream(), StreamSizes(settings.up_max_bytes, replicas=settings.replicas))
+        await ensure(connection.jetstream(), _sizes(settings))
     except (TimeoutError, nats.errors.Error) as error:
         raise StartError(
             f"NATS at {place(url)} does not make the streams: {str(error) or type(error).__name__}"
         ) from error
     finally:
         await connection.close()
+
+
+def _sizes(settings: NatsSettings) -> StreamSizes:
+    return StreamSizes(settings.up_max_bytes, replicas=settings.replicas, mqtt_max_bytes=settings.mqtt_max_bytes)
 
 
 async def prepare_database(database: Database, accounts: Accounts) -> list[str]:

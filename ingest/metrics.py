@@ -35,6 +35,10 @@ FETCHED_MESSAGES = Gauge("nbwater_ingest_fetched_messages", "Messages fetched an
 STREAM_MESSAGES = Gauge("nbwater_ingest_stream_messages", "Messages the stream keeps, those taken included")
 STREAM_BYTES = Gauge("nbwater_ingest_stream_bytes", "Bytes of the stream")
 STREAM_MAX_BYTES = Gauge("nbwater_ingest_stream_max_bytes", "Bound of the stream in bytes: at it meters get 5.03")
+MQTT_STREAM_BYTES = Gauge("nbwater_ingest_mqtt_stream_bytes", "Bytes that nats-server's MQTT listener keeps")
+MQTT_STREAM_MAX_BYTES = Gauge(
+    "nbwater_ingest_mqtt_stream_max_bytes", "Bound of these bytes: at it meters get no PUBACK; 0: none"
+)
 OLDEST_UNTAKEN_SECONDS = Gauge("nbwater_ingest_oldest_untaken_seconds", "Age of the oldest message nobody has taken")
 BACKLOG_MESSAGES = Gauge("nbwater_ingest_backlog_messages", "Messages in the stream that were not fetched yet")
 BACKLOG_SECONDS = Gauge("nbwater_ingest_backlog_seconds", "Age of the oldest message of the newest transaction")

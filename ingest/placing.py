@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from metering.envelope import Report
-from metering.model import AHEAD_S, EARLIEST_S, DecodedReport, ReadingKind
+from metering.model import AHEAD_S, EARLIEST_S, Authentication, DecodedReport, ReadingKind
+from metering.pushers import PUSHED, Standing, product_of
 
 from .classify import Bounds, Decoded, Prepared, Refused
 from .device_clock import corrected, correction, lateness_s
 from .identity import identity_of
 from .installations import Device, Installation, Installations, names_same_meter
+
+FOREIGN_DEVICE = "foreign_device"
+"""Reason of a report that a push product brought for a device that is not bound to it."""
 
 
 class Segment(NamedTuple):
@@ -55,8 +59,12 @@ def place(
     placed: list[Placed] = []
     refused = [_with_device(r, known.get(r.report.device)) for r in prepared.refused]
     for decoded in prepared.decoded:
-        report = decoded.report
-        step = place_report(decoded, known.get(report.device), mismatch_refuses, earlier.get(report.report_id, ()))
+        report, device = decoded.report, known.get(decoded.report.device)
+        vouched = decoded if device is None else _vouched(decoded, device)
+        if isinstance(vouched, Decoded):
+            step = place_report(vouched, device, mismatch_refuses, earlier.get(report.report_id, ()))
+        else:
+            step = vouched
         if isinstance(step, Placed):
             placed.append(step)
         else:
@@ -64,8 +72,40 @@ def place(
     return placed, refused
 
 
+def _vouched(decoded: Decoded, device: Device) -> Decoded | Refused:
+    """A product speaks for the devices that are bound to it: what it says of others touches nothing of theirs."""
+    report = decoded.report
+    if report.authentication not in PUSHED:
+        return decoded
+    if _is_foreign(report, device):
+        return _foreign(report, device, decoded.decoder)
+    if _standing(report, device) is Standing.BOUND:
+        return decoded._replace(report=report._replace(authentication=Authentication.PUSHER))
+    return decoded
+
+
+def _standing(report: Report, device: Device) -> Standing:
+    return device.standing(product_of(report.source), report.authentication, report.received_at_us)
+
+
+def _is_foreign(report: Report, device: Device) -> bool:
+    """A first report that bound nothing (`first_contact`) was not the first."""
+    stands = _standing(report, device)
+    unproven = stands is Standing.UNBOUND and report.authentication == Authentication.FIRST_PUSHER
+    return unproven or stands is Standing.FOREIGN
+
+
+def _foreign(report: Report, device: Device, decoder: str | None) -> Refused:
+    bound = ", ".join(binding.product for binding in device.bindings if binding.to_us is None) or "no product"
+    message = f"{product_of(report.source)} pushed it; device {device.name} is bound to {bound}"
+    return Refused(report, FOREIGN_DEVICE, message, device, decoder)
+
+
 def _with_device(refused: Refused, device: Device | None) -> Refused:
-    return Refused(refused.report, refused.reason, refused.message, device, refused.decoder)
+    report = refused.report
+    if device is not None and report.authentication in PUSHED and _is_foreign(report, device):
+        return _foreign(report, device, refused.decoder)
+    return Refused(report, refused.reason, refused.message, device, refused.decoder)
 
 
 def place_report(

@@ -1,4 +1,5 @@
-"""Says how full the report stream is and how old the oldest message is that nobody has taken yet."""
+"""Says how full the report stream and that of the MQTT listener are, and how old the oldest report is that nobody has
+taken yet."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from metering.clock import now_us
+from metering.mqtt_streams import MQTT_STREAM
 from metering.streams import UP_STREAM, up_subject
 
 from . import metrics
@@ -43,6 +45,7 @@ class StreamWatch:
         metrics.STREAM_MESSAGES.set(info.state.messages)
         metrics.STREAM_BYTES.set(info.state.bytes)
         metrics.STREAM_MAX_BYTES.set(info.config.max_bytes or 0)
+        await self._look_at_mqtt()
         rows = await self._pool.fetch(
             "SELECT partition, sequence FROM watermarks WHERE stream_created = $1", info.created
         )
@@ -51,6 +54,14 @@ class StreamWatch:
         oldest = min((at for at in stored if at), default=None)
         now = datetime.fromtimestamp(now_us() / 1e6, UTC)
         metrics.OLDEST_UNTAKEN_SECONDS.set(max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+
+    async def _look_at_mqtt(self) -> None:
+        try:
+            info = await self._js.stream_info(MQTT_STREAM)
+        except NotFoundError:
+            return
+        metrics.MQTT_STREAM_BYTES.set(info.state.bytes)
+        metrics.MQTT_STREAM_MAX_BYTES.set(max(0, info.config.max_bytes or 0))
 
     async def _next_after(self, sequence: int, partition: int) -> datetime | None:
         """When the stream stored the partition's first message after this one; None when there is none."""

@@ -32,13 +32,20 @@ class Door(StrEnum):
 
 
 class Authentication(StrEnum):
-    """What vouches for the sender. CLAIMED: only its source network does (plain CoAP)."""
+    """What vouches for the sender. CLAIMED: only its source network does (plain CoAP). PUSHER: a platform's product, to
+    which the device is bound. The other two are products that may speak for devices which are bound to none."""
 
     CLAIMED = "claimed"
     OSCORE = "oscore"
     DTLS = "dtls"
     MQTT = "mqtt"
     PUSHER = "pusher"
+    FIRST_PUSHER = "first_pusher"
+    UNBOUND_PUSHER = "unbound_pusher"
+
+
+WEAK = frozenset({Authentication.CLAIMED, Authentication.FIRST_PUSHER, Authentication.UNBOUND_PUSHER})
+"""Nothing ties such a sender to the device for certain."""
 
 
 class ContentFormat(IntEnum):

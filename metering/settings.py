@@ -21,6 +21,7 @@ from metering.consumption_settings import (
     ConsumptionSettings,
     OutageSettings,
 )
+from metering.district_settings import DistrictSettings
 from metering.door_settings import (
     DtlsSettings,
     Lwm2mModel,
@@ -41,6 +42,7 @@ __all__ = [
     "CompletenessSettings",
     "ConsumptionSettings",
     "DatabaseSettings",
+    "DistrictSettings",
     "DtlsSettings",
     "FirmwareSettings",
     "GatewaySettings",
@@ -71,10 +73,8 @@ class UtilitySettings(Section):
     name_zh: str = Field("葫芦岛供水", description="Name of the utility in Chinese, shown on every page")
     name_en: str = Field("Huludao Water", description="Name of the utility in English, shown on every page")
     timezone: str = Field("Asia/Shanghai", description="IANA time zone in which billing days begin")
-
-    water_price: float = Field(
-        3.0, ge=0, description="Price of a cubic metre by which lost water is valued, in the utility's currency"
-    )
+    water_price: float = Field(3.0, ge=0, description="Price of a cubic metre by which lost water is valued")
+    currency: str = Field("CNY", pattern="^[A-Z]{3}$", description="Of that price, by ISO 4217")
 
     @field_validator("timezone")
     @classmethod
@@ -114,6 +114,12 @@ class NatsSettings(Section):
     tls_ca: str = Field("", description="PEM file of who signed the servers' certificates; empty: no TLS")
     up_max_bytes: int = Field(
         8 << 30, ge=1 << 20, description="Bound of the report stream in bytes; at it meters get 5.03"
+    )
+    mqtt_max_bytes: int = Field(
+        1 << 30,
+        ge=0,
+        description="Bound of what the server's MQTT listener keeps until gateways have taken it; at it meters get no "
+        "PUBACK; 0: that listener is not used",
     )
     replicas: int = Field(1, ge=1, le=5, description="Copies of each stream in the NATS cluster")
     partitions: int = Field(1, ge=1, le=64, description="Partitions of the report stream; all programs must agree")
@@ -283,7 +289,7 @@ SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
     SettlementSettings, LeakSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings,
     DtlsSettings, MqttSettings, Lwm2mSettings, ConsumptionSettings, BillingSettings, CompletenessSettings,
-    OutageSettings,
+    OutageSettings, DistrictSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

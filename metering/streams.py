@@ -10,6 +10,7 @@ stream OSCORE       oscore.lease               nothing: its sequence numbers are
 stream COMMANDS     commands.waiting.{device}  what waits for each device, the newest message of each
 stream TOLD         command.told               what gateways saw of commands, until ingest has committed it
 bucket lwm2m        $KV.lwm2m.{key}            registrations of LwM2M clients, until they expire
+streams $MQTT_…     $MQTT.>                    what nats-server's MQTT listener keeps, see metering.mqtt_streams
 ==================  =========================  ====================================================
 """
 
@@ -37,6 +38,7 @@ from nats.js.errors import NotFoundError
 
 from metering.commands import MAX_TTL_S
 from metering.errors import StreamContractError
+from metering.mqtt_streams import mqtt_configs
 
 UP_STREAM = "UP"
 UP_SUBJECT = "up"
@@ -47,6 +49,7 @@ OBJECTS_STREAM = f"OBJ_{SNAPSHOT_BUCKET}"
 """The stream that the object store keeps its bucket in."""
 OSCORE_STREAM = "OSCORE"
 OSCORE_SUBJECT = "oscore.lease"
+OSCORE_MAX_BYTES = 1 << 20
 OSCORE_EPOCH_S = 1_767_225_600
 """2026-01-01 UTC. A stream OSCORE that is made anew begins at its second, far ahead of one that was lost: gateways need
 less than a lease a second."""
@@ -89,6 +92,15 @@ class StreamSizes:
     replicas: int = 1
     lwm2m_max_bytes: int = 1 << 30
     """About 340 bytes a registered client were measured."""
+    mqtt_max_bytes: int = 0
+    """Of metering.mqtt_streams.MQTT_STREAM; 0: the server has no listener for meters."""
+
+    @property
+    def total_bytes(self) -> int:
+        """What nats-server sets aside for all of them."""
+        feeds = 2 * self.registry_max_bytes + self.commands_max_bytes + self.told_max_bytes + OSCORE_MAX_BYTES
+        mqtt = sum(int(config.max_bytes or 0) for config in mqtt_configs(self.mqtt_max_bytes, self.replicas))
+        return self.up_max_bytes + feeds + self.lwm2m_max_bytes + mqtt
 
 
 def up_subject(partition: int) -> str:
@@ -139,7 +151,7 @@ def _oscore_config(sizes: StreamSizes) -> StreamConfig:
     return _config_of(
         OSCORE_STREAM,
         OSCORE_SUBJECT,
-        1 << 20,
+        OSCORE_MAX_BYTES,
         sizes.replicas,
         discard=DiscardPolicy.OLD,
         max_msgs=1,
@@ -189,21 +201,17 @@ def _lwm2m_config(sizes: StreamSizes) -> StreamConfig:
 
 
 async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
-    """Create what is missing; bring `max_bytes` and the replicas of what exists to what is asked for. Needs the rights
-    of the administrator."""
+    """Create what is missing; bring the bound, what happens at it, and the replicas of what exists to what is asked
+    for. Needs the rights of the administrator."""
     wanted = (
         _up_config(sizes), _registry_config(sizes), _oscore_config(sizes), _commands_config(sizes), _told_config(sizes),
         _lwm2m_config(sizes),
     )  # fmt: skip
     for config in wanted:
-        try:
-            existing = (await js.stream_info(str(config.name))).config
-        except NotFoundError:
-            await js.add_stream(config)
-        else:
-            await _adapt(
-                js, existing, sizes.replicas, max_bytes=config.max_bytes, allow_direct=bool(config.allow_direct)
-            )
+        await _ensure_stream(js, config, allow_direct=bool(config.allow_direct))
+    for config in mqtt_configs(sizes.mqtt_max_bytes, sizes.replicas):
+        # `discard` first: at a bound, the old of nats-server's default would drop what meters have their PUBACK for.
+        await _ensure_stream(js, config, discard=config.discard)
     for counter in COUNTERS:
         await _ensure_counter(js, counter)
     try:
@@ -215,6 +223,16 @@ async def ensure(js: JetStreamContext, sizes: StreamSizes) -> None:
         )
     else:
         await _adapt(js, existing, sizes.replicas)
+
+
+async def _ensure_stream(js: JetStreamContext, config: StreamConfig, **more: Any) -> None:
+    """`more`: what else an existing one is brought to, before its bound."""
+    try:
+        existing = (await js.stream_info(str(config.name))).config
+    except NotFoundError:
+        await js.add_stream(config)
+    else:
+        await _adapt(js, existing, int(config.num_replicas or 1), **more, max_bytes=config.max_bytes)
 
 
 async def _ensure_counter(js: JetStreamContext, name: str) -> None:

@@ -152,6 +152,7 @@ def _stream_settings(plan: Plan, secrets: Secrets, user: str) -> dict[str, str]:
         "NBWATER_NATS_REPLICAS": str(REPLICAS),
         "NBWATER_NATS_PARTITIONS": str(plan.partitions),
         "NBWATER_NATS_UP_MAX_BYTES": str(plan.up_max_bytes),
+        **({} if plan.mqtt_port and plan.tls else {"NBWATER_NATS_MQTT_MAX_BYTES": "0"}),
     }
     return settings | ({"NBWATER_NATS_TLS_CA": f"{plan.tls}/ca.pem"} if plan.tls else {})
 

@@ -17,6 +17,7 @@ from gateway.mqtt.turn import SUBJECT as HOLDER_SUBJECT
 from metering.errors import StartError
 from metering.heartbeat import subject
 from metering.key_uses import KEYS_USED_SUBJECT
+from metering.mqtt_streams import MQTT_STREAM
 from metering.strangers import STRANGERS_SUBJECT
 from metering.stream_connection import inbox_prefix
 from metering.streams import (
@@ -95,7 +96,7 @@ PUBLISH_RIGHTS: Mapping[str, list[str]] = {
     ],
     "ingest": [
         subject("ingest"),
-        *_info(*STREAMS),
+        *_info(*STREAMS, MQTT_STREAM),
         *_consume(TOLD_STREAM),
         f"{COMMANDS_SUBJECT}.*",
         *_watch(UP_STREAM),

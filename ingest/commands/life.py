@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from metering.commands import NEEDS_AUTHENTICATION, RESULTS, TRANSITIONS, WAITING_STATES, CommandState, database_id
-from metering.model import Authentication
+from metering.model import WEAK, Authentication
 
 MAX_HANDOVER_EVENTS = 20
 """Handings over of one command that are written down one by one; further ones are only counted."""
@@ -87,7 +87,7 @@ def decide(commands: Mapping[int, Command], said: Iterable[Said]) -> Decided:
 
 
 def _objection(command: Command, said: Said) -> str | None:
-    if said.authentication is Authentication.CLAIMED and command.kind in NEEDS_AUTHENTICATION:
+    if said.authentication in WEAK and command.kind in NEEDS_AUTHENTICATION:
         return "claimed"
     late_handover = said.state is CommandState.HANDED_OVER and command.state not in WAITING_STATES
     if late_handover and command.state is not CommandState.AWAITING_APPROVAL:

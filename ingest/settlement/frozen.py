@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ingest.columns import columns
 from ingest.meters import Meters
 from metering.billing import REPORTED_WITHIN
 from metering.consumption import Flag, Ints, day_of, midnights
 
-from .columns import columns
 from .days import Days
 
 _SAID = """

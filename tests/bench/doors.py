@@ -53,7 +53,7 @@ def measure(progress: Progress, *, quick: bool = False) -> dict[str, Any]:
     """The keys `doors.*` of bench.json."""
     with tempfile.TemporaryDirectory(prefix="nbwater-doors-") as folder:
         products = Path(folder, "push.toml")
-        products.write_text(f'[[products]]\nname = "east"\nplatform = "ctwing"\nsecret_path = "{PATH}"\n')
+        products.write_text(f'[[products]]\nname = "ctwing"\nplatform = "ctwing"\nsecret_path = "{PATH}"\n')
         products.chmod(0o600)
         with platform(ENVIRONMENT | {"NBWATER_PUSH_PRODUCTS_FILE": str(products)}) as under_test:
             return asyncio.run(Doors(under_test, Path(folder), QUICK_REPORTS if quick else REPORTS).measure(progress))

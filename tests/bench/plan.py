@@ -52,6 +52,7 @@ SECTIONS = {
     "custody": Section("tests.bench.custody", limit_s=600, usual_s=220),
     "custody_oscore": Section("tests.bench.custody_oscore", limit_s=480, usual_s=150),
     "doors": Section("tests.bench.doors", limit_s=240, usual_s=90),
+    "push": Section("tests.bench.push", limit_s=180, usual_s=60),
     "end_to_end": Section("tests.bench.end_to_end", limit_s=1_500, usual_s=720, many=True),
     "writer": Section("tests.bench.writer", limit_s=300, usual_s=60, quick={}),
     "catch_up": Section("tests.bench.catch_up", limit_s=600, usual_s=180),

@@ -31,6 +31,7 @@ BUDGETS: Mapping[str, Budget] = {
     "front_door.ratio_to_libcoap": Budget(1),
     "custody.reports_per_s": Budget(20_000),
     "custody.p99_ms": at_most(50),
+    "push.p99_ms": at_most(20),
     "end_to_end.reports_per_s": Budget(6_250),
     "end_to_end.readings_per_s": Budget(150_000),
     "end_to_end.backlogs_flat": Budget(1),

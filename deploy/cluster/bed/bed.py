@@ -149,6 +149,7 @@ class Bed:
             partitions=self.plan.partitions,
             replicas=int(self.admin["NBWATER_NATS_REPLICAS"]),
             up_max_bytes=STREAM_BYTES,
+            mqtt_max_bytes=0,
             tls_ca=self.admin.get("NBWATER_NATS_TLS_CA", ""),
         )
 

@@ -2,7 +2,8 @@
 
 A command goes to the platform when it is filed and the device has pushed before, else right after the device's next
 push: it is awake then, and the platform delivers at once. One command of a device is at a platform at a time. A
-platform that takes none is asked again at the device's next push.
+platform that takes none is asked again at the device's next push. A product hears only of commands for devices that are
+bound to it, and only it says how they ended.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from gateway.commands import Commands
+from gateway.devices import Devices
 from gateway.push.aliases import Aliases, Way
 from gateway.push.counts import Counts
 from gateway.push.messages import CommandNews, Kind, Message
@@ -48,17 +50,19 @@ class Courier:
         products: Sequence[Product],
         commands: Commands,
         aliases: Aliases,
+        devices: Devices,
         directory: Path,
         counts: Counts,
         ca: str = "",
     ) -> None:
         self._products = {product.name: product for product in products}
         self._commands, self._aliases, self._counts, self._ca = commands, aliases, counts, ca
+        self._devices = devices
         self._ledger = Ledger(directory)
         self._ledger.load(time.time())
         self._due: asyncio.Queue[str] = asyncio.Queue(MAX_DUE)
         self._queued: set[str] = set()
-        self._early: OrderedDict[tuple[str, str], CommandNews] = OrderedDict()
+        self._early: OrderedDict[tuple[str, str, str], CommandNews] = OrderedDict()
         self._tokens: dict[str, tuple[str, float]] = {}
         self._writes: asyncio.Queue[Open] = asyncio.Queue(MAX_OPEN)
         commands.on_new(self._filed)
@@ -70,9 +74,9 @@ class Courier:
         self._products = {product.name: product for product in products}
 
     def heard(self, product: Product, device: str, message: Message) -> None:
-        """A push of a known device. Costs next to nothing when no command waits for it."""
+        """A push of a device that is bound to the product. Costs next to nothing when no command waits for it."""
         if message.news is not None:
-            self._news(product, message.news)
+            self._news(product, device, message.news)
         if product.commands is not None and message.kind is not Kind.COMMAND:
             self._look(device)
 
@@ -114,11 +118,15 @@ class Courier:
         product = self._products.get(way.product) if way else None
         if way is None or product is None or product.commands is None or not waiting or not self._ledger.has_room():
             return
+        if (known := self._devices.find(device)) is None or product.name not in known[1].pushers:
+            return  # bound to another product, or to none, since it was heard
         self._ledger.expire(time.time())
         if (there := self._ledger.of_device(device)) is not None:
-            if any(command.command_id == there.command_id for command in waiting):
+            is_open = any(command.command_id == there.command_id for command in waiting)
+            if is_open and there.product == product.name:
                 return  # the platform still has it
-            await asyncio.to_thread(self._ledger.ended, there)  # it ended otherwise: cancelled, or told by the meter
+            # It ended otherwise: cancelled, told by the meter, or with a platform that the device has left.
+            await asyncio.to_thread(self._ledger.ended, there)
         await self._hand_over(product, product.commands, way, device, waiting[0])
 
     async def _hand_over(
@@ -131,8 +139,8 @@ class Courier:
         await asyncio.to_thread(self._ledger.sent, entry)
         self._counts.commands[product.name, "taken"] += 1
         self._commands.handed_over(device, command, _door(product))
-        if (news := self._early.pop((product.name, number), None)) is not None:
-            self._news(product, news)
+        if (news := self._early.pop((product.name, number, device), None)) is not None:
+            self._news(product, device, news)
 
     async def _token(self, product: Product, api: CommandApi) -> str:
         token, until_s = self._tokens.get(product.name, ("", 0.0))
@@ -141,11 +149,15 @@ class Courier:
             self._tokens[product.name] = token, time.monotonic() + lasts_s - TOKEN_SPARE_S
         return token
 
-    def _news(self, product: Product, news: CommandNews) -> None:
+    def _news(self, product: Product, device: str, news: CommandNews) -> None:
+        """News of another device's command are nobody's."""
         entry = self._ledger.find(product.name, news.platform_command_id)
+        if entry is not None and entry.device != device:
+            self._counts.commands[product.name, "foreign"] += 1
+            return
         self._counts.commands[product.name, news.status if news.status in PLATFORM_STATES else "unknown"] += 1
         if entry is None:
-            self._early[product.name, news.platform_command_id] = news
+            self._early[product.name, news.platform_command_id, device] = news
             if len(self._early) > MAX_EARLY_NEWS:
                 self._early.popitem(last=False)
             return

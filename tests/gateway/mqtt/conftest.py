@@ -94,14 +94,17 @@ def make_server(directory: Path) -> NatsServer:
 
 
 @asynccontextmanager
-async def listener_of(server: NatsServer, up_max_bytes: int = TEST_STREAM_BYTES) -> AsyncIterator[Listener]:
+async def listener_of(
+    server: NatsServer, up_max_bytes: int = TEST_STREAM_BYTES, mqtt_max_bytes: int = TEST_STREAM_BYTES
+) -> AsyncIterator[Listener]:
     """With fresh streams of ours; those of MQTT stay, as nats-server keeps them in memory too."""
     connection = await nats.connect(server.url)
     js = connection.jetstream(timeout=10)
     for stream in await js.streams_info():
         if not str(stream.config.name).startswith("$MQTT"):
             await js.delete_stream(str(stream.config.name))
-    await ensure(js, StreamSizes(up_max_bytes, registry_max_bytes=TEST_STREAM_BYTES))
+    sizes = StreamSizes(up_max_bytes, registry_max_bytes=TEST_STREAM_BYTES, mqtt_max_bytes=mqtt_max_bytes)
+    await ensure(js, sizes)
     await write_snapshot(js, ENTRIES)
     yield Listener(server, js)
     await connection.close()

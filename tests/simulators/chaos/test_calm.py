@@ -6,11 +6,11 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from metering.mqtt_streams import MQTT_STREAM
 from metering.streams import up_subject
 from metering.telemetry import TelemetryServer
 from simulators.chaos import calm
 from simulators.chaos.calm import until_calm, until_known
-from simulators.chaos.stream import MQTT_STREAM
 
 
 @pytest.fixture(autouse=True)

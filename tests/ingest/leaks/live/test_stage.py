@@ -1,0 +1,97 @@
+"""The live leak stage on a real database: from settled readings to alerts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import numpy as np
+import pytest
+
+from ingest.leaks.live.stage import LeakStage
+from ingest.settlement.stage import SettlementStage
+from metering.leak_settings import LeakSettings
+from metering.settings import SettlementSettings
+from tests.ingest.leaks import homes
+
+ZONE = ZoneInfo("Asia/Shanghai")
+FIRST = homes.FIRST.replace(tzinfo=ZONE)
+BEGIN_H = 30 * 24
+SETTINGS = LeakSettings()
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Any]:
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
+    yield pool
+    await pool.close()
+
+
+async def add_meters(pool: Any, count: int) -> list[int]:
+    rows = await pool.fetch(
+        "INSERT INTO meters (serial) SELECT 'S' || g FROM generate_series(1, $1::int) g RETURNING meter_id", count
+    )
+    return [row[0] for row in rows]
+
+
+def at(hour: float) -> datetime:
+    return FIRST + timedelta(hours=hour)
+
+
+async def store(pool: Any, meter_id: int, flow_l: Any, from_h: int, to_h: int, known: Any = None) -> None:
+    """As ingest does: the readings at the full hours from `from_h` to before `to_h`, and a span over them."""
+    index = 5_000 + np.concatenate(([0.0], np.cumsum(flow_l)))
+    hours = [hour for hour in range(from_h, to_h) if known is None or known[hour]]
+    await pool.execute(
+        "INSERT INTO readings SELECT $1, ts, 0, ml FROM unnest($2::timestamptz[], $3::bigint[]) r (ts, ml) "
+        "ON CONFLICT DO NOTHING",
+        meter_id, [at(hour) for hour in hours], [int(index[hour]) * 1_000 for hour in hours],
+    )  # fmt: skip
+    await pool.execute("INSERT INTO touched_spans (meter_id, from_ts, to_ts) VALUES ($1, $2, $3)",
+                       meter_id, at(hours[0]), at(hours[-1]))  # fmt: skip
+
+
+async def look(pool: Any, settings: LeakSettings = SETTINGS) -> None:
+    async with pool.acquire() as connection:
+        settlement = SettlementStage(connection, SettlementSettings(), ZONE)
+        while await settlement.settle_batch():
+            pass
+    assert await LeakStage(pool, ZONE, settings).look_at_batch()
+
+
+async def own_alerts(pool: Any) -> list[dict[str, Any]]:
+    rows = await pool.fetch("SELECT * FROM alerts WHERE kind <> 'continuous_flow' ORDER BY alert_id")
+    return [{**row, "evidence": json.loads(row["evidence"])} for row in rows]
+
+
+async def test_a_leak_is_raised_confirmed_and_cleared(pool: Any) -> None:
+    (meter_id,) = await add_meters(pool, 1)
+    flow = homes.flows(1)[0]
+    flow[BEGIN_H : BEGIN_H + 5 * 24] += 6
+    await store(pool, meter_id, flow, 0, BEGIN_H)
+    await look(pool)
+    assert await own_alerts(pool) == []
+    await store(pool, meter_id, flow, BEGIN_H, BEGIN_H + 60)
+    await look(pool)
+    (alert,) = await own_alerts(pool)
+    assert (alert["kind"], alert["meter_id"], alert["severity"]) == ("leak", meter_id, "warning")
+    assert alert["rate_ml_h"] == pytest.approx(6_000, rel=0.2)
+    assert alert["rate_low_ml_h"] <= alert["rate_ml_h"] <= alert["rate_high_ml_h"]
+    assert abs(alert["started_at"] - at(BEGIN_H)) < timedelta(hours=12)
+    await store(pool, meter_id, flow, BEGIN_H + 60, BEGIN_H + 100)
+    await look(pool)
+    (alert,) = await own_alerts(pool)
+    assert alert["certainty"] == "confirmed"
+    assert alert["last_seen_at"] == at(BEGIN_H + 99)
+    await store(pool, meter_id, flow, BEGIN_H + 100, BEGIN_H + 300)
+    await look(pool)
+    (alert,) = await own_alerts(pool)
+    assert alert["certainty"] == "cleared"
+    assert at(BEGIN_H + 5 * 24) < alert["ended_at"] < at(BEGIN_H + 12 * 24)
+    events = await pool.fetch("SELECT to_state FROM alert_events WHERE alert_id = $1 ORDER BY at", alert["alert_id"])
+    assert {row[0] for row in events[:2]} == {"open", "suspected"}
+    assert [row[0] for row in events[2:]] == ["confirmed", "cleared"]
