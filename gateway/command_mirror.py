@@ -45,8 +45,8 @@ _log = structlog.get_logger()
 
 
 class CommandMirror:
-    """See `gateway.commands.Commands`; `run` is the task. `unix_s` is the clock that commands expire by. `address`: of
-    a firmware image, as a meter that is vouched for so must hear it."""
+    """See `gateway.commands.RecallableCommands`; `run` is the task. `unix_s` is the clock that commands expire by.
+    `address`: of a firmware image, as a meter that is vouched for so must hear it."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class CommandMirror:
         self._fresh: dict[str, tuple[WaitingCommand, ...]] | None = {}
         """While the stream is read anew: what is known so far. Until then the old knowledge serves."""
         self._listeners: list[Callable[[str], None]] = []
+        self._losers: list[Callable[[str], None]] = []
         self._created = ""
         self._read_at = float("-inf")
         self._whole_s = float("-inf")
@@ -104,6 +105,20 @@ class CommandMirror:
     def on_new(self, listener: Callable[[str], None]) -> None:
         """See `gateway.commands.Commands`."""
         self._listeners.append(listener)
+
+    def on_gone(self, listener: Callable[[str], None]) -> None:
+        """See `gateway.commands.RecallableCommands`."""
+        self._losers.append(listener)
+
+    def still_waits(self, device: str, command_id: bytes) -> bool | None:
+        """See `gateway.commands.RecallableCommands`. What is gone stays gone, so that knowledge of some age will do."""
+        if any(c.command_id == command_id for c in self._waiting.get(device, ())):
+            return True
+        return False if self.complete and len(self._waiting) < self._max_devices else None
+
+    def recalled(self, device: str, command_id: bytes, succeeded: bool, reason: str, door: Door) -> None:
+        """See `gateway.commands.RecallableCommands`."""
+        self._telling.recalled(device, command_id, succeeded, reason, door)
 
     async def run(self) -> None:
         """Mirror until cancelled."""
@@ -170,9 +185,9 @@ class CommandMirror:
         self._keep(self._waiting, device, commands)
         if self._fresh is not None:
             self._keep(self._fresh, device, commands)
-        if any(c.command_id not in known for c in commands):
-            for listener in self._listeners:
-                listener(device)
+        now = {c.command_id for c in commands}
+        for listener in (*(self._listeners if now - known else ()), *(self._losers if known - now else ())):
+            listener(device)
 
     def _for_the_door(self, command: WaitingCommand, authentication: Authentication, now: float) -> WaitingCommand:
         """A clock is set to the time at which the meter is told, unless the command names another; firmware is fetched

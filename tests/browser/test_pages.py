@@ -30,7 +30,10 @@ PAGES = {
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
     "districts": ("/districts", ("frame.districts", "districts.hourly", "districts.iwa", "alerts.kind.district_leak")),
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
-    "commands": ("/commands", ("frame.commands", "commands.state.awaiting_approval", "commands.valve.close")),
+    "commands": (
+        "/commands",
+        ("frame.commands", "commands.state.awaiting_approval", "commands.state.not_recalled", "commands.valve.close"),
+    ),
     "campaigns": ("/campaigns", ("frame.campaigns", "campaigns.state.running")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
     "unknown_devices": ("/unknown-devices", ("frame.unknown_devices", "reason.unknown_device")),

@@ -20,7 +20,7 @@ from api.roles import Role
 from ingest.classify import UNKNOWN_DOOR
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
-from metering.commands import CommandKind, CommandState
+from metering.commands import CommandKind, CommandState, Recall
 from metering.consumption import Flag
 from metering.model import Authentication, ContentFormat, Door, Outcome, Quality, Valve
 from metering.new_keys import KINDS
@@ -82,7 +82,7 @@ def test_every_text_is_used() -> None:
         ("alerts.state", list(AlertState)),
         ("alerts.severity", list(SEVERITIES)),
         ("alerts", list(AlertAction)),
-        ("commands.state", list(CommandState)),
+        ("commands.state", [*CommandState, *Recall]),
         ("commands.kind", [kind_name(kind) for kind in CommandKind]),
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),

@@ -2,7 +2,7 @@
 
 A command goes to the platform when it is filed and the device has pushed before, else right after the device's next
 push: it is awake then, and the platform delivers at once. One command of a device is at a platform at a time. A
-platform that takes none is asked again at the device's next push.
+platform that takes none is asked again at the device's next push. What was taken back here is fetched back from there.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from pathlib import Path
 
 import structlog
 
-from gateway.commands import Commands
+from gateway.commands import RecallableCommands
 from gateway.push.aliases import Aliases, Way
 from gateway.push.counts import Counts
 from gateway.push.messages import CommandNews, Kind, Message
 from gateway.push.north.calls import PLATFORM_STATES, command_call, login_call, login_token, platform_command_id
 from gateway.push.north.client import send
 from gateway.push.north.ledger import MAX_OPEN, Ledger, Open
+from gateway.push.north.recalls import CANCELLED, recall_call
+from gateway.push.north.taking_back import TakingBack, door_of
 from gateway.push.products import CommandApi, Platform, Product
 from metering.commands import WaitingCommand
 from metering.errors import NbwaterError
-from metering.model import Authentication, Door
+from metering.model import Authentication
 
 AT_ONCE = 4
 """Calls to platforms at the same time."""
@@ -37,6 +39,7 @@ MAX_EARLY_NEWS = 1_000
 """News of commands whose call has not been answered yet: the oldest are forgotten."""
 
 TOKEN_SPARE_S = 60
+LOOK_EVERY_S = 30.0
 _log = structlog.get_logger()
 
 
@@ -46,7 +49,7 @@ class Courier:
     def __init__(
         self,
         products: Sequence[Product],
-        commands: Commands,
+        commands: RecallableCommands,
         aliases: Aliases,
         directory: Path,
         counts: Counts,
@@ -61,10 +64,19 @@ class Courier:
         self._early: OrderedDict[tuple[str, str], CommandNews] = OrderedDict()
         self._tokens: dict[str, tuple[str, float]] = {}
         self._writes: asyncio.Queue[Open] = asyncio.Queue(MAX_OPEN)
+        self._ending: set[Open] = set()
+        """In `_writes`: the platform has said how they ended."""
+        self._back = TakingBack(commands, self._ledger, counts, lambda name: self._products.get(name), self._ask_back)
         commands.on_new(self._filed)
+        commands.on_gone(self._look)
 
     def __len__(self) -> int:
         return len(self._ledger)
+
+    @property
+    def asked_again(self) -> int:
+        """Commands that a platform could not be asked to give back yet."""
+        return len(self._back)
 
     def use(self, products: Sequence[Product]) -> None:
         self._products = {product.name: product for product in products}
@@ -81,13 +93,16 @@ class Courier:
             for number in range(AT_ONCE):
                 group.create_task(self._bring(), name=f"push commands {number}")
             group.create_task(self._note_ends(), name="push command ends")
+            group.create_task(self._look_around(), name="push commands taken back")
 
     def _filed(self, device: str) -> None:
         if self._aliases.way_to(device) is not None:
             self._look(device)
 
     def _look(self, device: str) -> None:
-        if device in self._queued or not self._commands.waiting(device, Authentication.PUSHER):
+        if device in self._queued:
+            return
+        if not self._commands.waiting(device, Authentication.PUSHER) and self._ledger.of_device(device) is None:
             return
         if not self._due.full():
             self._queued.add(device)
@@ -110,15 +125,15 @@ class Courier:
 
     async def _bring_one(self, device: str) -> None:
         """Raises UnavailableError when the platform takes nothing."""
+        self._ledger.expire(time.time())
+        if (there := self._ledger.of_device(device)) is not None:
+            if there in self._ending or self._commands.still_waits(device, there.command_id) is not False:
+                return  # the platform still has it, or nobody can say
+            await self._back.take_back(there)
         way, waiting = self._aliases.way_to(device), self._commands.waiting(device, Authentication.PUSHER)
         product = self._products.get(way.product) if way else None
         if way is None or product is None or product.commands is None or not waiting or not self._ledger.has_room():
             return
-        self._ledger.expire(time.time())
-        if (there := self._ledger.of_device(device)) is not None:
-            if any(command.command_id == there.command_id for command in waiting):
-                return  # the platform still has it
-            await asyncio.to_thread(self._ledger.ended, there)  # it ended otherwise: cancelled, or told by the meter
         await self._hand_over(product, product.commands, way, device, waiting[0])
 
     async def _hand_over(
@@ -127,12 +142,22 @@ class Courier:
         token = await self._token(product, api) if product.platform is Platform.OCEANCONNECT else ""
         call = command_call(product, api, way, command, token, time.time())
         number = platform_command_id(product.platform, await send(call, api, self._ca))
-        entry = Open(product.name, number, device, command.command_id, command.expires_s)
+        entry = Open(
+            product.name, number, device, command.command_id, command.expires_s, way.platform_id, way.platform_product
+        )  # fmt: skip
         await asyncio.to_thread(self._ledger.sent, entry)
         self._counts.commands[product.name, "taken"] += 1
-        self._commands.handed_over(device, command, _door(product))
+        self._commands.handed_over(device, command, door_of(product))
         if (news := self._early.pop((product.name, number), None)) is not None:
             self._news(product, news)
+
+    async def _ask_back(self, product: Product, there: Open) -> bytes | None:
+        """See `taking_back.Ask`."""
+        assert product.commands is not None  # noqa: S101 - TakingBack has looked, for the type checker
+        api = product.commands
+        token = await self._token(product, api) if product.platform is Platform.OCEANCONNECT else ""
+        call = recall_call(product, api, there, token, time.time())
+        return None if call is None else await send(call, api, self._ca)
 
     async def _token(self, product: Product, api: CommandApi) -> str:
         token, until_s = self._tokens.get(product.name, ("", 0.0))
@@ -150,24 +175,35 @@ class Courier:
                 self._early.popitem(last=False)
             return
         result = PLATFORM_STATES.get(news.status)
-        if result is not None:
+        if result is not None and entry not in self._ending:
             reason = f"{product.platform}: {news.status}" + (f" ({news.detail})" if news.detail else "")
-            self._commands.ended(entry.device, entry.command_id, result, reason, _door(product))
+            if news.status in CANCELLED and self._commands.still_waits(entry.device, entry.command_id) is False:
+                self._commands.recalled(entry.device, entry.command_id, True, reason, door_of(product))
+            else:
+                self._commands.ended(entry.device, entry.command_id, result, reason, door_of(product))
             if not self._writes.full():
+                self._ending.add(entry)
                 self._writes.put_nowait(entry)
 
     async def _note_ends(self) -> None:
         """Off the loop: each costs an fsync. The device's next command may go then."""
         while True:
             entry = await self._writes.get()
-            if self._ledger.find(entry.product, entry.platform_command_id) is None:
-                continue
             try:
                 await asyncio.to_thread(self._ledger.ended, entry)
             except OSError as error:
                 _log.warning("push_command_end_not_kept", error=str(error))
+            self._ending.discard(entry)
             self._look(entry.device)
 
-
-def _door(product: Product) -> Door:
-    return Door.CTWING if product.platform is Platform.CTWING else Door.IOTDA
+    async def _look_around(self) -> None:
+        """For what was taken back while this process was not there, and what a platform could not be asked for."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for there in self._ledger.here():
+                if self._commands.still_waits(there.device, there.command_id) is False:
+                    self._look(there.device)
+            try:
+                await self._back.try_again()
+            except OSError as error:
+                _log.warning("push_command_end_not_kept", error=str(error))
