@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.push.north import courier
+from gateway.push.counts import Counts
+from gateway.push.north import courier, taking_back
 from gateway.push.north.ledger import Ledger, Open
 from gateway.push.north.recalls import NO_CALL
-from gateway.push.products import Platform
+from gateway.push.products import Platform, Product
+from metering.errors import UnavailableError
 from metering.model import Door
-from tests.gateway.push.north.conftest import DEVICE, PLATFORM_ID, Make, product_of
+from tests.gateway.push.north.conftest import DEVICE, PLATFORM_ID, FakeCommands, Make, product_of
 from tests.gateway.push.north.stub import APPLICATION, StubPlatform
 
 
@@ -136,3 +138,24 @@ def test_the_ledger_remembers_who_waits_for_nobody(tmp_path: Path) -> None:
         assert (again.of_device("d1"), again.find("east", "1")) == (None, kept)
     again.sent(second)
     assert (again.of_device("d1"), again.here(), len(again)) == (second, [second], 2)
+
+
+async def test_who_is_asked_again_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking_back, "MAX_AGAIN", 1)
+
+    async def away(_: Product, __: Open) -> bytes | None:
+        raise UnavailableError("away")
+
+    stub, commands, ledger, expires_s = StubPlatform(), FakeCommands(), Ledger(tmp_path), int(time.time()) + 100
+    product = product_of(Platform.CTWING, stub)
+    back = taking_back.TakingBack(commands, ledger, Counts(), lambda _: product, away)
+    for number in range(3):
+        there = Open("east", str(number), f"d{number}", number.to_bytes(8), expires_s)
+        ledger.sent(there)
+        await back.take_back(there)
+    await back.try_again()
+    assert (len(back), [told[0] for told in commands.told]) == (1, ["not_recalled"] * 3)
+    monkeypatch.setattr(taking_back.time, "time", lambda: expires_s + 1)
+    await back.try_again()
+    assert len(back) == 0
+    stub.close()
