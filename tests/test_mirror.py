@@ -17,6 +17,7 @@ COVERED_OTHERWISE = {
     "api.routes": "asked over HTTP: tests/api/routes",
     "api.audit": "as api.routes",
     "api.queries.amendments": "as api.routes",
+    "api.queries.billing_preview": "as api.routes",
     "api.queries.commanding": "as api.routes",
     "api.queries.commands": "as api.routes",
     "api.queries.settled_days": "as api.routes",
