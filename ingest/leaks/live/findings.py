@@ -177,8 +177,7 @@ class Findings:
         known = np.flatnonzero(~np.isnan(past[: event.at_h + 1 - first_h]))
         last_h = first_h + int(known[-1]) if len(known) else event.at_h
         last = self._seen.last(event.meter, hour_begin_s(self._seen.zone, last_h + 1))
-        begin_s = hour_begin_s(self._seen.zone, last_h)
-        return begin_s if last is None else max(begin_s, int(self._seen.ts_s[last]))
+        return hour_begin_s(self._seen.zone, last_h) if last is None else int(self._seen.ts_s[last])
 
     def _noted(self, event: Event) -> dict[str, Any]:
         return {
