@@ -100,7 +100,9 @@ class Findings:
         until_h = int(followed.until_h[at])
         lasts = incident.cleared is None
         said = incident.confirmed or incident.raised
-        if lasts and followed.sure_h[at] == until_h - 1:
+        raised_h = int(followed.now["leak_h"][at]) if incident.raised is None else incident.raised.at_h
+        sure_h = followed.sure_h.get((at, raised_h), NONE)
+        if lasts and sure_h == until_h - 1:
             test, share = int(self._test[at]), float(self._share[at])
             began_h = int(followed.now["began"][at, test])
             hours = followed.hours(at, until_h)
@@ -108,7 +110,7 @@ class Findings:
             rate, interval = leak_rate(lasting[~np.isnan(lasting)], test >= CYCLIC, TESTS[test].level)
         elif said is not None:
             test, share, began_h, rate, interval = said.test, said.certainty, said.began_h, *said[5:7]
-            until_h = max(said.at_h, int(followed.sure_h[at]) if lasts else said.at_h) + 1
+            until_h = max(said.at_h, sure_h) + 1
             hours = followed.hours(at, until_h)
         else:
             return None
