@@ -129,8 +129,12 @@ RETURNING a.alert_id"""  # noqa: S608 - joins two constants
 _RAISE = f"""{_FOUND}, raised AS (
     INSERT INTO alerts (kind, severity, zone_id, started_at, raised_at, last_seen_at, ended_at, rate_ml_h, loss_ml,
                         evidence)
-    SELECT kind, severity, zone_id, started_at, raised_at, seen_at, ended_at, rate_ml_h, loss_ml, evidence FROM found f
-    WHERE NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
+    SELECT kind, severity, zone_id, started_at,
+           COALESCE(alert_suppressed_until(NULL, zone_id, kind, raised_at), raised_at), seen_at, ended_at,
+           rate_ml_h, loss_ml, evidence
+    FROM found f
+    WHERE alert_suppressed_until(NULL, zone_id, kind, seen_at) IS NULL
+      AND NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
                       AND a.raised_at >= f.started_at)
     ON CONFLICT DO NOTHING
     RETURNING alert_id, raised_at
