@@ -9,10 +9,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deploy.instance import write_private
-from gateway.push.products import Platform, parse_products
+from deploy.programs import PRODUCTS_FILE
+from gateway.push.products import Platform, load_products, parse_products
+from metering.errors import RequestError
 from metering.pushers import Unbound
+from metering.settings import PushSettings, load
 
 SECRET_BYTES = 32
+
+
+def products_file(data: Path) -> Path:
+    """The settings', else the one of the data directory."""
+    return Path(load(PushSettings).products_file or data / PRODUCTS_FILE)
+
+
+def check_is_product(data: Path, name: str) -> None:
+    """Raises RequestError when there are products here and none has this name."""
+    names = [product.name for product in load_products(products_file(data))]
+    if names and name not in names:
+        raise RequestError(f"{name[:40]!r} is none of the push products here: {', '.join(names)}")
 
 
 class Added(NamedTuple):

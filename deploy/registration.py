@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from deploy.servers import connect_database
 from ingest.registry.import_meters import LOOPBACK, MeterRow, import_meters, parse_file, parse_rows
-from ingest.registry.import_zones import import_features, import_flows
-from ingest.registry.zone_rows import parse_flows, parse_geojson
 from metering.settings import UtilitySettings, load
+from metering.zones.rows import parse_flows, parse_geojson
+from metering.zones.take import import_features, import_flows
 
 
 async def register_file(database_url: str, data: bytes, plain_sources: Sequence[str] = LOOPBACK) -> int:

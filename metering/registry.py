@@ -21,7 +21,6 @@ FEED_CREATED_HEADER = "Nbwater-Feed-Created"
 """When the stream was made in which the position counts: a stream made anew counts from 1 again."""
 
 SNAPSHOT_OBJECT = "snapshot"
-_LEAST = 4
 _ABSENT: tuple[Any, ...] = ((), "", ())
 ENABLED = 1
 HAS_KEY = 2
@@ -76,8 +75,8 @@ def decode_entries(body: bytes) -> list[RegistryEntry]:
 def entry_of(row: Any) -> RegistryEntry:
     """One decoded element of the array. Raises EnvelopeError when it is no entry."""
     try:
-        whole = [*row, *_ABSENT[len(row) - _LEAST :]]  # a snapshot of an earlier release has fewer
-        device, names, plain_sources, flags, keys, model, pushers = whole
+        device, names, plain_sources, flags = row[:4]
+        keys, model, pushers = tuple(row[4:]) + _ABSENT[len(row) - 4 :]  # a snapshot of an earlier release has fewer
         credentials = tuple(Credential(CredentialKind(kind), bytes(key), bytes(seal)) for kind, key, seal in keys)
         return RegistryEntry(
             str(device), tuple(names), tuple(plain_sources), int(flags), credentials, str(model),

@@ -57,7 +57,7 @@ async def build(visit: Visit) -> None:
     if not tree:
         parts.empty(say("districts.empty"))
         return
-    first = next((row for row in tree if row.day is not None), tree[0])
+    first = max(tree, key=lambda row: (row.alerts > 0, row.day is not None))  # the first that needs a look
     with box("nb-filters", "search"):
         listing.select(
             "zone",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from api.pages import parts
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
+from api.pages.wording import Wording
 from api.queries.credentials import CredentialRow
 from api.queries.pushers import BindingRow
 
@@ -27,6 +28,11 @@ def draw(visit: Visit, found: Vouchers, now: datetime) -> None:
         _binding(visit, binding)
 
 
+def _who(say: Wording, actor: str) -> str:
+    """A login, or one of our own words."""
+    return say.value("keys.by", actor)
+
+
 def _binding(visit: Visit, binding: BindingRow) -> None:
     say, ended_at = visit.say, binding.ended_at
     with box("nb-alert info"):
@@ -34,10 +40,10 @@ def _binding(visit: Visit, binding: BindingRow) -> None:
             Words(say("keys.pusher"), "nb-alert-kind", "span")
             Words(binding.product, "nb-digits", "span")
             parts.tag(say("keys.bound" if ended_at is None else "keys.ended"), "good" if ended_at is None else "quiet")
-        facts = [say("keys.bound_at", time=say.instant(binding.bound_at), who=binding.bound_by)]
+        facts = [say("keys.bound_at", time=say.instant(binding.bound_at), who=_who(say, binding.bound_by))]
         if ended_at is not None:
-            why = binding.ended_why or ""
-            facts.append(say("keys.unbound_at", time=say.instant(ended_at), who=binding.ended_by or "", why=why))
+            who, why = _who(say, binding.ended_by or ""), say.value("keys.why", binding.ended_why)
+            facts.append(say("keys.unbound_at", time=say.instant(ended_at), who=who, why=why))
         Words(" · ".join(facts), "nb-muted nb-small")
 
 
@@ -55,7 +61,7 @@ def _key(visit: Visit, key: CredentialRow, now: datetime) -> None:
                 parts.tag(say("keys.ending"), "fair")
             else:
                 parts.tag(say("keys.valid"), "good")
-        facts = [say("keys.made", time=say.instant(key.created_at), who=key.created_by)]
+        facts = [say("keys.made", time=say.instant(key.created_at), who=_who(say, key.created_by))]
         if key.revoked_at is not None:
             why = say.value("keys.why", key.revoked_why)
             facts.append(say("keys.ended_at", time=say.instant(key.revoked_at), why=why))

@@ -63,7 +63,7 @@ WHERE m.serial = $1
 """
 
 _END_OTHERS = """
-UPDATE pusher_bindings SET ended_at = now(), ended_by = $3, ended_why = 'moved to ' || $2
+UPDATE pusher_bindings SET ended_at = now(), ended_by = $3, ended_why = 'moved'
 WHERE device_id = $1 AND product <> $2 AND ended_at IS NULL
 """
 

@@ -13,9 +13,8 @@ from api.queries.push_gaps import MissedMeter, PushGap, list_missed_meters, list
 from deploy import instance
 from deploy.commands.options import data_option
 from deploy.commands.push_bindings import bind, bindings, unbind
-from deploy.programs import PRODUCTS_FILE
 from deploy.push_backfill import Door, Filled, backfill, product_of
-from deploy.push_products import add
+from deploy.push_products import add, products_file
 from gateway.push.products import Platform, Product, load_products
 from metering.errors import RequestError
 from metering.pushers import Unbound
@@ -142,11 +141,6 @@ async def _missed(url: str, product: str, since: datetime, until: datetime) -> l
         return await list_missed_meters(pool, product, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
     finally:
         await pool.close()
-
-
-def products_file(data: Path) -> Path:
-    """The settings', else the one of the data directory."""
-    return Path(load(PushSettings).products_file or data / PRODUCTS_FILE)
 
 
 def _door(data: Path) -> str:

@@ -14,6 +14,7 @@ from deploy import enrolment, instance
 from deploy import push_bindings as acts
 from deploy.commands.keys import MAX_SHOWN, devices_option, names_of
 from deploy.commands.options import data_option
+from deploy.push_products import check_is_product
 
 
 @click.command()
@@ -28,6 +29,7 @@ def bind(product: str, names: tuple[str, ...], file: Path | None, all_of: str, b
 
     What it pushed for them before, and was refused as `foreign_device`, comes in by `nbwater dead-letters replay`.
     """
+    check_is_product(data, product)
     url = instance.database_url(data)
     if all_of:
         if names or file:

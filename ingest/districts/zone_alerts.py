@@ -40,7 +40,13 @@ def newest(
             finding = finding._replace(severity="critical" if critical else "warning")
         elif finding is not None and lasting and shift.size < -settings.mended_share * finding.rate_ml_h:
             finding = finding._replace(ended_at_s=_at(first_s, shift.start))
+        elif finding is not None and lasting and shift.size < 0:
+            finding = _of_rate(finding, finding.rate_ml_h + round(shift.size))
     return finding
+
+
+def _of_rate(finding: ZoneFinding, rate_ml_h: int) -> ZoneFinding:
+    return finding._replace(rate_ml_h=rate_ml_h, evidence={**finding.evidence, "rate_ml_h": rate_ml_h})
 
 
 def _risen(before: ZoneFinding | None, zone_id: int, shift: Shift, first_s: int, rule: str) -> ZoneFinding:

@@ -65,22 +65,24 @@ ASSUMED_NIGHT, ASSUMED_DAY, NIGHT_H = 0.15, 0.5, 6
 
 RECENT_H = 48
 PAST_DAYS = 56
+SIZES = (0.5, 0.75, 1.0)
+"""Quantiles of a day's hours with flow."""
 
 STATE = np.dtype([
     ("day", "i4"), ("days", "i4"),
     ("seen", "f4", (2, DAY_H)), ("met", "f4", (2, DAY_H, len(LEVELS))),
     ("evidence", "f4", len(TESTS)), ("began", "i4", len(TESTS)), ("highest", "f4", len(TESTS)),
     ("recent", "f4", RECENT_H), ("most", "f4"), ("still", "i4"), ("longest_still", "i4"),
-    ("peaks", "f4", PAST_DAYS), ("active", "f4", PAST_DAYS),
+    ("sizes", "f4", (len(SIZES), PAST_DAYS)), ("active", "f4", PAST_DAYS),
     ("leak_h", "i4"), ("leak_test", "i4"), ("confirmed", "i4"),
     ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"),
 ])  # fmt: skip
 """`day` is the next to look at; hours are counted from local midnight of day 0; `…_h` is when a fault was raised, or
 NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` the hours since anything flowed, `most`
-the largest flow that two hours running had, `peaks` and `active` the mean of a day's three largest hours and its
-hours with flow."""
+the largest flow that two hours running had; of each of the past days, the newest last, `active` are the hours with flow
+and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it."""
 
-VERSION = 1
+VERSION = 2
 """Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
 
 NONE = -1
@@ -99,7 +101,7 @@ def unknown_meters(count: int, day: int) -> States:
     assumed = np.where(np.arange(DAY_H) < NIGHT_H, ASSUMED_NIGHT, ASSUMED_DAY) * ASSUMED_HOURS
     states["met"] = assumed[None, None, :, None]
     states["began"] = day * DAY_H
-    for name in ("recent", "peaks", "active"):
+    for name in ("recent", "sizes", "active"):
         states[name] = np.nan
     for name in ("leak_h", "burst_h", "reverse_h", "stuck_h", "under_h"):
         states[name] = NONE

@@ -13,7 +13,7 @@ from metering.errors import ImportRowsError
 from metering.pushers import BINDING_LOCK, MAX_PUSHERS
 
 _END_OTHERS = """
-UPDATE pusher_bindings SET ended_at = now(), ended_by = $3, ended_why = 'moved to ' || $2
+UPDATE pusher_bindings SET ended_at = now(), ended_by = $3, ended_why = 'moved'
 WHERE device_id = ANY($1::bigint[]) AND product <> $2 AND ended_at IS NULL
 """
 

@@ -61,7 +61,7 @@ WHERE r.action IN ('keep', 'learn') AND i.installation_id = r.installation_id AN
         SELECT FROM installations x WHERE x.meter_id = i.meter_id AND x.installation_id <> i.installation_id
     );
 
-UPDATE pusher_bindings b SET ended_at = now(), ended_by = 'import', ended_why = ''
+UPDATE pusher_bindings b SET ended_at = now(), ended_by = 'import', ended_why = 'moved'
 FROM import_rows r
 WHERE r.pushers IS NOT NULL AND b.device_id = COALESCE(r.device_id, r.old_device_id) AND b.ended_at IS NULL
     AND b.product <> ALL (string_to_array(r.pushers, ' '));

@@ -24,15 +24,13 @@ import asyncpg
 
 from ingest.registry.meter_rows import MeterRow, parse_csv, parse_file, parse_rows
 from metering.errors import ImportRowsError
+from metering.import_file import IMPORT_LOCK
 from metering.pushers import BINDING_LOCK
 
 __all__ = ["LOOPBACK", "MeterRow", "import_meters", "parse_csv", "parse_file", "parse_rows"]
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """From where new meters may speak without a key unless the importer says otherwise."""
-
-LOCK = 0x6E6277696D70
-"""Advisory lock of the one import that runs ("nbwimp" in ASCII)."""
 
 SLICE_ROWS = 20_000
 """Rows handed to the database in one statement."""
@@ -53,7 +51,7 @@ async def import_meters(
     without a key where the row names none. Raises ImportRowsError when a row contradicts the database; nothing of the
     import is then done. Imports at once queue."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", IMPORT_LOCK)
         await connection.execute(_sql("import_stage"))
         for start in range(0, len(rows), SLICE_ROWS):
             await connection.execute(_STAGE, " ".join(plain_sources), *_columns(rows[start : start + SLICE_ROWS]))

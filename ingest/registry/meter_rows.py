@@ -35,8 +35,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.registry.import_file import FileRow, csv_rows, file_rows
 from metering.errors import ImportRowsError
+from metering.import_file import FileRow, csv_rows, file_rows
 from metering.pushers import MAX_PUSHERS, PRODUCT_NAME
 
 UTILITY_ZONE = ZoneInfo("Asia/Shanghai")

@@ -86,6 +86,11 @@ BEGIN
         GRANT UPDATE (state, closed_by, closed_at) ON billing_periods TO nbwater_api;
         GRANT UPDATE (meter_index_ml, reasons) ON billing_entries TO nbwater_api;    -- in the transaction that closes
         GRANT UPDATE (carried_to) ON billing_corrections TO nbwater_api;
+        GRANT INSERT (code, name, kind, boundary, mains_m, connections, pressure_m),
+              UPDATE (parent_id, name, kind, boundary, mains_m, connections, pressure_m) ON zones TO nbwater_api;
+        GRANT INSERT (zone_id, meter_id, direction, valid_from, valid_to), UPDATE (direction, valid_to)
+              ON zone_flows TO nbwater_api;
+        GRANT UPDATE (longitude, latitude) ON service_points TO nbwater_api;
         GRANT EXECUTE ON FUNCTION enrol_stranger(text, text, boolean) TO nbwater_api;
     END IF;
 END $$;

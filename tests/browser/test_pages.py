@@ -32,7 +32,10 @@ PAGES = {
     "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge", "alerts.kind.stuck")),
     "leaks": ("/alerts?kind=leak", ("alerts.certainty.confirmed", "alerts.kind.leak", "alerts.suppress")),
     "suppressions": ("/alerts/suppressions", ("suppressions.title", "suppressions.state.planned", "suppressions.end")),
-    "commands": ("/commands", ("frame.commands", "commands.state.awaiting_approval", "commands.valve.close")),
+    "commands": (
+        "/commands",
+        ("frame.commands", "commands.state.awaiting_approval", "commands.state.not_recalled", "commands.valve.close"),
+    ),
     "campaigns": ("/campaigns", ("frame.campaigns", "campaigns.state.running")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
     "unknown_devices": ("/unknown-devices", ("frame.unknown_devices", "reason.unknown_device")),
@@ -323,8 +326,9 @@ async def test_an_engineer_sees_the_keys_of_a_meter_and_not_what_they_are(
     await visitor.log_in("engineer", language)
     await visitor.open(f"/meters/{FIRST_SERIAL}")
     words = ("keys.title", "keys.kind.oscore", "keys.kind.psk", "keys.valid", "keys.ending", "keys.why.replaced")
+    words += ("keys.pusher", "keys.bound", "keys.why.moved", "keys.by.import")
     await _check_words(visitor, "keys", words, language)
     text = await visitor.text()
-    assert all(part in text for part in ("0102", "0304", "first-psk", "wang"))
+    assert all(part in text for part in ("0102", "0304", "first-psk", "wang", "east", "west", "zhao"))
     assert "sealed" not in text
     assert not visitor.faults

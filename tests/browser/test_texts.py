@@ -19,11 +19,13 @@ from api.queries.alerts import CERTAINTIES, SEVERITIES, AlertOrder
 from api.queries.meters import MeterState
 from api.queries.suppressions import SuppressionState
 from api.roles import Role
+from deploy.enrolment import ACTOR
 from ingest.classify import UNKNOWN_DOOR
+from ingest.first_contact import BOUND_BY
 from ingest.leaks.events import Kind
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
-from metering.commands import CommandKind, CommandState
+from metering.commands import CommandKind, CommandState, Recall
 from metering.consumption import Flag
 from metering.leak_settings import VendorRule
 from metering.model import Authentication, ContentFormat, Door, Outcome, Quality, Valve
@@ -91,12 +93,13 @@ def test_every_text_is_used() -> None:
         ("suppressions.state", list(SuppressionState)),
         ("alerts.severity", list(SEVERITIES)),
         ("alerts", list(AlertAction)),
-        ("commands.state", list(CommandState)),
+        ("commands.state", [*CommandState, *Recall]),
         ("commands.kind", [kind_name(kind) for kind in CommandKind]),
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),
         ("keys.kind", list(KEY_KINDS)),
-        ("keys.why", ["expired", "replaced"]),
+        ("keys.why", ["expired", "replaced", "moved"]),
+        ("keys.by", [ACTOR, BOUND_BY, "import", "migration"]),
     ],
 )
 def test_every_stored_value_has_a_word(group: str, values: list[object]) -> None:

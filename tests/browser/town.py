@@ -171,12 +171,17 @@ async def people(connection: asyncpg.Connection) -> None:
 
 
 async def _keys(connection: asyncpg.Connection) -> None:
-    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid."""
+    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid.
+    It has moved from one push product to another."""
     await connection.execute(
         "INSERT INTO credentials (device_id, kind, key_id, sealed, created_by, replaces_id, expires_at, revoked_at,"
         " revoked_why) VALUES (1, 2, 'first-psk', 'sealed', 'li', NULL, NULL, now(), 'replaced'),"
         " (1, 1, '\\x0102', 'sealed', 'li', NULL, now() + INTERVAL '9 days', NULL, NULL),"
         " (1, 1, '\\x0304', 'sealed', 'wang', 2, NULL, NULL, NULL)"
+    )
+    await connection.execute(
+        "INSERT INTO pusher_bindings (device_id, product, bound_by, ended_at, ended_by, ended_why)"
+        " VALUES (1, 'east', 'import', now(), 'zhao', 'moved'), (1, 'west', 'zhao', NULL, NULL, NULL)"
     )
 
 
@@ -213,10 +218,11 @@ async def _alerts(connection: asyncpg.Connection) -> None:
 
 
 async def _commands(connection: asyncpg.Connection) -> None:
-    """One that waits for a second person, one that is done."""
+    """One that waits for a second person, one that is done, one that a platform did not give back."""
     for command_id, kind, arguments, state, reason in (
         (1, 2, '{"0": 1}', "awaiting_approval", HOSTILE_TEXT),
         (2, 4, "{}", "confirmed", ""),
+        (3, 2, '{"0": 0}', "cancelled", ""),
     ):
         await connection.execute(
             "INSERT INTO commands (command_id, device_id, meter_id, kind, arguments, state, reason, filed_by,"
@@ -228,6 +234,9 @@ async def _commands(connection: asyncpg.Connection) -> None:
         await connection.execute(
             "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, 'wang')", command_id, state
         )
+    await connection.execute(
+        "INSERT INTO command_events (command_id, state, actor) VALUES (3, 'not_recalled', 'iotda')"
+    )
 
 
 async def _campaigns(connection: asyncpg.Connection) -> None:

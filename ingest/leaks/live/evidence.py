@@ -124,11 +124,11 @@ def stuck(states: States, at: int, still_h: int, last_index_ml: int | None) -> d
 
 
 def under(states: States, at: int, settings: LeakSettings) -> dict[str, Any]:
-    """Peaks (mean of a day's three largest hours) of the last days and of those before; medians."""
+    """Largest hours of the last days and of those before; medians."""
     parted = PAST_DAYS - settings.under_days
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a median of nothing is NaN
-        usual, now = (float(np.nanmedian(part)) for part in np.split(states["peaks"][at], [parted]))
+        usual, now = (float(np.nanmedian(part)) for part in np.split(states["sizes"][at, -1], [parted]))
     share = None if math.isnan(usual) or math.isnan(now) or usual <= 0 else round(now / usual, 3)
     return {
         **OWN, "usual_peak_ml_h": None if math.isnan(usual) else round(usual * 1_000),

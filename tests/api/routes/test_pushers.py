@@ -40,7 +40,7 @@ async def test_a_meter_is_bound_moved_and_left(engineer: httpx.AsyncClient, conn
     assert {(row["actor"], row["object"]) for row in rows} == {("engineer", DEVICE)}
     assert await connection.fetchval("SELECT count(*) FROM outbox WHERE device = $1", DEVICE) >= 4
     old = (await engineer.get(PUSHERS)).json()[-1]
-    assert (old["product"], old["ended_by"], old["ended_why"]) == ("east", "engineer", "moved to west")
+    assert (old["product"], old["ended_by"], old["ended_why"]) == ("east", "engineer", "moved")
 
 
 @pytest.mark.usefixtures("seeded")

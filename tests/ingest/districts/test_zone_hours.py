@@ -67,7 +67,8 @@ def test_a_further_rise_adds_and_a_fall_ends():
     lasting = newest(7, rises, 0, "balance")
     assert (lasting.started_at_s, lasting.rate_ml_h, lasting.ended_at_s) == (10 * HOUR_S, 80, None)
     assert (lasting.severity, lasting.evidence["rises"]) == ("warning", 2)
-    assert newest(7, [*rises, shift(-20.0, 60, False)], 0, "balance").ended_at_s is None
+    smaller = newest(7, [*rises, shift(-20.0, 60, False)], 0, "balance")
+    assert (smaller.ended_at_s, smaller.rate_ml_h, smaller.evidence["rate_ml_h"]) == (None, 60, 60)
     assert newest(7, [*rises, shift(-75.0, 60, False)], 0, "balance").ended_at_s == 60 * HOUR_S
     anew = newest(7, [*rises, shift(-75.0, 60, False), shift(200.0, 90, True)], 0, "balance")
     assert (anew.started_at_s, anew.rate_ml_h, anew.severity) == (90 * HOUR_S, 200, "critical")
