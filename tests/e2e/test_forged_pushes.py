@@ -205,4 +205,5 @@ async def test_everything_is_accounted_for(city: City) -> None:
     (letters,) = await city.rows("SELECT count(*) AS letters FROM dead_letters")
     assert row["received"] == row["ended"]
     assert row["letters"] == letters["letters"]
-    assert city.up.nbwater("doctor").returncode == 0
+    done = city.up.nbwater("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
