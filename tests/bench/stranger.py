@@ -35,7 +35,7 @@ from simulators.message import request_tail
 from tests.bench.processes import python
 from tests.bench.sections import Progress
 from tests.gateway.conftest import ENTRIES, IMEI, GatewayProcess, until, write_snapshot
-from tests.gateway.dtls.conftest import IDENTITY, KEY, KEYED, MASTER, METER
+from tests.gateway.dtls.conftest import IDENTITY, KEY, KEYED, MASTER, METER, OTHER, OTHER_IDENTITY, OTHER_KEY
 
 SECONDS, QUICK_SECONDS = 15.0, 3.0
 RATE = 1_000.0
@@ -97,8 +97,8 @@ async def _honest(gateway: GatewayProcess, seconds: float) -> dict[str, Any]:
     def payload() -> bytes:
         return next(numbers).to_bytes(8, "big")
 
-    async def answered(meter: DtlsMeter) -> bool:
-        return (await meter.post(("r", METER), 42, payload())).fate is Fate.ANSWERED
+    async def answered(meter: DtlsMeter, device: str = METER) -> bool:
+        return (await meter.post(("r", device), 42, payload())).fate is Fate.ANSWERED
 
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -119,8 +119,8 @@ async def _honest(gateway: GatewayProcess, seconds: float) -> dict[str, Any]:
             return (await plain.post_tail(tail)).fate is Fate.ANSWERED
 
         async def by_handshake() -> bool:
-            async with DtlsMeter("127.0.0.1", port, IDENTITY, KEY, TIMERS) as meter:
-                return await answered(meter)
+            async with DtlsMeter("127.0.0.1", port, OTHER_IDENTITY, OTHER_KEY, TIMERS) as meter:
+                return await answered(meter, OTHER)
 
         ways = {
             "dtls": (by_session, REPORTS_PER_S), "plain": (in_plain, PLAIN_PER_S),
