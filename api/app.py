@@ -23,8 +23,10 @@ from api.routes import (
     meters,
     path,
     people,
+    pushers,
     session,
     strangers,
+    suppressions,
 )
 from api.routes.asking import give
 
@@ -42,6 +44,7 @@ _TAGS = [
     {"name": "billing", "description": "Periods that are billed, their entries, and what was corrected afterwards"},
     {"name": "completeness", "description": "Expected against received readings by zone and day; outages"},
     {"name": "keys", "description": "Keys of devices: made, replaced and ended by engineers, read by nobody"},
+    {"name": "pushers", "description": "Push products, and for which devices they may speak"},
     {"name": "strangers", "description": "Unknown devices that knocked"},
     {"name": "districts", "description": "Water balance of zones with inlet meters"},
     {"name": "alerts", "description": "What somebody should look at, and what was decided about it"},
@@ -76,9 +79,9 @@ def create_app(context: PageContext) -> FastAPI:
     give(app, context)
     problems.install(app)
     routers = (
-        meters.router, amendments.router, billing.router, completeness.router, keys.router, strangers.router,
-        alerts.router, districts.router, commands.router, campaigns.router, accounting.router, path.router,
-        session.rest, people.router,
+        meters.router, amendments.router, billing.router, completeness.router, keys.router, pushers.router,
+        strangers.router, alerts.router, suppressions.router, districts.router, commands.router, campaigns.router,
+        accounting.router, path.router, session.rest, people.router,
     )  # fmt: skip
     for rest in routers:
         app.include_router(rest, prefix=REST_PREFIX, dependencies=[Depends(_BEARER)])

@@ -1,4 +1,4 @@
-"""A billing period as a file: CSV as a stream, XLSX as a workbook. Parquet needs a library that is not among ours."""
+"""A billing period as a file: CSV as a stream, XLSX as a workbook; Parquet see `billing_parquet`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ Pages = AsyncIterator[list[BillingLine]]
 class ExportForm(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
+    PARQUET = "parquet"
 
 
 MEDIA_TYPES = {
     ExportForm.CSV: "text/csv; charset=utf-8",
     ExportForm.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ExportForm.PARQUET: "application/vnd.apache.parquet",
 }
 
 

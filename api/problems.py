@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from api.roles import ThrottledError
-from metering.errors import NbwaterError
+from metering.errors import ImportRowsError, NbwaterError
 
 log = structlog.get_logger()
 
@@ -49,7 +49,9 @@ def of_error(error: NbwaterError) -> JSONResponse:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if error.http == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="nbwater"'
-    return problem(error.http, error.label, str(error), headers=headers)
+    rows = error.rows[:MAX_ERRORS] if isinstance(error, ImportRowsError) else []
+    errors = [FieldError(field=f"line {line}: {field}".removesuffix(": "), message=why) for line, field, why in rows]
+    return problem(error.http, error.label, str(error), errors, headers)
 
 
 def install(app: FastAPI) -> None:

@@ -13,7 +13,8 @@ from deploy.up import Options, up
 from simulators.city.cli import HISTORY_IS_IN
 
 METERS = 300
-DAYS = 14
+DAYS = 30
+"""Districts are learned for three weeks before a burst is told."""
 
 
 async def demo(data: Path, meters: int, days: int, tell: Tell) -> int:

@@ -21,7 +21,8 @@ def places(host: str, running: Instance, data: Path) -> Places:
     product = None if load(PushSettings).tls_certificate else _product(data)
     push_url = f"http://{host}:{push_port}/push/{product.secret_path.get_secret_value()}" if product else ""
     mqtt_port = 0 if load(MqttSettings).tls_certificate else running.mqtt_port
-    return Places(host, running.coap_port, running.coaps_port, mqtt_port, push_url if push_port else "")
+    push_url = push_url if push_port else ""
+    return Places(host, running.coap_port, running.coaps_port, mqtt_port, push_url, SIMULATED if push_url else "")
 
 
 def open_push(data: Path) -> None:

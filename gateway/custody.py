@@ -15,13 +15,14 @@ import structlog
 
 from gateway.batcher import Batch, Batcher
 from gateway.metrics import Counters
-from gateway.repeats import RepeatMemory
+from gateway.repeats import Key, RepeatMemory
 from metering.clock import now_us
 from metering.commands import WaitingCommand
 from metering.envelope import Report, mint_report_id, partition
 from metering.errors import CustodyBusyError, CustodyError, CustodyUnknownError, StreamFullError
 from metering.following import Pace, followed
 from metering.model import Authentication, Door
+from metering.pushers import voucher
 
 MAX_JOINED = 8
 """Repeats that wait with one report; CoAP's MAX_RETRANSMIT is 4. Further ones get no answer of their own."""
@@ -48,7 +49,6 @@ def mint() -> Minted:
     return Minted(mint_report_id(received_at_us), received_at_us)
 
 
-Key = tuple[str, int, bytes]
 _log = structlog.get_logger()
 
 
@@ -116,7 +116,7 @@ class StreamCustody:
         minted: Minted | None = None,
     ) -> None:
         """See `gateway.intake.Custody`."""
-        key = (device, content_format, payload)
+        key = (device, content_format, payload, voucher(authentication, source))
         waiting = self._pending.get(key)
         now = self._clock()
         if waiting is not None or self._memory.recalls(key, now):
@@ -227,7 +227,8 @@ class StreamCustody:
         """Tell every sender, joined repeats included, and remember what is on disk."""
         now = self._clock()
         for report in batch.reports:
-            key = (report.device, report.content_format, report.payload)
+            vouched = voucher(report.authentication, report.source)
+            key = (report.device, report.content_format, report.payload, vouched)
             if failure is None:
                 self._memory.remember(key, now)
             for settle in self._pending.pop(key, ()):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from array import array
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
 
 from gateway.keys import DeviceKeys
 from gateway.packed import PackedKeys
 from metering.credentials import Credential, CredentialKind
-from metering.registry import RegistryEntry
+from metering.pushers import MAX_PUSHERS
+from metering.registry import HAS_KEY, WAS_PUSHED, RegistryEntry
 
 MAX_CACHED_POLICIES = 4096
 """Rights kept ready to use. Beyond them one is read from its packed form, which takes microseconds."""
@@ -26,6 +27,8 @@ MAX_MODELS = 10_000
 _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 _HOST = "/32"
 _NETWORK_BYTES = 17
+_HEAD_BYTES = 2
+_RIGHTS = HAS_KEY | WAS_PUSHED
 _NOBODY = (1, 0)
 """A network that admits nobody: masked with zeros no address equals 1."""
 
@@ -36,18 +39,31 @@ _log = structlog.get_logger()
 
 
 class Policy:
-    """Rights shared by many devices. `networks`: (network, mask) of 128 bits, IPv4 as IPv4-mapped IPv6."""
+    """Rights shared by many devices. `networks`: (network, mask) of 128 bits, IPv4 as IPv4-mapped IPv6. `pushers`: the
+    push products that may speak; `only_bound`: no others may, whatever these are."""
 
-    __slots__ = ("has_key", "networks")
+    __slots__ = ("has_key", "networks", "only_bound", "pushers")
 
-    def __init__(self, has_key: bool, networks: Iterable[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        has_key: bool,
+        networks: Iterable[tuple[int, int]],
+        pushers: tuple[str, ...] = (),
+        only_bound: bool = False,
+    ) -> None:
         self.has_key, self.networks = has_key, tuple(networks)
+        self.pushers, self.only_bound = pushers, only_bound
 
     @classmethod
     def unpacked(cls, packed: bytes) -> Policy:
         """From the form of `_packed`."""
-        networks = [packed[at : at + _NETWORK_BYTES] for at in range(1, len(packed), _NETWORK_BYTES)]
-        return cls(bool(packed[0]), (_NOBODY if n[16] > 128 else _masked(n) for n in networks))
+        first = _HEAD_BYTES + packed[1]
+        pushers = packed[_HEAD_BYTES:first].decode().split()
+        networks = [packed[at : at + _NETWORK_BYTES] for at in range(first, len(packed), _NETWORK_BYTES)]
+        return cls(
+            bool(packed[0] & HAS_KEY), (_NOBODY if n[16] > 128 else _masked(n) for n in networks), tuple(pushers),
+            bool(packed[0] & _RIGHTS),
+        )  # fmt: skip
 
     def admits(self, address: int) -> bool:
         """Whether a plain sender at this address (128 bits) is inside one of the networks."""
@@ -61,9 +77,11 @@ def _masked(packed: bytes) -> tuple[int, int]:
     return int.from_bytes(packed[:16], "big"), (1 << 128) - (1 << 128 - packed[16])
 
 
-def _packed(plain_sources: Iterable[str], has_key: bool) -> bytes:
-    """A byte for the key, then 16 bytes of address and one of prefix length for each network."""
-    return bytes((has_key,)) + b"".join(map(_network, plain_sources))
+def _packed(plain_sources: Iterable[str], flags: int, pushers: Sequence[str]) -> bytes:
+    """A byte of flags, one for how long the names of the pushers are, and those with spaces between them; then 16 bytes
+    of address and one of prefix length for each network."""
+    names = " ".join(pushers[:MAX_PUSHERS]).encode()[:255]
+    return bytes((flags, len(names))) + names + b"".join(map(_network, plain_sources))
 
 
 def _network(text: str) -> bytes:
@@ -99,7 +117,7 @@ class Devices:
         self._other = array("I")  # the device's other name, as number + 1; 0: none
         self._more_others: dict[int, tuple[int, ...]] = {}  # those of a device that has several
         self._policies = PackedKeys()
-        self._texts: dict[tuple[tuple[str, ...], bool], int] = {}
+        self._texts: dict[tuple[tuple[str, ...], int, tuple[str, ...]], int] = {}
         self._cached: dict[int, Policy] = {}
         self._keys = DeviceKeys()
         self._models = PackedKeys()
@@ -210,7 +228,7 @@ class Devices:
         return self._models.add(model.encode()) + 1
 
     def _policy_number(self, entry: RegistryEntry) -> int:
-        text = (entry.plain_sources, entry.has_key)
+        text = (entry.plain_sources, entry.flags & _RIGHTS, entry.pushers)
         number = self._texts.get(text)
         if number is None:
             if len(self._texts) >= MAX_CACHED_POLICIES:

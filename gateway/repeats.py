@@ -15,6 +15,10 @@ EXCHANGE_LIFETIME_S = 247
 """RFC 7252 section 4.8.2: from sending a confirmable message to when its message ID may be used anew."""
 
 _WAYS = 4
+Key = tuple[str, int, bytes] | tuple[str, int, bytes, str]
+"""Device, content format, payload, and who answers for them: what a stranger says first must not pass for a repeat when
+the right one says it."""
+
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -33,7 +37,7 @@ class RepeatMemory:
         self._stamps = array("Q", bytes(8 * self.capacity))  # 32 bits of check, 32 bits of second
         self._epoch: float | None = None
 
-    def recalls(self, key: tuple[str, int, bytes], now: float) -> bool:
+    def recalls(self, key: Key, now: float) -> bool:
         """Whether this content was remembered within the lifetime."""
         fingerprint = hash(key) & _U64
         first = (fingerprint & self._sets_mask) * _WAYS
@@ -46,8 +50,8 @@ class RepeatMemory:
             for known, stamp in zip(prints, self._stamps[first : first + _WAYS], strict=True)
         )
 
-    def remember(self, key: tuple[str, int, bytes], now: float) -> None:
-        """Take (device, content format, payload) into the memory, over the oldest entry of its set."""
+    def remember(self, key: Key, now: float) -> None:
+        """Take it into the memory, over the oldest entry of its set."""
         fingerprint, check = hash(key) & _U64, zlib.crc32(key[2])
         second = self._second(now)
         first = (fingerprint & self._sets_mask) * _WAYS

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from metering import envelope
 from metering.envelope import Report
 from metering.errors import DecodeError, EnvelopeError
-from metering.model import Authentication, DecodedReport, Door
+from metering.model import AHEAD_S, Authentication, DecodedReport, Door
 
 from .decoders import STANDARD, Decoders
 from .installations import Device
@@ -25,7 +25,6 @@ from .installations import Device
 UNKNOWN_DOOR = cast(Door, "unknown")
 """The door of a stream message that is no envelope: nobody can say how it came in."""
 
-AHEAD_S = 86_400
 EARLIEST_RECEIVED_US = 1_577_836_800_000_000
 """2020-01-01 UTC. A gateway whose clock says less has none; the stream's own time is used."""
 INT64_MAX = 2**63 - 1
@@ -99,10 +98,10 @@ class Prepared:
         return {d.report.device for d in self.decoded} | {r.report.device for r in self.refused}
 
 
-def prepare(messages: Iterable[Message], decoders: Decoders = STANDARD) -> Prepared:
-    """Open the envelopes and decode the reports."""
+def prepare(messages: Iterable[Message], decoders: Decoders = STANDARD, now_us: int = 0) -> Prepared:
+    """Open the envelopes and decode the reports. `now_us`: our own clock, a witness beside the stream's."""
     sequences: dict[bytes, int] = {}
-    reports, refused, repeats = open_envelopes(messages, sequences)
+    reports, refused, repeats = open_envelopes(messages, sequences, now_us)
     prepared = prepare_reports(reports, decoders)
     return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences)
 
@@ -138,7 +137,7 @@ def joined_int64s(numbers: Iterable[Sequence[int]]) -> npt.NDArray[np.int64]:
 
 
 def open_envelopes(
-    messages: Iterable[Message], sequences: dict[bytes, int]
+    messages: Iterable[Message], sequences: dict[bytes, int], now_us: int = 0
 ) -> tuple[list[Report], list[Refused], list[Repeats]]:
     """All reports; messages that are no envelope; repeats. A report id that comes twice is one report and a repeat.
 
@@ -156,7 +155,7 @@ def open_envelopes(
             continue
         repeats += _repeats(batch.repeats, message.stored_at_us)
         for raw in batch.reports:
-            report = _storable(raw, message.stored_at_us)
+            report = _storable(raw, message.stored_at_us, now_us)
             if report.report_id in reports:
                 repeats.append(Repeats(report.door, report.received_at_us, 1))
             reports.setdefault(report.report_id, report)
@@ -179,9 +178,14 @@ def _repeats(counts: dict[str, int], at_us: int) -> Iterable[Repeats]:
             yield Repeats(_text(door)[:32], at_us, count)
 
 
-def _storable(report: Report, stored_at_us: int) -> Report:
-    """The report with nothing in it that a database column cannot hold."""
-    timely = EARLIEST_RECEIVED_US <= report.received_at_us <= stored_at_us + AHEAD_S * 1_000_000
+def _storable(report: Report, stored_at_us: int, now_us: int) -> Report:
+    """The report with nothing in it that a database column cannot hold.
+
+    A gateway's clock is ahead when both the stream's and ours say so. By the stream's alone, a nats-server whose clock
+    fell back by days would date every report back, and its readings would lie in the future.
+    """
+    latest_us = max(stored_at_us, now_us) + AHEAD_S * 1_000_000
+    timely = EARLIEST_RECEIVED_US <= report.received_at_us <= latest_us
     if timely and 0 <= report.content_format < 65_536 and _is_text(report.device) and _is_text(report.source):
         return report
     return report._replace(

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from itertools import starmap
+from typing import Any, NamedTuple
+
+from metering.model import Authentication
+from metering.pushers import Standing, standing
 
 MAX_DEVICES = 2_000_000
 SHORTEST_COMMON_SUFFIX = 8
 CJT188_ADDRESS_DIGITS = 14
 
 _BY_NAME = """
-    SELECT asked.name, d.device_id, d.device, i.meter_id, m.serial, m.register_max_ml,
+    SELECT asked.name, d.device_id, d.device, pushed.bindings,
+           d.has_key OR EXISTS (SELECT FROM credentials WHERE device_id = d.device_id) AS has_key,
+           i.meter_id, m.serial, m.register_max_ml,
            ceil(extract(epoch FROM greatest(i.valid_from, '1900-01-01Z')))::bigint AS from_s,
            ceil(extract(epoch FROM least(i.valid_to, '2900-01-01Z')))::bigint AS to_s
     FROM ({asked}) AS asked
     JOIN devices d ON d.device_id = asked.device_id
     LEFT JOIN installations i ON i.device_id = d.device_id
     LEFT JOIN meters m ON m.meter_id = i.meter_id
+    LEFT JOIN LATERAL (
+        SELECT array_agg((product, floor(extract(epoch FROM bound_at) * 1000000)::bigint,
+                          floor(extract(epoch FROM ended_at) * 1000000)::bigint)) AS bindings
+        FROM pusher_bindings WHERE device_id = d.device_id
+    ) AS pushed ON true
     ORDER BY asked.name, i.valid_from
 """
 _CANONICAL = _BY_NAME.format(
@@ -52,6 +63,15 @@ class Installation:
     to_s: int
 
 
+class Binding(NamedTuple):
+    """A product that may speak for a device, from `from_us` (Unix microseconds, inclusive) to `to_us` (exclusive; None:
+    still)."""
+
+    product: str
+    from_us: int
+    to_us: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """A device and its installations, oldest first."""
@@ -59,6 +79,9 @@ class Device:
     device_id: int
     name: str
     installations: tuple[Installation, ...]
+    bindings: tuple[Binding, ...] = ()
+    has_key: bool = False
+    """It has a key, or had one."""
 
     def at(self, ts_s: int) -> Installation | None:
         """The installation whose time this is."""
@@ -66,6 +89,14 @@ class Device:
             if installation.from_s <= ts_s < installation.to_s:
                 return installation
         return None
+
+    def standing(self, product: str, stamp: Authentication, received_at_us: int) -> Standing:
+        """Of a product towards the device. One that it is bound to now may say what it brought before (a dead letter
+        that is replayed); one that it was bound to, only what it brought in its time and is still under way."""
+        for bound, from_us, to_us in self.bindings:
+            if bound == product and (to_us is None or from_us <= received_at_us < to_us):
+                return Standing.BOUND
+        return standing(product, stamp, (), closed=bool(self.bindings) or self.has_key)
 
 
 class Installations:
@@ -90,6 +121,9 @@ class Installations:
     def clear(self) -> None:
         self._devices.clear()
 
+    def forget(self, name: str) -> None:
+        self._devices.pop(name, None)
+
     async def load(self, connection: Any, names: Collection[str]) -> None:
         """Make the devices of these names known, as far as the database knows them."""
         if missing := [name for name in names if name not in self._devices]:
@@ -111,15 +145,18 @@ class Installations:
                 self._unsettled_until = 0
 
     def _learn(self, rows: Iterable[Any]) -> None:
-        found: dict[str, tuple[int, str, list[Installation]]] = {}
+        found: dict[str, tuple[Device, list[Installation]]] = {}
         for row in rows:
-            _, _, installations = found.setdefault(row["name"], (row["device_id"], row["device"], []))
+            if row["name"] not in found:
+                bindings = tuple(starmap(Binding, row["bindings"] or ()))
+                found[row["name"]] = Device(row["device_id"], row["device"], (), bindings, row["has_key"]), []
+            installations = found[row["name"]][1]
             if row["meter_id"] is not None:
                 installations.append(
                     Installation(row["meter_id"], row["serial"], row["register_max_ml"], row["from_s"], row["to_s"])
                 )
-        for name, (device_id, device, installations) in found.items():
-            self._devices[name] = Device(device_id, device, tuple(installations))
+        for name, (device, installations) in found.items():
+            self._devices[name] = replace(device, installations=tuple(installations))
 
 
 @lru_cache(maxsize=65_536)

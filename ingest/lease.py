@@ -2,6 +2,11 @@
 
 Taking the lease raises the fence; the last statement of each ingest transaction moves the watermark only under the
 same fence and from the same place, so a worker that lost its lease without noticing cannot commit.
+
+Until when a lease lasts is told by the database's clock, which may be stepped. Forward, every lease looks as if it had
+run out: whoever stands by takes over at once, and the fence keeps the other from committing. Backward, the lease of one
+who has died would last until the clock is there again: so whoever stands by also takes one that has not been renewed
+for the length of a lease by its own monotonic clock.
 """
 
 from __future__ import annotations
@@ -9,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,12 +28,13 @@ from metering.errors import FencedError
 log = structlog.get_logger()
 
 _CREATE = "INSERT INTO watermarks (partition) VALUES ($1) ON CONFLICT DO NOTHING"
-_HOLDER = "SELECT holder FROM watermarks WHERE partition = $1"
+_HELD = "SELECT holder, lease_until FROM watermarks WHERE partition = $1"
 _TAKE = """
     UPDATE watermarks
     SET fence = fence + 1, holder = $2, lease_until = clock_timestamp() + make_interval(secs => $3)
     WHERE partition = $1
-      AND (holder IS NULL OR holder = $2 OR holder = $4 OR lease_until IS NULL OR lease_until < clock_timestamp())
+      AND (holder IS NULL OR holder = $2 OR holder = $4 OR lease_until IS NULL OR lease_until < clock_timestamp()
+           OR lease_until = $5)
     RETURNING fence, sequence, stream_created
 """
 _RENEW = """
@@ -80,25 +88,42 @@ def is_dead(holder: str) -> bool:
 
 
 class Lease:
-    """The lease of one partition, `seconds` long. `pool` is an asyncpg pool."""
+    """The lease of one partition, `seconds` long, for all its workers alike. `pool` is an asyncpg pool, `clock` never
+    goes back."""
 
-    def __init__(self, pool: Any, partition: int, seconds: float, holder: str | None = None) -> None:
-        self._pool, self._partition, self._seconds = pool, partition, seconds
+    def __init__(
+        self,
+        pool: Any,
+        partition: int,
+        seconds: float,
+        holder: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool, self._partition, self._seconds, self._clock = pool, partition, seconds, clock
         self._holder = holder or new_holder()
         self._fence = 0
+        self._seen_until: datetime | None = None
+        self._seen_at = 0.0
 
     async def take(self) -> Watermark | None:
         """The watermark, when the lease is ours now; None while another worker holds it."""
         async with self._pool.acquire() as connection:
             await connection.execute(_CREATE, self._partition)
-            other = await connection.fetchval(_HOLDER, self._partition)
+            other, until = await connection.fetchrow(_HELD, self._partition)
             dead = other if other and is_dead(other) else None
-            row = await connection.fetchrow(_TAKE, self._partition, self._holder, self._seconds, dead)
+            unrenewed = until if self._stands_still(until) else None
+            row = await connection.fetchrow(_TAKE, self._partition, self._holder, self._seconds, dead, unrenewed)
         if row is None:
             return None
         self._fence = row["fence"]
         log.info("lease_taken", partition=self._partition, fence=self._fence, sequence=row["sequence"])
         return Watermark(row["sequence"], row["stream_created"])
+
+    def _stands_still(self, until: datetime | None) -> bool:
+        """Whether this has been seen for the length of a lease."""
+        if until != self._seen_until:
+            self._seen_until, self._seen_at = until, self._clock()
+        return self._clock() - self._seen_at >= self._seconds
 
     async def keep(self) -> None:
         """Renew until cancelled. Raises FencedError when another worker has taken over; an absent database is waited

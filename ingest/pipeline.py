@@ -25,8 +25,10 @@ from .classify import Decoded, Prepared, Refused, Repeats
 from .commands.ledger import write_down
 from .commands.life import results_of
 from .dialects import decoders_of
+from .first_contact import bind_first
 from .identity import RepeatMemory
 from .installations import Installations
+from .lateness import earlier_lateness
 from .leaks.alarms import AlarmEvent, record_alarms
 from .placing import Placed, place
 from .readings import Bools, HighWaterMarks, Int64s, ReadingTable, Verdict, judge, newest_readings, tabulate
@@ -111,7 +113,10 @@ class Pipeline:
     async def store(self, connection: Any, prepared: Prepared, copy: bool) -> Taken:
         """All that follows from what the reports say, but not yet the reports themselves."""
         await self.installations.load(connection, prepared.devices)
-        placed, refused = place(prepared, self.installations, self._settings.meter_mismatch == "dead_letter")
+        await bind_first(connection, (decoded.report for decoded in prepared.decoded), self.installations)
+        earlier = await earlier_lateness(connection, prepared.decoded, self.installations)
+        refuses = self._settings.meter_mismatch == "dead_letter"
+        placed, refused = place(prepared, self.installations, refuses, earlier)
         fresh, repeated = await self._part_repeats(connection, placed, trust_marks=copy)
         table = tabulate(fresh)
         verdict = await self._store_readings(connection, table, copy)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from metering.envelope import Report
-from metering.model import DecodedReport, ReadingKind
+from metering.model import AHEAD_S, EARLIEST_S, Authentication, DecodedReport, ReadingKind
+from metering.pushers import PUSHED, Standing, product_of
 
-from .classify import AHEAD_S, Bounds, Decoded, Prepared, Refused
-from .device_clock import EARLIEST_S, corrected, correction
+from .classify import Bounds, Decoded, Prepared, Refused
+from .device_clock import corrected, correction, lateness_s
 from .identity import identity_of
 from .installations import Device, Installation, Installations, names_same_meter
+
+FOREIGN_DEVICE = "foreign_device"
+"""Reason of a report that a push product brought for a device that is not bound to it."""
 
 
 class Segment(NamedTuple):
@@ -47,12 +51,20 @@ class Placed(NamedTuple):
         return self.rejected + kept
 
 
-def place(prepared: Prepared, known: Installations, mismatch_refuses: bool) -> tuple[list[Placed], list[Refused]]:
-    """Give each report its device and each reading its meter. `known` must have been asked for `prepared.devices`."""
+def place(
+    prepared: Prepared, known: Installations, mismatch_refuses: bool, earlier: Mapping[bytes, Sequence[int]]
+) -> tuple[list[Placed], list[Refused]]:
+    """Give each report its device and each reading its meter. `known` must have been asked for `prepared.devices`;
+    `earlier`: as of `ingest.lateness`."""
     placed: list[Placed] = []
     refused = [_with_device(r, known.get(r.report.device)) for r in prepared.refused]
     for decoded in prepared.decoded:
-        step = place_report(decoded, known.get(decoded.report.device), mismatch_refuses)
+        report, device = decoded.report, known.get(decoded.report.device)
+        vouched = decoded if device is None else _vouched(decoded, device)
+        if isinstance(vouched, Decoded):
+            step = place_report(vouched, device, mismatch_refuses, earlier.get(report.report_id, ()))
+        else:
+            step = vouched
         if isinstance(step, Placed):
             placed.append(step)
         else:
@@ -60,11 +72,46 @@ def place(prepared: Prepared, known: Installations, mismatch_refuses: bool) -> t
     return placed, refused
 
 
+def _vouched(decoded: Decoded, device: Device) -> Decoded | Refused:
+    """A product speaks for the devices that are bound to it: what it says of others touches nothing of theirs."""
+    report = decoded.report
+    if report.authentication not in PUSHED:
+        return decoded
+    if _is_foreign(report, device):
+        return _foreign(report, device, decoded.decoder)
+    if _standing(report, device) is Standing.BOUND:
+        return decoded._replace(report=report._replace(authentication=Authentication.PUSHER))
+    return decoded
+
+
+def _standing(report: Report, device: Device) -> Standing:
+    return device.standing(product_of(report.source), report.authentication, report.received_at_us)
+
+
+def _is_foreign(report: Report, device: Device) -> bool:
+    """A first report that bound nothing (`first_contact`) was not the first."""
+    stands = _standing(report, device)
+    unproven = stands is Standing.UNBOUND and report.authentication == Authentication.FIRST_PUSHER
+    return unproven or stands is Standing.FOREIGN
+
+
+def _foreign(report: Report, device: Device, decoder: str | None) -> Refused:
+    bound = ", ".join(binding.product for binding in device.bindings if binding.to_us is None) or "no product"
+    message = f"{product_of(report.source)} pushed it; device {device.name} is bound to {bound}"
+    return Refused(report, FOREIGN_DEVICE, message, device, decoder)
+
+
 def _with_device(refused: Refused, device: Device | None) -> Refused:
-    return Refused(refused.report, refused.reason, refused.message, device, refused.decoder)
+    report = refused.report
+    if device is not None and report.authentication in PUSHED and _is_foreign(report, device):
+        return _foreign(report, device, refused.decoder)
+    return Refused(report, refused.reason, refused.message, device, refused.decoder)
 
 
-def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool) -> Placed | Refused:
+def place_report(
+    decoded: Decoded, device: Device | None, mismatch_refuses: bool, earlier_s: Sequence[int] = ()
+) -> Placed | Refused:
+    """`earlier_s`: how late the device's reports came on the days before, see `device_clock.behind_s`."""
     report, content = decoded.report, decoded.content
     if device is None:
         return Refused(
@@ -72,7 +119,7 @@ def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool
         )
     received_s = report.received_at_us // 1_000_000
     identity = identity_of(device.name, report, content)  # by what the device said, not by when it came
-    decoded = _by_the_right_clock(decoded, received_s)
+    decoded = _by_the_right_clock(decoded, received_s, earlier_s)
     content = decoded.content
     installed = device.at(received_s if decoded.bounds is None else min(decoded.bounds.last_s, received_s))
     if mismatch_refuses and installed and not _is_meter(content.meter_address, installed):
@@ -89,10 +136,13 @@ def place_report(decoded: Decoded, device: Device | None, mismatch_refuses: bool
     return Placed(report, decoded.decoder, content, device, meter_id, identity, kind, segments, rejected, reason)
 
 
-def _by_the_right_clock(decoded: Decoded, received_s: int) -> Decoded:
+def _by_the_right_clock(decoded: Decoded, received_s: int, earlier_s: Sequence[int]) -> Decoded:
     bounds = decoded.bounds
-    found = correction(decoded.content, bounds.last_s, received_s) if bounds else None
-    if bounds is None or found is None:
+    if bounds is None:
+        return decoded
+    late_s = lateness_s(decoded.content, decoded.decoder, decoded.report.door, received_s) if earlier_s else None
+    found = correction(decoded.content, bounds.last_s, received_s, late_s, earlier_s)
+    if found is None:
         return decoded
     moved = Bounds(bounds.first_s + found.offset_s, bounds.last_s + found.offset_s, bounds.low_ml, bounds.high_ml)
     return decoded._replace(content=corrected(decoded.content, found), bounds=moved)

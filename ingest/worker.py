@@ -195,7 +195,7 @@ class Worker:
         if not deliveries:
             return None
         started = time.perf_counter()
-        prepared = prepare((delivery.message for delivery in deliveries), self._pipeline.decoders)
+        prepared = prepare((delivery.message for delivery in deliveries), self._pipeline.decoders, now_us())
         metrics.PREPARE_SECONDS.observe(time.perf_counter() - started)
         return Batch(deliveries, prepared)
 

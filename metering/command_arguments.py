@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from metering.commands import CommandKind
 from metering.errors import RequestError
+from metering.model import EARLIEST_S
 
 MAX_FRAME_BYTES = 512
 """What old modules take in one datagram (PROTOCOLS C)."""
@@ -16,8 +17,8 @@ MAX_FRAME_BYTES = 512
 MAX_URI_CHARACTERS = 255
 MAX_FIRMWARE_BYTES = 16 * 1024 * 1024
 SHA256_BYTES = 32
-FIRST_S, LAST_S = 1_262_304_000, 4_102_444_800
-"""2010 and 2100."""
+LAST_S = 4_102_444_800
+"""2100."""
 
 MAX_PERIOD_S = 31 * 86_400
 _VALVE = {"open": 0, "close": 1}
@@ -76,7 +77,7 @@ def _shown_hex(value: Any) -> Any:
     return value.hex()
 
 
-_INSTANT = _integer(FIRST_S, LAST_S)
+_INSTANT = _integer(EARLIEST_S, LAST_S)
 _FIELDS: Mapping[CommandKind, tuple[_Field, ...]] = MappingProxyType(
     {
         CommandKind.REPORT_NOW: (),

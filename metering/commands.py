@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from metering.model import Authentication, ContentFormat
+from metering.model import WEAK, Authentication, ContentFormat
 
 COMMAND_ID_BYTES = 8
 DEFAULT_TTL_S = 48 * 3600
@@ -30,7 +30,8 @@ class CommandKind(IntEnum):
 
 
 NEEDS_AUTHENTICATION = frozenset({CommandKind.VALVE, CommandKind.FIRMWARE, CommandKind.RAW})
-"""Never handed to a device that only its source network vouches for (DESIGN section 5.3)."""
+"""Never handed to a device that only its source network, or a product it is not bound to, vouches for (DESIGN section
+5.3)."""
 
 
 class CommandState(StrEnum):
@@ -116,7 +117,7 @@ class WaitingCommand(NamedTuple):
 
     def may_go_to(self, authentication: Authentication) -> bool:
         """Whether a device that is vouched for so may have it."""
-        return authentication is not Authentication.CLAIMED or self.kind not in NEEDS_AUTHENTICATION
+        return authentication not in WEAK or self.kind not in NEEDS_AUTHENTICATION
 
     def is_named_in(self, payload: bytes) -> bool:
         """Whether a report holds its id. Such a report says how the command ended (PROTOCOLS G, key 13), which only

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from metering.section import Section
+
+
+class VendorRule(StrEnum):
+    """Rules that meter makers build in, as of ingest/leaks/rules.py."""
+
+    FLOW_24H = "flow_24h"
+    FLOW_3_8 = "flow_3_8"
+    Q3_0_5 = "q3_0_5"
 
 
 class LeakSettings(Section):
@@ -13,6 +23,12 @@ class LeakSettings(Section):
 
     table = "leaks"
     model_config = SettingsConfigDict(env_prefix="NBWATER_LEAKS_", extra="forbid", frozen=True)
+    every_s: float = Field(
+        120.0, gt=0, le=300, description="How often the running platform looks at meters with new readings"
+    )
+    history_days: int = Field(
+        120, ge=28, le=400, description="So much of the past a meter is learned from when nothing is known of it"
+    )
     evidence: float = Field(
         1.2, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
     )
@@ -25,9 +41,14 @@ class LeakSettings(Section):
     least_hours: int = Field(24, ge=6, le=168, description="What flowed shorter than this is use, not a leak")
     burst_l_h: float = Field(600.0, gt=0, description="A burst flows at least so much in two hours running")
     burst_own: float = Field(1.2, ge=1, description="And so many times the most the home ever used in an hour")
-    stuck_days: float = Field(10.0, ge=1, description="A register that stands still so long may be stuck")
+    stuck_days: float = Field(11.0, ge=1, description="A register that stands still so long may be stuck")
     stuck_own: float = Field(1.5, ge=1, description="And so many times the longest it stood still before")
+    stuck_used: float = Field(0.8, gt=0, le=1, description="Only where water was used on so many of the days before")
     silent_after_h: int = Field(73, ge=25, description="Without a reading for so long a meter is silent (evaluation)")
     under_days: int = Field(14, ge=7, le=28, description="Days compared with those before to find under-registering")
-    under_share: float = Field(0.5, gt=0, lt=1, description="Of the usual peaks, at most so much is left")
-    under_own: float = Field(0.7, gt=0, le=1, description="And so much of the lowest they were before")
+    under_share: float = Field(0.6, gt=0, lt=1, description="Of all usual sizes of flow, at most so much is left")
+    vendor_rules: tuple[VendorRule, ...] = Field(
+        (),
+        description="Makers' rules that hold for all meters: flow_24h (any flow in each of 24 hours), flow_3_8 (3.8 "
+        "L/h in each), q3_0_5 (0.5 % of Q3 in each); none: flow_24h where our own detector does not know the meter yet",
+    )

@@ -11,6 +11,14 @@ MeterId = NewType("MeterId", int)
 """Database key of a meter."""
 
 
+EARLIEST_S = 1_262_304_000
+"""2010-01-01 UTC: no reading is older. Clocks that were never set start at 1970 or 2000, and NB-IoT is younger than
+this."""
+
+AHEAD_S = 86_400
+"""How far a time that somebody's clock gave may lie after the receive time."""
+
+
 class Door(StrEnum):
     """The way a report came in. COAP: in the clear; what comes by LwM2M is LWM2M, whatever protects it."""
 
@@ -24,13 +32,20 @@ class Door(StrEnum):
 
 
 class Authentication(StrEnum):
-    """What vouches for the sender. CLAIMED: only its source network does (plain CoAP)."""
+    """What vouches for the sender. CLAIMED: only its source network does (plain CoAP). PUSHER: a platform's product, to
+    which the device is bound. The other two are products that may speak for devices which are bound to none."""
 
     CLAIMED = "claimed"
     OSCORE = "oscore"
     DTLS = "dtls"
     MQTT = "mqtt"
     PUSHER = "pusher"
+    FIRST_PUSHER = "first_pusher"
+    UNBOUND_PUSHER = "unbound_pusher"
+
+
+WEAK = frozenset({Authentication.CLAIMED, Authentication.FIRST_PUSHER, Authentication.UNBOUND_PUSHER})
+"""Nothing ties such a sender to the device for certain."""
 
 
 class ContentFormat(IntEnum):

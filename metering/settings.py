@@ -21,6 +21,7 @@ from metering.consumption_settings import (
     ConsumptionSettings,
     OutageSettings,
 )
+from metering.district_settings import DistrictSettings
 from metering.door_settings import (
     DtlsSettings,
     Lwm2mModel,
@@ -42,6 +43,7 @@ __all__ = [
     "CompletenessSettings",
     "ConsumptionSettings",
     "DatabaseSettings",
+    "DistrictSettings",
     "DtlsSettings",
     "FirmwareSettings",
     "GatewaySettings",
@@ -72,10 +74,8 @@ class UtilitySettings(Section):
     name_zh: str = Field("葫芦岛供水", description="Name of the utility in Chinese, shown on every page")
     name_en: str = Field("Huludao Water", description="Name of the utility in English, shown on every page")
     timezone: str = Field("Asia/Shanghai", description="IANA time zone in which billing days begin")
-
-    water_price: float = Field(
-        3.0, ge=0, description="Price of a cubic metre by which lost water is valued, in the utility's currency"
-    )
+    water_price: float = Field(3.0, ge=0, description="Price of a cubic metre by which lost water is valued")
+    currency: str = Field("CNY", pattern="^[A-Z]{3}$", description="Of that price, by ISO 4217")
 
     @field_validator("timezone")
     @classmethod
@@ -275,7 +275,7 @@ SECTIONS: tuple[type[Section], ...] = (
     UtilitySettings, DatabaseSettings, NatsSettings, KeysSettings, GatewaySettings, PushSettings, IngestSettings,
     SettlementSettings, LeakSettings, LogSettings, ApiSettings, OscoreSettings, CommandSettings, FirmwareSettings,
     DtlsSettings, MqttSettings, Lwm2mSettings, ConsumptionSettings, BillingSettings, CompletenessSettings,
-    OutageSettings,
+    OutageSettings, DistrictSettings,
 )  # fmt: skip
 
 OTHER_VARIABLES = ("NBWATER_CONFIG", "NBWATER_DATA", "NBWATER_TOKEN")

@@ -95,6 +95,7 @@ def load(
 @simulate.command()
 @click.option("--url", required=True, envvar="NBWATER_SIMULATE_PUSH_URL",
               help="Of the product at the push door; has its secret: better NBWATER_SIMULATE_PUSH_URL.")  # fmt: skip
+@click.option("--product", default="", help="Name of the product of that path: the meters are bound to it.")
 @click.option("--ca", default="", help="PEM file of who signed the door's certificate.")
 @click.option("--meters", type=click.IntRange(2, 100_000), default=100, show_default=True)
 @click.option("--pushes-per-second", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
@@ -103,13 +104,20 @@ def load(
               help="s of cool-down when pushes fail.")  # fmt: skip
 @click.pass_obj
 def push(
-    target: Target, url: str, ca: str, meters: int, pushes_per_second: float, duration_s: float, pause_s: float
+    target: Target,
+    url: str,
+    product: str,
+    ca: str,
+    meters: int,
+    pushes_per_second: float,
+    duration_s: float,
+    pause_s: float,
 ) -> None:
     """CTWing with a town of its own: registers meters and pushes for them, with its retries and its cool-down.
 
     Prints one JSON object of counts and latencies on stdout.
     """
-    options = PushedTown(meters, pushes_per_second, duration_s, pause_s=pause_s)
+    options = PushedTown(meters, pushes_per_second, duration_s, pause_s=pause_s, product=product)
     click.echo(json.dumps(run(target, run_pushed_town(target, Receiver(url, ca=ca), options)), indent=2))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 
@@ -13,18 +14,19 @@ from metering.alarms import Alarm
 from metering.model import ContentFormat, Valve
 from simulators import payloads
 from simulators.clocks import Clock
-from simulators.households import Household
 from simulators.local_time import DAY_S, HOUR_S
 from simulators.obedience import Obedience
 from simulators.radio import Conditions, Radio
 from simulators.water.calendar import EPOCH_S
-from simulators.water.faults import FaultKind
+from simulators.water.faults import Fault, FaultKind
 
 YEAR_S = 365 * DAY_S
 NEW_BATTERY_MV = 3_650
 BATTERY_MV_PER_YEAR = (20, 32, 65)
 """By coverage level: who has to repeat and to shout lives shorter."""
 GARBLED_SHARE = 0.004
+KEPT_READINGS = 7 * 24
+"""A meter keeps a week of hours."""
 SEEN_BY_METERS = {
     FaultKind.TOILET: Alarm.LEAK, FaultKind.PIPE: Alarm.LEAK, FaultKind.GROWING: Alarm.LEAK,
     FaultKind.BURST: Alarm.BURST, FaultKind.REVERSE: Alarm.REVERSE_FLOW,
@@ -60,6 +62,17 @@ CONTENT_FORMATS = {
     Wire.VENDOR: ContentFormat.OCTET_STREAM,
     Wire.STANDARD: ContentFormat.OCTET_STREAM,
 }
+
+
+class Register(Protocol):
+    """What a meter counts: a household's water, a shop's, a main's."""
+
+    @property
+    def fault(self) -> Fault | None: ...
+
+    def index_l(self, ts_s: int) -> int:
+        """Whole litres at an instant."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ class Meter:
     number: int
     label: Label
     wire: Wire
-    household: Household
+    household: Register
     radio: Radio
     report_second: int
     """Second of the local day at which the daily report is due."""
@@ -108,6 +121,8 @@ class Meter:
     tampered: bool
     clock: Clock
     quirk: Quirk
+    every_s: int = HOUR_S
+    """Between two readings."""
 
     @property
     def name(self) -> str:
@@ -116,17 +131,17 @@ class Meter:
 
     def daily(self, due_s: int) -> Transmission:
         """The report of the 24 full hours before `due_s`, by its own clock."""
-        last_hour_s = (due_s - self.clock.behind_s(due_s)) // HOUR_S * HOUR_S
-        count = 48 if self.quirk is Quirk.OVERLAPS else 24
-        return self._transmission(due_s, [last_hour_s - hours * HOUR_S for hours in range(count - 1, -1, -1)])
+        last_s = (due_s - self.clock.behind_s(due_s)) // self.every_s * self.every_s
+        count = (2 if self.quirk is Quirk.OVERLAPS else 1) * DAY_S // self.every_s
+        return self._transmission(due_s, [last_s - before * self.every_s for before in range(count - 1, -1, -1)])
 
     def since(self, before_s: int, due_s: int, told: Obedience | None = None) -> Transmission:
-        """A report of the full hours after `before_s`, a week at most, and of the instant `due_s` itself. `told`: what
-        the meter has been told, which its register and its report show."""
-        behind_s = self.clock.behind_s(due_s)
-        first_hour_s = ((max(before_s, due_s - 7 * DAY_S) - behind_s) // HOUR_S + 1) * HOUR_S
+        """A report of the full hours after `before_s`, KEPT_READINGS at most, and of the instant `due_s` itself.
+        `told`: what the meter has been told, which its register and its report show."""
+        behind_s, every_s = self.clock.behind_s(due_s), self.every_s
+        first_s = ((max(before_s, due_s - KEPT_READINGS * every_s) - behind_s) // every_s + 1) * every_s
         shown_s = due_s - behind_s
-        return self._transmission(due_s, [*range(first_hour_s, shown_s, HOUR_S), shown_s], told)
+        return self._transmission(due_s, [*range(first_s, shown_s, every_s), shown_s], told)
 
     def _transmission(self, due_s: int, shown_s: list[int], told: Obedience | None = None) -> Transmission:
         """`shown_s`: what its clock shows at the instants of the readings."""

@@ -119,6 +119,8 @@ class PushedTown:
     duration_s: float
     seed: int = 7
     pause_s: float = PAUSE_S
+    product: str = ""
+    """Name of the product that pushes: the meters are bound to it; empty: they are as they are."""
 
 
 def pushed_meters(seed: int, count: int) -> list[Meter]:
@@ -145,7 +147,8 @@ async def run_pushed_town(target: Target, receiver: Receiver, options: PushedTow
     """
     meters = pushed_meters(options.seed, options.meters)
     if target.database_url:
-        await target.register([meter.label.import_row() for meter in meters])
+        binding = {"pushers": options.product} if options.product else {}
+        await target.register([meter.label.import_row() | binding for meter in meters])
         await _known(target, meters[-1])
     platform = PushPlatform(receiver, options.pause_s)
     async with platform:

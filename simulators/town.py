@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,22 +18,19 @@ from simulators.doors.way import NOTHING, Ended, Outgoing, Way, post
 from simulators.exchange import Answer, Fate, Timers, count_end
 from simulators.firmware import fetch
 from simulators.keys import first_number
-from simulators.local_time import DAY_S, UTC_OFFSET_S
-from simulators.meter import Meter, Quirk, Transmission
+from simulators.local_time import DAY_S
+from simulators.meter import Meter, Transmission
 from simulators.obedience import Obedience
-from simulators.outages import back_at, flush_s
-from simulators.target import Places, Target
-from simulators.town_plan import make_meters
-from simulators.water.calendar import EPOCH_S
+from simulators.outages import back_at
+from simulators.target import Places, Take, Target
+from simulators.town_history import history
 
 HISTORY_INFLIGHT = 256
 PORTS_MAX = 256
-SILENT_FOR_S = 3 * DAY_S
 REPEAT_AFTER_S = 4.0
 TIMERS = Timers(unavailable_retries=20, pause_cap_s=5.0)
 SHOWN_EVERY_S = 0.5
 MAX_HISTORY_DAYS = 730
-NEVER_S = 2**62
 ROOM_POLL_S = 0.005
 DATAGRAMS = ("coap", "oscore")
 """Doors that cost a meter nothing but its datagrams."""
@@ -88,38 +85,12 @@ class TownCounts:
 Show = Callable[[TownCounts], None]
 
 
-def due_of_day(meter: Meter, day: int) -> int:
-    """When the daily report of a local day (counted from 1970-01-01) is due."""
-    return day * DAY_S - UTC_OFFSET_S + meter.report_second
+class Piping(NamedTuple):
+    """Bulk meters, which report as all others; zones as GeoJSON, and where the bulk meters count, as a CSV file."""
 
-
-class Sent(NamedTuple):
-    """A daily report: when it was due, and when it got through."""
-
-    arrives_s: int
-    due_s: int
-    meter: Meter
-
-
-def history(meters: Sequence[Meter], days: int, now_s: int) -> list[Sent]:
-    """Each meter's daily reports of the last `days` days that got through, in that order. Silent meters stopped early;
-    what was due in an outage of the cell came after it, or never."""
-    today = (now_s + UTC_OFFSET_S) // DAY_S
-    first = max(today - days, (EPOCH_S + UTC_OFFSET_S) // DAY_S + 1)
-    dues = ((due_of_day(meter, day), meter) for day in range(first, today + 1) for meter in meters)
-    sent = [
-        Sent(_arrives_s(meter, due_s), due_s, meter)
-        for due_s, meter in dues
-        if now_s - days * DAY_S <= due_s <= now_s - (SILENT_FOR_S if meter.silent else 0)
-    ]
-    return sorted((one for one in sent if one.arrives_s <= now_s), key=lambda one: one[:2])
-
-
-def _arrives_s(meter: Meter, due_s: int) -> int:
-    back_s = back_at(meter.seed, meter.radio.cell_id, due_s)
-    if back_s is None:
-        return due_s
-    return NEVER_S if meter.quirk is Quirk.FORGETS else back_s + flush_s(meter.number)
+    meters: Sequence[Meter] = ()
+    zones: bytes = b""
+    flows: bytes = b""
 
 
 def door_of(number: int, doors: Sequence[str]) -> str:
@@ -133,10 +104,19 @@ def door_of(number: int, doors: Sequence[str]) -> str:
 
 
 class Town:
-    def __init__(self, target: Target, options: TownOptions, stop: asyncio.Event, show: Show) -> None:
+    def __init__(
+        self,
+        target: Target,
+        options: TownOptions,
+        meters: Iterable[Meter],
+        piping: Piping,
+        stop: asyncio.Event,
+        show: Show,
+    ) -> None:
         self._target, self._options, self._stop, self._show = target, options, stop, show
         self.counts = TownCounts()
-        self.meters = make_meters(options.seed, options.meters)
+        self._piping = piping
+        self._meters = {meter.number: meter for meter in (*meters, *piping.meters)}
         self._places = target.places or Places(target.coap_host, target.coap_port)
         self._ways: dict[str, Way] = {}
         self._last_due: dict[int, int] = {}
@@ -149,15 +129,19 @@ class Town:
         """Until the duration has passed or `stop` is set. Raises TargetError when the gateway takes nothing."""
         self._show(self.counts)
         if self._target.database_url:
-            await self._target.register([meter.label.import_row() for meter in self.meters])
+            await self._tell(self._target.zones, self._piping.zones)
+            await self._target.register(
+                [meter.label.import_row() | self._places.binding(self._door(meter)) for meter in self._meters.values()]
+            )
         await self._enrol()
-        ports = min(len(self.meters), PORTS_MAX)
+        ports = min(len(self._meters), PORTS_MAX)
         async with Sender(self._target.coap_host, self._target.coap_port, ports=ports, timers=TIMERS) as sender:
             self._ways = ways(self._places, self._options.doors, sender, TIMERS, first_number(time.time()))
             try:
                 now_s = int(time.time())
                 await self._open_doors(now_s)
                 await self._play_history(now_s)
+                await self._tell(self._target.flows, self._piping.flows)  # balances are of what is stored by then
                 await self._live()
             finally:
                 for task in self._fetching.values():
@@ -165,13 +149,17 @@ class Town:
                 await asyncio.gather(*(way.close() for way in self._ways.values()), return_exceptions=True)
         return self.counts
 
+    async def _tell(self, take: Take | None, file: bytes) -> None:
+        if take is not None and file:
+            await take(file)
+
     def _door(self, meter: Meter) -> str:
         """Whether it is open or not: a meter stays with the door for which it has its key."""
         return door_of(meter.number, self._options.doors)
 
     async def _enrol(self) -> None:
         """Raises TargetError when meters are to have keys and the target takes none."""
-        named = ((self._door(meter), meter) for meter in self.meters)
+        named = ((self._door(meter), meter) for meter in self._meters.values())
         rows = [row for door, meter in named if (row := key_row_for(door, meter.label.serial, meter.name)) is not None]
         if not rows:
             return
@@ -182,7 +170,7 @@ class Town:
     async def _open_doors(self, now_s: int) -> None:
         """The last meter of each door speaks until it is heard. A door that takes nothing is shut, and its meters are
         silent; raises TargetError when all are."""
-        last = {self._door(meter): meter for meter in self.meters}
+        last = {self._door(meter): meter for meter in self._meters.values()}
         tried = await asyncio.gather(*(self._open(meter, now_s) for meter in last.values()), return_exceptions=True)
         for door, outcome in zip(last, tried, strict=True):
             if isinstance(outcome, TargetError):
@@ -213,7 +201,7 @@ class Town:
 
     async def _play_history(self, now_s: int) -> None:
         """As fast as it is taken (a bounded number of open exchanges), or `speed` times real time."""
-        reports = history(self.meters, self._options.days, now_s)
+        reports = history(list(self._meters.values()), self._options.days, now_s)
         self.counts.phase, self.counts.history = "history", len(reports)
         started = shown = time.monotonic()
         speed = self._options.speed
@@ -241,7 +229,7 @@ class Town:
         self._show(self.counts)
         every_s = self._options.report_every_s
         started = shown = time.monotonic()
-        talking = [meter for meter in self.meters if not meter.silent]
+        talking = [meter for meter in self._meters.values() if not meter.silent]
         queue = [(started + every_s * place / len(talking), meter.number) for place, meter in enumerate(talking)]
         heapq.heapify(queue)
         while queue and not self._stop.is_set():
@@ -256,7 +244,7 @@ class Town:
                 await self._pause(min(due - now, SHOWN_EVERY_S))
                 continue
             heapq.heapreplace(queue, (max(due + self._pause_s(number, every_s), now), number))
-            self._report_now(self.meters[number])
+            self._report_now(self._meters[number])
 
     def _pause_s(self, number: int, every_s: float) -> float:
         """Until a meter's next report: by the plan that it was told, else as the town does."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from simulators.clocks import Clock, never_set
@@ -35,6 +37,8 @@ DISTRICTS = (
 )
 """Name, code, centre, streets, share of the meters."""
 DMAS_PER_DISTRICT = 3
+INLET_ZONES = ("LS-DMA01", "LS-DMA02", "LG-DMA01", "LG-DMA02")
+"""Have bulk meters, and users whose meters tell every hour."""
 TAC = "86706205"
 """Type allocation code of the NB-IoT modules; eight digits."""
 SIZES = ((15, "2.5", 0.72), (20, "4", 0.23), (25, "6.3", 0.05))
@@ -58,6 +62,16 @@ def serial(seed: int, number: int) -> str:
     return f"2024{seed % 100:02d}{number:06d}"
 
 
+def zone_code(district: str, number: int) -> str:
+    return f"{district}-DMA{number:02d}"
+
+
+def zone_name(code: str) -> str:
+    """Of a zone of this town."""
+    district, _, rest = code.partition("-")
+    return next(name for name, known, *_ in DISTRICTS if known == district) + (f" {rest}" if rest else "")
+
+
 def make_meters(seed: int, count: int) -> list[Meter]:
     """The town's meters. Meter n is the same whatever `count` is."""
     return [make_meter(seed, number) for number in range(count)]
@@ -67,6 +81,8 @@ def make_meter(seed: int, number: int) -> Meter:
     draw = np.random.default_rng((seed, number, 1_000_081))
     wire = WIRES[int(draw.choice(len(WIRES), p=[share for _, share in WIRES]))][0]
     label = _label(seed, number, wire, draw)
+    if label.zone in INLET_ZONES and wire in (Wire.VENDOR, Wire.STANDARD):
+        wire, label = Wire.CBOR, replace(label, imei=imei(seed, number))
     quirk = QUIRKS.get(label.maker, Quirk.NONE)
     return Meter(
         seed=seed,
@@ -99,7 +115,7 @@ def _label(seed: int, number: int, wire: Wire, draw: np.random.Generator) -> Lab
         model=f"{model} DN{dn_mm}",
         dn_mm=dn_mm,
         q3_m3h=q3_m3h,
-        zone=f"{code}-DMA{int(draw.integers(1, DMAS_PER_DISTRICT + 1)):02d} {name}",
+        zone=zone_code(code, int(draw.integers(1, DMAS_PER_DISTRICT + 1))),
         address=f"葫芦岛市{name}{street}{compound}{building}号楼{stair}单元{floor:02d}{int(draw.integers(1, 4)):02d}室",
         latitude=round(latitude + float(draw.normal(0, 0.012)), 6),
         longitude=round(longitude + float(draw.normal(0, 0.016)), 6),

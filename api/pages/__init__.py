@@ -26,6 +26,7 @@ from api.pages import (
     path,
     preferences,
     strangers,
+    suppressions,
     theme,
     unknown_devices,
 )
@@ -52,6 +53,7 @@ def mount(app: FastAPI, context: PageContext) -> None:
     register(context, answers, "/meters/{serial}", to_meters, meter.build)
     register(context, answers, districts.PATH, to_districts, districts.build)
     register(context, answers, "/alerts", to_alerts, alerts.build)
+    register(context, answers, suppressions.PATH, to_alerts, suppressions.build)
     register(context, answers, "/commands", to_commands, commands.build)
     register(context, answers, campaigns.PATH, to_campaigns, campaigns.build)
     register(context, answers, "/dead-letters", to_dead_letters, dead_letters.build)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from nicegui import ui
 
 from api.alert_life import REASON_NEEDED, AlertAction, AlertState, actions
-from api.database import ReadPool
-from api.pages import evidence, parts
+from api.pages import evidence, leak_evidence, parts, suppress_form
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
-from api.pages.wording import rate, volume
+from api.pages.wording import rate, volume, yearly
 from api.queries.alerts import (
+    CERTAINTIES,
     AlertEventRow,
     AlertFilter,
     AlertOrder,
@@ -21,6 +21,7 @@ from api.queries.alerts import (
     list_alert_events,
     list_alerts,
     move_alert,
+    valued,
 )
 from api.roles import Role
 from metering.errors import ConflictError, RequestError, UnavailableError
@@ -32,6 +33,7 @@ STATE_TONES: dict[AlertState, parts.Tone] = {
     AlertState.DISMISSED: "quiet",
 }
 SEVERITY_TONES: dict[str, parts.Tone] = {"critical": "poor", "warning": "fair", "info": ""}
+CERTAINTY_TONES: dict[str, parts.Tone] = {"suspected": "fair", "confirmed": "poor", "cleared": "good"}
 PLATFORM = "platform"
 Changed = Callable[[], Awaitable[None]]
 
@@ -45,9 +47,11 @@ class Alerts:
     next_cursor: str | None
 
 
-async def load(pool: ReadPool, wanted: AlertFilter, limit: int, cursor: str | None, order: AlertOrder) -> Alerts:
+async def load(visit: Visit, wanted: AlertFilter, limit: int, cursor: str | None, order: AlertOrder) -> Alerts:
+    pool, utility = visit.context.read, visit.context.utility
     page = await list_alerts(pool, wanted, limit=limit, cursor=cursor, order=order)
-    return Alerts(page.items, await list_alert_events(pool, page.items), page.next_cursor)
+    rows = [valued(row, utility.water_price, utility.currency) for row in page.items]
+    return Alerts(rows, await list_alert_events(pool, rows), page.next_cursor)
 
 
 def brief(visit: Visit, alert: AlertRow) -> None:
@@ -66,7 +70,8 @@ def full(
         with box("nb-alert-head"):
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
             _heading(visit, alert, with_meter)
-        for sentence in evidence.sentences(say, alert):
+        *seen, advice = evidence.sentences(say, alert)
+        for sentence in filter(None, (*seen, leak_evidence.cost(say, alert), advice)):
             Words(sentence, "nb-alert-words")
         _drawing(visit, alert)
         Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
@@ -75,22 +80,22 @@ def full(
             with box("nb-actions"):
                 for action in actions(alert.state):
                     _action(visit, alert, action, changed)
+                suppress_form.offer(visit, suppress_form.Target(alert.serial, alert.zone_code), alert.kind, changed)
 
 
 def _drawing(visit: Visit, alert: AlertRow) -> None:
     drawn = evidence.drawing(visit.say, alert)
     if drawn is None:
         return
-    picture, words = drawn
-    with box("nb-hours", "figure", role="img", **{"aria-label": words}):
-        ui.html(picture, sanitize=False)  # numbers and our own words only, see hourly_bars
-        Words(visit.say("evidence.hourly_hint"), "nb-muted nb-small", "figcaption")
+    with box("nb-hours", "figure", role="img", **{"aria-label": drawn.words}):
+        ui.html(drawn.svg, sanitize=False)  # numbers and our own words only, see hourly_bars
+        Words(drawn.hint, "nb-muted nb-small", "figcaption")
 
 
 def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
-    """Who did what when. That the platform raised it is among the facts already."""
+    """Who did what when, and when the platform became how sure. That it raised it is among the facts already."""
     say = visit.say
-    if not any(event.from_state for event in life):
+    if not any(event.from_state or event.to_state in CERTAINTIES for event in life):
         return
     with box("nb-life", "ol", **{"aria-label": say("alerts.life")}):
         for event in life:
@@ -104,6 +109,8 @@ def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
 
 def _moved(visit: Visit, event: AlertEventRow) -> str:
     say = visit.say
+    if event.to_state in CERTAINTIES:
+        return say(f"alerts.certainty.{event.to_state}")
     if event.from_state is None:
         return say("alerts.life_raised")
     before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))
@@ -118,9 +125,14 @@ def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
     say = visit.say
     parts.tag(say.value("alerts.severity", alert.severity), SEVERITY_TONES.get(alert.severity, ""))
     Words(evidence.kind_name(say, alert.kind), "nb-alert-kind", "span")
+    if alert.certainty is not None:
+        parts.tag(say.value("alerts.certainty", alert.certainty), CERTAINTY_TONES.get(alert.certainty, ""))
     if alert.rate_ml_h:
         Words(say("alerts.loss_rate", rate=rate(alert.rate_ml_h)), "nb-digits nb-loss", "span")
-    if alert.ended_at is not None:
+    if alert.loss_year_ml and alert.loss_year_money is not None:
+        money = say.money(alert.loss_year_money, alert.currency)
+        Words(say("alerts.loss_year", volume=yearly(alert.loss_year_ml), money=money), "nb-digits", "span")
+    if alert.ended_at is not None and alert.certainty is None:
         parts.tag(say("alerts.over"), "quiet")
     if with_meter and alert.serial:
         parts.link(say("alerts.meter_link", serial=alert.serial), parts.meter_path(alert.serial))
@@ -147,7 +159,7 @@ def _facts(visit: Visit, alert: AlertRow) -> list[str]:
     ]
     if alert.ended_at is not None:
         facts.append(say("alerts.ended", time=say.instant(alert.ended_at)))
-    if alert.loss_ml:
+    if alert.loss_ml and not alert.rate_ml_h:
         facts.append(say("alerts.loss", volume=volume(alert.loss_ml)))
     return facts
 

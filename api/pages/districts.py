@@ -57,7 +57,7 @@ async def build(visit: Visit) -> None:
     if not tree:
         parts.empty(say("districts.empty"))
         return
-    first = next((row for row in tree if row.day is not None), tree[0])
+    first = max(tree, key=lambda row: (row.alerts > 0, row.day is not None))  # the first that needs a look
     with box("nb-filters", "search"):
         listing.select(
             "zone",
@@ -99,7 +99,7 @@ async def _load(visit: Visit, code: str) -> _Found:
         await balance_days(pool, shown.zone_id, today - timedelta(days=DAILY_DAYS), yesterday),
         await period_balance(pool, shown.zone_id, yesterday.replace(day=1), yesterday, price),
         await period_balance(pool, shown.zone_id, today - timedelta(days=YEAR_DAYS), yesterday, price),
-        await alert_list.load(pool, AlertFilter(ACTIVE, kind=KIND, zone=code), MAX_ALERTS, None, AlertOrder.WORST),
+        await alert_list.load(visit, AlertFilter(ACTIVE, kind=KIND, zone=code), MAX_ALERTS, None, AlertOrder.WORST),
     )
 
 
@@ -183,7 +183,7 @@ def _iwa_figures(visit: Visit, of: PeriodBalance | None) -> list[str]:
     volumes = (it.input_ml, it.billed_ml, it.unbilled_ml, it.apparent_ml, it.real_ml, it.non_revenue_ml)
     return [
         *(volume(part) for part in volumes),
-        DASH if of.non_revenue_money is None else f"{of.non_revenue_money:,.0f}",
+        visit.say.money(of.non_revenue_money, visit.context.utility.currency),
         volume(round(it.carl_l_day * 1_000)),
         DASH if it.uarl_l_day is None else volume(round(it.uarl_l_day * 1_000)),
         DASH if it.ili is None else f"{it.ili:.1f}",

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from api.pages import hourly_bars
+from api.pages import hourly_bars, leak_evidence
 from api.pages.wording import DASH, ML_PER_L, Wording, rate, volume
 from api.queries.alerts import AlertRow
 
@@ -20,9 +20,14 @@ DOUBTFUL_TIMES = 2
 CLEAR_AFTER = timedelta(hours=72)
 """Nobody uses water in each of so many hours: what seldom rests in a day does in three."""
 DOUBTFUL_BEFORE = timedelta(hours=36)
-DRIPPING_ML_H = 10_000
-RUNNING_ML_H = 100_000
-"""Up to the first a tap or cistern drips; up to the second a float valve or toilet runs; beyond that a pipe is open."""
+
+
+class Drawing(NamedTuple):
+    """Hours as SVG, the same in words, and how to read it."""
+
+    svg: str
+    words: str
+    hint: str
 
 
 class Certainty(StrEnum):
@@ -58,25 +63,40 @@ def sentences(say: Wording, alert: AlertRow) -> list[str]:
     """What was seen, in the order of its weight. Figures nobody has words for are shown as they are stored."""
     known = SENTENCES.get(alert.kind.partition(":")[0])
     if known is not None:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            return known(say, alert)
+        with contextlib.suppress(*leak_evidence.MISSING):
+            if said := known(say, alert):
+                return said
     return [", ".join(f"{name}: {value}" for name, value in alert.evidence.items())]
 
 
-def drawing(say: Wording, alert: AlertRow) -> tuple[str, str] | None:
-    """The hours of a continuous flow as SVG, and the same in words; None where there is nothing to draw."""
-    evidence = alert.evidence
-    if alert.kind != "continuous_flow":
+def drawing(say: Wording, alert: AlertRow) -> Drawing | None:
+    """The hours of a flow, against the home's habits where those are known; None where there is nothing to draw."""
+    limit_key = LIMITS.get(alert.kind)
+    if limit_key is None:
         return None
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        start, flows = datetime.fromisoformat(evidence["from"]), evidence["hourly_ml"]
+    evidence = alert.evidence
+    with contextlib.suppress(*leak_evidence.MISSING):
+        flows, limit_ml = evidence["hourly_ml"], _limit(evidence, limit_key)
+        start = leak_evidence.first_hour(say, evidence)
+        usual = [seen.usual for seen in leak_evidence.hours_seen(say, evidence)] if "usual_share" in evidence else None
         titles = [
-            f"{say.instant(start + timedelta(hours=at))} {DASH if flow is None else volume(flow)}"
+            f"{say.instant(start + at * leak_evidence.HOUR)} {DASH if flow is None else volume(flow)}"
+            + ("" if usual is None else say("evidence.usual_of_hour", usual=f"{100 * usual[at]:.0f} %"))
             for at, flow in enumerate(flows)
         ]
         litres = " ".join(DASH if flow is None else f"{flow / ML_PER_L:.0f}" for flow in flows)
-        return hourly_bars.drawing(flows, evidence["threshold_ml_h"], titles), say("evidence.hourly", hourly=litres)
+        kind = alert.kind if limit_ml is not None else "together"
+        hint = say(f"evidence.hourly_hint.{kind}", limit=volume(limit_ml))
+        svg = hourly_bars.drawing(flows, limit_ml, titles, usual)
+        return Drawing(svg, say("evidence.hourly", hourly=litres), hint)
     return None
+
+
+def _limit(evidence: Evidence, key: str) -> int | None:
+    """The line across the hours: none where the level is of several hours together."""
+    if key != "level_l":
+        return int(evidence[key])
+    return int(evidence[key] * ML_PER_L) if int(evidence.get("over_hours", 1)) == 1 else None
 
 
 def _meter_alarm(say: Wording, alert: AlertRow) -> list[str]:
@@ -107,15 +127,9 @@ def _continuous_flow(say: Wording, alert: AlertRow) -> list[str]:
         lasting=say.span(lasting),
         times=f"{times:.0f}" if times >= CLEAR_TIMES else f"{times:.1f}",
     )
-    return [seen, why, _where_to_look(say, alert)]
-
-
-def _where_to_look(say: Wording, alert: AlertRow) -> str:
-    if alert.ended_at is not None:
-        return say("evidence.rested", time=say.instant(alert.ended_at))
-    lost = alert.rate_ml_h or 0
-    size = "drips" if lost < DRIPPING_ML_H else "runs" if lost < RUNNING_ML_H else "bursts"
-    return say(f"evidence.leak_{size}")
+    rules = say("evidence.listed").join(say.value("evidence.rule", rule) for rule in evidence.get("rules", ()))
+    held = [say("evidence.rules", rules=rules)] if rules else []
+    return [seen, *held, why, leak_evidence.where_to_look(say, alert)]
 
 
 def _district_leak(say: Wording, alert: AlertRow) -> list[str]:
@@ -181,4 +195,11 @@ SENTENCES: Mapping[str, Callable[[Wording, AlertRow], list[str]]] = {
     "silent": _silent,
     "outage": _outage,
     "meter_alarm": _meter_alarm,
+    "leak": leak_evidence.leak,
+    "burst": leak_evidence.burst,
+    "stuck": leak_evidence.stuck,
+    "under_registering": leak_evidence.under_registering,
+    "reverse_flow": leak_evidence.reverse_flow,
 }
+LIMITS = {"continuous_flow": "threshold_ml_h", "leak": "level_l", "burst": "own_maximum_ml_h"}
+"""Of which alerts hours are drawn, and what of their evidence is the line across."""

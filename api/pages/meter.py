@@ -19,14 +19,16 @@ from api.pages import (
 )
 from api.pages.frame import title
 from api.pages.meter_facts import device_state, identity
+from api.pages.meter_keys import Vouchers
 from api.pages.meters import STATE_TONES
 from api.pages.parts import Words, box, card, figure, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import index_m3, volume
 from api.queries.alerts import AlertFilter, AlertOrder
 from api.queries.consumption import Granularity, list_consumption
-from api.queries.credentials import CredentialRow, keys_of_meter
+from api.queries.credentials import keys_of_meter
 from api.queries.meters import MeterDetail, get_meter
+from api.queries.pushers import bindings_of_meter
 from api.queries.reports import ReportRow, list_reports
 from api.queries.settled_days import ConsumptionRow
 from api.roles import Role
@@ -131,7 +133,7 @@ async def _reports(visit: Visit, meter_id: MeterId, container: ui.element) -> No
 async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
     async def load() -> alert_list.Alerts:
         wanted = AlertFilter(serial=serial)
-        return await alert_list.load(visit.context.read, wanted, ALERTS, None, AlertOrder.WORST)
+        return await alert_list.load(visit, wanted, ALERTS, None, AlertOrder.WORST)
 
     def draw(found: alert_list.Alerts) -> None:
         with redrawn(container):
@@ -145,10 +147,11 @@ async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
 
 
 async def _keys(visit: Visit, serial: str, container: ui.element) -> None:
-    async def load() -> list[CredentialRow]:
-        return await keys_of_meter(visit.context.read, serial)
+    async def load() -> Vouchers:
+        read = visit.context.read
+        return Vouchers(await keys_of_meter(read, serial), await bindings_of_meter(read, serial))
 
-    def draw(found: list[CredentialRow]) -> None:
+    def draw(found: Vouchers) -> None:
         with redrawn(container):
             meter_keys.draw(visit, found, visit.context.now())
 

@@ -14,7 +14,7 @@ from api.pages.rate_history import RateHistory, RateSample
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import DASH, ML_PER_M3, Wording, count, percent, volume
 from api.queries.accounting import AccountingRow, list_accounting
-from api.queries.alerts import ACTIVE, AlertFilter, AlertOrder, AlertRow, list_alerts
+from api.queries.alerts import ACTIVE, AlertFilter, AlertOrder, AlertRow, list_alerts, valued
 from api.queries.overview import DayPoint, Overview
 from api.stream import InFlight
 
@@ -88,7 +88,8 @@ async def _load_accounts(visit: Visit) -> _Accounts:
 
 async def _load_worst(visit: Visit) -> list[AlertRow]:
     wanted = AlertFilter(states=ACTIVE)
-    return (await list_alerts(visit.context.read, wanted, limit=WORST_ALERTS, order=AlertOrder.WORST)).items
+    found = await list_alerts(visit.context.read, wanted, limit=WORST_ALERTS, order=AlertOrder.WORST)
+    return [valued(row, visit.context.utility.water_price, visit.context.utility.currency) for row in found.items]
 
 
 def _figures(say: Wording, found: Overview, silence_after: timedelta) -> None:

@@ -50,6 +50,13 @@ class Wording:
             return DASH
         return (at.astimezone(self.zone) if isinstance(at, datetime) else at).strftime("%Y-%m-%d")
 
+    def money(self, amount: float | None, currency: str) -> str:
+        """Small amounts with a decimal; yuan by name in Chinese."""
+        if amount is None:
+            return DASH
+        figure = f"{amount:,.1f}" if abs(amount) < 10 else f"{amount:,.0f}"
+        return f"{figure} 元" if currency == "CNY" and self.language is Language.ZH else f"{currency} {figure}"
+
     def span(self, length: timedelta) -> str:
         """How long something lasts: hours below three days, else days."""
         hours = max(0, int(length.total_seconds() // 3600))
@@ -88,6 +95,12 @@ def volume(volume_ml: int | None) -> str:
     if abs(volume_ml) < 1_000 * ML_PER_M3:
         return f"{volume_ml / ML_PER_M3:,.2f} m³"
     return f"{volume_ml / ML_PER_M3:,.0f} m³"
+
+
+def yearly(volume_ml: int) -> str:
+    """What a present rate would make in a year, no more exact than the rate."""
+    cubic = volume_ml / ML_PER_M3
+    return f"{cubic:,.1f} m³" if cubic < 10 else f"{cubic:,.0f} m³"
 
 
 def rate(rate_ml_h: int | None) -> str:

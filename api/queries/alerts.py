@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -23,12 +23,20 @@ MAX_EVENTS = 20
 """Events of one alert that a list shows: the newest."""
 
 
+CERTAINTIES = ("suspected", "confirmed", "cleared")
+"""How sure the platform is, in the order of a leak's life; alerts of other kinds have none."""
+ML_PER_M3 = 1_000_000
+
+
 class AlertOrder(StrEnum):
     """NEWEST: raised last. WORST: what still lasts, then what is over, then what people have closed; in each by
-    severity, then by what it loses."""
+    severity, then by what it loses. LOSS: in the same three groups by the loss of a year. LOST: by what was lost so
+    far; what was dismissed last."""
 
     NEWEST = "newest"
     WORST = "worst"
+    LOSS = "loss"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,14 @@ class AlertFilter:
     kind: str | None = None
     serial: str | None = None
     zone: str | None = None
+    certainty: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
+    """`loss_year_ml`: what a year at this rate would lose; None when there is no rate or it is over. Money is what
+    `valued` made of it, in `currency`."""
+
     alert_id: int
     kind: str
     severity: str
@@ -58,9 +70,16 @@ class AlertRow:
     last_seen_at: datetime
     ended_at: datetime | None
     closed_at: datetime | None
+    certainty: str | None
     rate_ml_h: int | None
+    rate_low_ml_h: int | None
+    rate_high_ml_h: int | None
     loss_ml: int | None
+    loss_year_ml: int | None
     evidence: dict[str, Any]
+    loss_money: float | None = None
+    loss_year_money: float | None = None
+    currency: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", AlertState(self.state))
@@ -89,7 +108,10 @@ class AlertDetail:
 _SELECT = """
 SELECT a.alert_id, a.kind, a.severity, a.state, a.meter_id, m.serial, COALESCE(sp.address, '') AS address,
     z.code AS zone_code, z.name AS zone_name, a.started_at, a.raised_at, a.last_seen_at, a.ended_at, a.closed_at,
-    a.rate_ml_h, a.loss_ml, a.evidence
+    a.certainty, a.rate_ml_h, a.rate_low_ml_h, a.rate_high_ml_h, a.loss_ml,
+    CASE WHEN a.ended_at IS NULL AND a.state IN ('open', 'acknowledged') THEN a.rate_ml_h * 8760 END
+        AS loss_year_ml,
+    a.evidence
 FROM alerts a
 LEFT JOIN meters m ON m.meter_id = a.meter_id
 LEFT JOIN service_points sp ON sp.service_point_id = a.service_point_id
@@ -106,27 +128,34 @@ WHERE ($1::text[] IS NULL OR a.state = ANY($1))
           SELECT zone_id FROM zones WHERE code = $5
           UNION SELECT child.zone_id FROM zones child JOIN below ON child.parent_id = below.zone_id)
       SELECT zone_id FROM below))
+  AND ($6::text IS NULL OR a.certainty = $6)
 """
 
 _NEWEST_FIRST = """
-  AND ($6::timestamptz IS NULL OR (a.raised_at, a.alert_id) < ($6, $7::bigint))
+  AND ($7::timestamptz IS NULL OR (a.raised_at, a.alert_id) < ($7, $8::bigint))
 ORDER BY a.raised_at DESC, a.alert_id DESC
-LIMIT $8
-"""
-
-_RANK = """(CASE WHEN a.state NOT IN ('open', 'acknowledged') THEN 20 WHEN a.ended_at IS NOT NULL THEN 10 ELSE 0 END
-    + array_position(ARRAY['critical', 'warning', 'info'], a.severity))"""
-"""As `_rank` says it of a row."""
-
-_WORST_FIRST = f"""
-  AND ($6::bigint IS NULL
-       OR ({_RANK}, -COALESCE(a.rate_ml_h, 0), -a.alert_id) > ($6, $7::bigint, $8::bigint))
-ORDER BY {_RANK}, -COALESCE(a.rate_ml_h, 0), -a.alert_id
 LIMIT $9
 """
 
+_OVER = "(CASE WHEN a.state NOT IN ('open', 'acknowledged') THEN 20 WHEN a.ended_at IS NOT NULL THEN 10 ELSE 0 END)"
+_RATE = "-COALESCE(a.rate_ml_h, 0)"
+_KEYS = {
+    AlertOrder.WORST: (f"({_OVER} + array_position(ARRAY['critical', 'warning', 'info'], a.severity))", _RATE),
+    AlertOrder.LOSS: (_OVER, _RATE),
+    AlertOrder.LOST: ("(CASE WHEN a.state = 'dismissed' THEN 1 ELSE 0 END)", "-COALESCE(a.loss_ml, 0)"),
+}
+"""What is sorted by, before the id; as `_key` says it of a row."""
+
+
+def _sorted(group: str, amount: str) -> str:
+    return f"""{_SELECT}{_LIST_WHERE}
+  AND ($7::bigint IS NULL OR ({group}, {amount}, -a.alert_id) > ($7, $8::bigint, $9::bigint))
+ORDER BY {group}, {amount}, -a.alert_id
+LIMIT $10"""
+
+
 _NEWEST = _SELECT + _LIST_WHERE + _NEWEST_FIRST
-_WORST = _SELECT + _LIST_WHERE + _WORST_FIRST
+_SORTED = {order: _sorted(*keys) for order, keys in _KEYS.items()}
 
 _ONE = _SELECT + "WHERE a.alert_id = $1"
 
@@ -159,26 +188,38 @@ async def list_alerts(
     cursor: str | None = None,
     order: AlertOrder = AlertOrder.NEWEST,
 ) -> Page[AlertRow]:
-    """Alerts in the given order. WORST sorts all that match: for those that are active, which are few."""
+    """Alerts in the given order. All but NEWEST sort all that match: for those that are active, which are few."""
     asked = [
         [str(state) for state in wanted.states] or None,
         wanted.severity or None,
         wanted.kind or None,
         wanted.serial or None,
         wanted.zone or None,
+        wanted.certainty or None,
     ]
-    if order is AlertOrder.WORST:
+    if order is not AlertOrder.NEWEST:
         after = decode_cursor(cursor, int, int, int) if cursor else (None, 0, 0)
-        rows = await pool.fetch(AlertRow, _WORST, *asked, *after, check_limit(limit) + 1)
-        return page(rows, limit, lambda row: [_rank(row), -(row.rate_ml_h or 0), -row.alert_id])
+        rows = await pool.fetch(AlertRow, _SORTED[order], *asked, *after, check_limit(limit) + 1)
+        return page(rows, limit, lambda row: _key(row, order))
     before = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
     rows = await pool.fetch(AlertRow, _NEWEST, *asked, *before, check_limit(limit) + 1)
     return page(rows, limit, lambda row: [row.raised_at, row.alert_id])
 
 
-def _rank(row: AlertRow) -> int:
-    closed, over = row.state not in ACTIVE, row.ended_at is not None
-    return (20 if closed else 10 if over else 0) + SEVERITIES.index(row.severity) + 1
+def _key(row: AlertRow, order: AlertOrder) -> list[int]:
+    if order is AlertOrder.LOST:
+        return [int(row.state is AlertState.DISMISSED), -(row.loss_ml or 0), -row.alert_id]
+    over = 20 if row.state not in ACTIVE else 10 if row.ended_at is not None else 0
+    rank = SEVERITIES.index(row.severity) + 1 if order is AlertOrder.WORST else 0
+    return [over + rank, -(row.rate_ml_h or 0), -row.alert_id]
+
+
+def valued(row: AlertRow, price_per_m3: float, currency: str) -> AlertRow:
+    """The row with its losses in money."""
+    so_far, year = (
+        None if lost is None else round(lost / ML_PER_M3 * price_per_m3, 2) for lost in (row.loss_ml, row.loss_year_ml)
+    )
+    return replace(row, loss_money=so_far, loss_year_money=year, currency=currency)
 
 
 async def list_alert_events(pool: ReadPool, alerts: Sequence[AlertRow]) -> dict[int, list[AlertEventRow]]:

@@ -12,16 +12,15 @@ from api.audit import audit
 from api.database import ReadPool, WritePool
 from api.queries.accounting import midnight
 from api.queries.paging import Page, check_limit, decode_cursor, page
+from api.reasons import checked_reason
 from api.roles import ForbiddenError, Principal, Role
-from metering.billing import CLOSING_LOCK
+from metering.billing import CLOSING_LOCK, REPORTED_WITHIN
 from metering.errors import ConflictError, NotFoundError, RequestError
 
 NEEDED_ROLE = Role.ENGINEER
 MAX_NAME_CHARACTERS = 64
 MAX_PERIOD_DAYS = 400
 MAX_PERIODS = 500
-REPORTED_WITHIN = timedelta(days=3)
-"""A meter tells its settlement index with each report; those of so long after the period's end are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ SELECT $1, l.* FROM billing_lines($2, $3, $4, NULL) l
 _COMPARE = """
 UPDATE billing_entries e
 SET meter_index_ml = said.index_ml,
-    reasons = CASE WHEN abs(said.index_ml - e.end_index_ml) > said.pulse_ml
+    reasons = CASE WHEN abs(said.index_ml - e.end_index_ml) > said.pulse_ml AND 'sum_mismatch' <> ALL (e.reasons)
                    THEN array_append(e.reasons, 'sum_mismatch') ELSE e.reasons END
 FROM (SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settlement_index_ml')::bigint AS index_ml
       FROM reports r JOIN meters m USING (meter_id)
@@ -141,14 +140,15 @@ async def open_period(pool: WritePool, who: Principal, name: str, first: date, l
 
 
 async def close_period(
-    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime
+    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime, reason: str = ""
 ) -> None:
     """Writes down what each installation took, for good; settlement waits meanwhile. Corrections of earlier periods
-    that were not billed yet are carried to this one.
+    that were not billed yet are carried to this one. `reason` goes into the audit log.
 
-    Raises ForbiddenError, NotFoundError, ConflictError (closed already, or its last day is not over).
+    Raises ForbiddenError, RequestError, NotFoundError, ConflictError (closed already, or its last day is not over).
     """
     _check_role(who)
+    text = checked_reason(reason)
     async with pool.transaction() as connection:
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", CLOSING_LOCK)
@@ -166,7 +166,7 @@ async def close_period(
             await connection.execute(_COMPARE, period_id, end, end + REPORTED_WITHIN, last)
         carried = await connection.execute(_CARRY, period_id)
         await connection.execute(_CLOSE, period_id, who.login, now)
-        detail = {"entries": _count(billed), "carried_corrections": _count(carried)}
+        detail = {"entries": _count(billed), "carried_corrections": _count(carried), "reason": text}
         await audit(connection, who.login, "close_billing_period", name, detail)
 
 

@@ -29,11 +29,11 @@ _GAPS = """
 WITH pushes AS (
     SELECT split_part(source, ' ', 1) AS product, received_at
     FROM reports
-    WHERE door IN ('ctwing', 'iotda') AND authentication = 'pusher' AND received_at >= $1
+    WHERE door IN ('ctwing', 'iotda') AND received_at >= $1
     UNION ALL
     SELECT DISTINCT split_part(source, ' ', 1), $2::timestamptz
     FROM reports
-    WHERE door IN ('ctwing', 'iotda') AND authentication = 'pusher' AND received_at >= $1
+    WHERE door IN ('ctwing', 'iotda') AND received_at >= $1
 ), pauses AS (
     SELECT product, lag(received_at) OVER (PARTITION BY product ORDER BY received_at) AS since, received_at AS until
     FROM pushes
@@ -59,6 +59,7 @@ WITH before AS (
     WHERE r.received_at BETWEEN $2::timestamptz - interval '1 day' - $4::interval
                             AND $3::timestamptz - interval '1 day' + $4::interval
       AND r.door IN ('ctwing', 'iotda') AND split_part(r.source, ' ', 1) = $1 AND r.device_id IS NOT NULL
+      AND r.reason IS DISTINCT FROM 'foreign_device'
     ORDER BY r.device_id, r.received_at DESC
 )
 SELECT d.device, m.serial, raw.payload
@@ -71,6 +72,7 @@ WHERE NOT EXISTS (
     SELECT FROM reports later
     WHERE later.device_id = d.device_id AND later.received_at BETWEEN $2::timestamptz - $4::interval
                                                                   AND $3::timestamptz + $4::interval
+      AND later.reason IS DISTINCT FROM 'foreign_device'
 )
 ORDER BY m.serial
 LIMIT $5

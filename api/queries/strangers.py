@@ -14,7 +14,12 @@ from api.audit import audit
 from api.database import ReadPool, WritePool
 from api.queries.meters import like_pattern
 from api.queries.paging import Page, check_limit, decode_cursor, page
+from api.queries.pushers import bind_device
 from metering.errors import ConflictError, NotFoundError
+from metering.model import Door
+from metering.pushers import product_of
+
+PUSH_DOORS = frozenset({Door.CTWING, Door.IOTDA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ async def approve_stranger(
     """It is the device of the meter with this serial, which is made when there is none; its canonical name. `plain`: it
     may speak without a key from `source`, the address it knocked from, and from nowhere else.
 
+    Who was pushed is bound to its product, when `source` names that.
+
     Raises NotFoundError; ConflictError when it contradicts what is known, with the reason. Anybody may knock under this
     name from anywhere: an address that the person has not seen is not let in.
     """
@@ -74,9 +81,24 @@ async def approve_stranger(
             raise ConflictError(str(error)) from error
         except asyncpg.UniqueViolationError as error:
             raise ConflictError("the registry has this device or meter already") from error
-        detail = {"name": name, "serial": serial.strip(), "plain_from": stranger["source"] if plain else ""}
+        pusher = _pusher_of(stranger["door"], stranger["source"], source)
+        if pusher:
+            device_id = await connection.fetchval("SELECT device_id FROM devices WHERE device = $1", device)
+            await bind_device(connection, device_id, device, pusher, beside=False, actor=actor)
+        detail = {
+            "name": name,
+            "serial": serial.strip(),
+            "pusher": pusher,
+            "plain_from": stranger["source"] if plain else "",
+        }
         await audit(connection, actor, "stranger.approve", device, detail | {"door": stranger["door"]})
     return device
+
+
+def _pusher_of(door: str, source: str, seen: str) -> str:
+    """The product that pushed it, where that is the one the person has seen; it may push from several addresses."""
+    product = product_of(source)
+    return product if door in PUSH_DOORS and " " in source and product == product_of(seen) else ""
 
 
 async def dismiss_stranger(pool: WritePool, name: str, *, actor: str) -> None:

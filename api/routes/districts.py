@@ -1,10 +1,10 @@
-"""Districts: the tree, each one's balance by hour and day, and the IWA water balance."""
+"""Districts: the tree, each one's balance by hour and day, the IWA water balance, and what sets districts up."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from api.queries.districts import (
     BalanceRow,
@@ -16,7 +16,10 @@ from api.queries.districts import (
     period_balance,
     zone_id_of,
 )
-from api.routes.asking import Context, Days, Viewer
+from api.queries.zone_imports import Imported, take_features, take_flows
+from api.routes.asking import Context, Days, Engineer, Viewer
+from metering.import_file import csv_rows, decode_file
+from metering.zones.rows import flows_of, parse_geojson
 
 router = APIRouter(tags=["districts"])
 
@@ -42,3 +45,30 @@ async def balance(
 async def iwa(context: Context, _viewer: Viewer, code: Code, days: Days) -> PeriodBalance:
     zone_id = await zone_id_of(context.read, code)
     return await period_balance(context.read, zone_id, days.first, days.last, context.utility.water_price)
+
+
+def _file(media_type: str) -> dict[str, Any]:
+    """How the description of the interface shows a body that is a file."""
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": {"type": "string"}}}}}
+
+
+@router.post(
+    "/districts/flows", status_code=201, summary="Inlets and outlets from CSV", openapi_extra=_file("text/csv")
+)
+async def flows(context: Context, engineer: Engineer, request: Request) -> Imported:
+    """Columns zone, meter (its serial), direction (in or out) and, if wanted, valid_from and valid_to. A row with the
+    same zone, meter and beginning replaces what was there. All rows or, when one is wrong, none; 1 MB at most,
+    workbooks only by the command line."""
+    body = await request.body()
+    return await take_flows(context.write, engineer, flows_of(csv_rows(decode_file(body)), context.zone), body)
+
+
+@router.post(
+    "/districts/map", status_code=201, summary="Zones and places of meters from GeoJSON",
+    openapi_extra=_file("application/geo+json"),
+)  # fmt: skip
+async def geojson(context: Context, engineer: Engineer, request: Request) -> Imported:
+    """Polygons are zones (code, name, kind, parent, mains_m, connections, pressure_m), points are places of meters
+    (serial). All features or, when one is wrong, none; 1 MB at most."""
+    body = await request.body()
+    return await take_features(context.write, engineer, parse_geojson(body), body)

@@ -8,11 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy import instance
-from deploy.chaos import processes, stepped_clock
+from deploy.chaos import processes, server_clock, stepped_clock
 from deploy.chaos.small_disk import SmallDisk
 from deploy.enrolment import enrol_rows, master_keys
 from deploy.instance import Instance
@@ -22,13 +23,12 @@ from deploy.registration import register_rows
 from deploy.supervision.parent_death import dies_with_parent
 from gateway.push.products import Platform as PushPlatform
 from metering.errors import StartError
-from simulators.chaos.plan import CLOCKED, Kind
+from simulators.chaos.plan import CLOCKED, SERVERS, Kind
 from simulators.chaos.platform import SECOND, Frozen, GoneError
 from simulators.target import Places, Register
 
-SERVERS = ("nats", "postgres")
-"""Those with a disk of their own."""
 HOST = "127.0.0.1"
+PRODUCT = "chaos"
 START_S = 180.0
 STOP_S = 120.0
 POLL_S = 0.1
@@ -48,7 +48,9 @@ class OwnPlatform:
         self._push_path = ""
         self._clocks = self.data / "clocks"
         self._disks: dict[str, SmallDisk] = {}
-        self._no_disk = ""
+        self._no_disk = self._no_server_clock = ""
+        self._stopped: Counter[tuple[int, int]] = Counter()
+        """Processes, and how many have stopped them: they go on when the last lets go."""
         self._up: subprocess.Popen[bytes] | None = None
         self._environment: dict[str, str] = {}
         self._second: subprocess.Popen[bytes] | None = None
@@ -66,9 +68,14 @@ class OwnPlatform:
             (place / server).mkdir()
             (self.data / server).symlink_to(place / server)
         self._environment = self._settings()
-        self._push_path = add(self.data / PRODUCTS_FILE, "chaos", PushPlatform.CTWING).path
+        self._push_path = add(self.data / PRODUCTS_FILE, PRODUCT, PushPlatform.CTWING).path
         self._launch(coap_port=0, coaps_port=0)
         await self._until_up()
+        try:
+            for server in SERVERS:
+                self.step_clock(server, 0)
+        except (StartError, GoneError) as error:
+            self._no_server_clock = str(error)
 
     def _settings(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
@@ -138,14 +145,19 @@ class OwnPlatform:
 
     @property
     def impossible(self) -> Mapping[Kind, str]:
-        return dict.fromkeys((Kind.DATABASE_FULL, Kind.STREAM_DISK_FULL), self._no_disk) if self._no_disk else {}
+        reasons = {
+            Kind.DATABASE_FULL: self._no_disk,
+            Kind.STREAM_DISK_FULL: self._no_disk,
+            Kind.SERVER_CLOCK: self._no_server_clock,
+        }
+        return {kind: reason for kind, reason in reasons.items() if reason}
 
     @property
     def places(self) -> Places:
         running = self._instance()
         port = running.programs["gateway"].get("push_port", 0)
         push_url = f"http://{HOST}:{port}{self._push_path}" if port else ""
-        return Places(HOST, running.coap_port, running.coaps_port, running.mqtt_port, push_url)
+        return Places(HOST, running.coap_port, running.coaps_port, running.mqtt_port, push_url, PRODUCT)
 
     @property
     def database_url(self) -> str:
@@ -196,13 +208,24 @@ class OwnPlatform:
         return pid
 
     def freeze(self, program: str) -> Frozen:
-        return processes.freeze(self._pid(program))
+        frozen = processes.freeze(self._pid(program))
+        self._stopped.update(frozen)
+        return frozen
 
     def thaw(self, frozen: Frozen) -> None:
-        processes.thaw(list(frozen))
+        self._stopped.subtract(frozen)
+        processes.thaw([one for one in frozen if self._stopped[one] <= 0])
+        self._stopped = +self._stopped
 
     def step_clock(self, role: str, seconds: float) -> None:
-        stepped_clock.step(self._clocks, role, seconds)
+        if role not in SERVERS:
+            stepped_clock.step(self._clocks, role, seconds)
+            return
+        frozen = self.freeze(role)
+        try:
+            server_clock.step([pid for pid, _ in frozen], seconds)
+        finally:
+            self.thaw(frozen)
 
     @property
     def _postgres(self) -> Path:

@@ -12,10 +12,10 @@ import click
 from deploy import instance
 from deploy.commands.options import data_option
 from deploy.servers import connect_database
-from ingest.registry.import_zones import import_features, import_flows
-from ingest.registry.zone_rows import parse_flows, parse_geojson
 from metering.errors import RequestError
 from metering.settings import UtilitySettings, load
+from metering.zones.rows import parse_flows, parse_geojson
+from metering.zones.take import import_features, import_flows
 
 T = TypeVar("T")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -71,7 +71,7 @@ def generate(
 
     The only time they can be seen: the platform keeps them sealed. All are made, or none.
     """
-    chosen = None if all_without else _names(names, file)
+    chosen = None if all_without else names_of(names, file)
     if all_without and (names or file):
         raise click.UsageError("--all-without goes without NAMES and --file")
     count = asyncio.run(
@@ -110,7 +110,7 @@ def rotate(
     """Make new keys for devices that have one, and write them out; the old one stays valid beside it for a time."""
     url, overlap = instance.database_url(data), timedelta(days=overlap_days)
     master = enrolment.master_keys(data)
-    count = asyncio.run(enrolment.make_keys(url, master, KINDS[kind], _names(names, file), out, urn, overlap))
+    count = asyncio.run(enrolment.make_keys(url, master, KINDS[kind], names_of(names, file), out, urn, overlap))
     _say(count, "made", out)
 
 
@@ -124,7 +124,7 @@ def revoke(names: tuple[str, ...], file: Path | None, kind: str | None, reason: 
     """End the keys of devices now, those of one --kind or all. Gateways know it within seconds."""
     wanted = KINDS[kind] if kind else None
     text = enrolment.check_reason(reason)
-    count = asyncio.run(enrolment.revoke_keys(instance.database_url(data), _names(names, file), wanted, text))
+    count = asyncio.run(enrolment.revoke_keys(instance.database_url(data), names_of(names, file), wanted, text))
     _say(count, "revoked", None)
 
 
@@ -162,7 +162,8 @@ async def _list(url: str, device: str, kind: str | None, ended_too: bool, limit:
         await pool.close()
 
 
-def _names(names: tuple[str, ...], file: Path | None) -> list[tuple[int, str]]:
+def names_of(names: tuple[str, ...], file: Path | None) -> list[tuple[int, str]]:
+    """Lines and names of the devices of a command, from its arguments or its file. Raises UsageError."""
     if bool(names) == (file is not None):
         raise click.UsageError("name devices, or a --file of them")
     return [(0, name) for name in names] if file is None else parse_names(_read(file))

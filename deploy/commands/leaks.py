@@ -8,12 +8,13 @@ import click
 import numpy as np
 
 from ingest.alert_file import EvaluatedAlert, write_alerts
+from ingest.districts.detection import balance_rules, inflow_rules
 from ingest.districts.evaluation import Indices, from_inflows, from_readings
 from ingest.districts.files import read_inflows, read_inlet
 from ingest.leaks.evaluation import MeterReadings, evaluated, read_readings
 from metering.consumption import Limits
 from metering.errors import RequestError
-from metering.settings import LeakSettings, load
+from metering.settings import DistrictSettings, LeakSettings, load
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -33,7 +34,7 @@ def evaluate(readings: Path | None, inlet: Path | None, district: str, inflow: P
     """Run the detectors on files as their readings would have come, and write what would have been raised.
 
     At each instant only what had arrived counts. Nothing of a running platform is read or changed; parameters are
-    those of the table [leaks].
+    those of the tables [leaks] and [districts].
     """
     if readings is None and inflow is None:
         raise click.UsageError("give --readings, --inflow or both")
@@ -45,9 +46,11 @@ def evaluate(readings: Path | None, inlet: Path | None, district: str, inflow: P
             customers = read_readings(readings)
             alerts += evaluated(customers, load(LeakSettings))
             if inlet is not None:
-                alerts += from_readings(district, _indices(customers), read_inlet(inlet))
+                alerts += from_readings(
+                    district, _indices(customers), read_inlet(inlet), balance_rules(load(DistrictSettings))
+                )
         if inflow is not None:
-            alerts += from_inflows(read_inflows(inflow))
+            alerts += from_inflows(read_inflows(inflow), inflow_rules(load(DistrictSettings)))
     except RequestError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{write_alerts(out, alerts):,} alerts written to {out}", err=True)

@@ -12,11 +12,12 @@ from api.database import open_read_pool
 from api.queries.push_gaps import MissedMeter, PushGap, list_missed_meters, list_push_gaps
 from deploy import instance
 from deploy.commands.options import data_option
-from deploy.programs import PRODUCTS_FILE
+from deploy.commands.push_bindings import bind, bindings, unbind
 from deploy.push_backfill import Door, Filled, backfill, product_of
-from deploy.push_products import add
+from deploy.push_products import add, products_file
 from gateway.push.products import Platform, Product, load_products
 from metering.errors import RequestError
+from metering.pushers import Unbound
 from metering.settings import PushSettings, load
 
 TIMES = ["%Y-%m-%dT%H:%M:%SZ"]
@@ -27,20 +28,35 @@ def push() -> None:
     """The HTTPS door for CTWing and Huawei."""
 
 
+push.add_command(bind)
+push.add_command(unbind)
+push.add_command(bindings)
+
+
 @push.command("add-product")
 @click.argument("name")
 @click.option("--platform", type=click.Choice([str(platform) for platform in Platform]), required=True)
 @click.option("--network", "networks", multiple=True, help="Only from this network (CIDR); may be repeated.")
 @click.option("--token-header", default="", help="Also ask for a header of this name; its value is made up.")
+@click.option(
+    "--unbound-devices",
+    type=click.Choice([str(unbound) for unbound in Unbound]),
+    default=str(Unbound.REFUSE),
+    show_default=True,
+    help="What it says of devices bound to no product: a dead letter, binds as their first report, taken.",
+)
 @data_option()
-def add_product(name: str, platform: str, networks: tuple[str, ...], token_header: str, data: Path) -> None:
+def add_product(
+    name: str, platform: str, networks: tuple[str, ...], token_header: str, unbound_devices: str, data: Path
+) -> None:
     """Let a product NAME push. Its secret path is made up and printed, the only time it can be seen here.
 
+    It may speak for the devices that `nbwater push bind` or the column `pushers` of `nbwater meters import` says.
     A gateway whose door is open takes it within seconds; one that had no product yet opens it at its next start.
     """
     file = products_file(data)
     is_first = not load_products(file)
-    added = add(file, name, Platform(platform), networks, token_header)
+    added = add(file, name, Platform(platform), networks, token_header, Unbound(unbound_devices))
     click.echo(f"path at the platform: {added.path}")
     if token_header:
         click.echo(f"header at the platform: {token_header}: {added.token}")
@@ -55,6 +71,8 @@ def products(data: Path) -> None:
     for product in load_products(products_file(data)):
         asked = [f"header {product.token_header}"] if product.token_header else []
         asked += [f"from {network}" for network in product.networks]
+        if product.unbound_devices is not Unbound.REFUSE:
+            asked.append(f"unbound devices: {product.unbound_devices}")
         commands = f"commands by {product.commands.url}" if product.commands else "no commands"
         click.echo(f"{product.name:<20} {product.platform:<13} {commands}  {', '.join(asked)}".rstrip())
 
@@ -123,11 +141,6 @@ async def _missed(url: str, product: str, since: datetime, until: datetime) -> l
         return await list_missed_meters(pool, product, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
     finally:
         await pool.close()
-
-
-def products_file(data: Path) -> Path:
-    """The settings', else the one of the data directory."""
-    return Path(load(PushSettings).products_file or data / PRODUCTS_FILE)
 
 
 def _door(data: Path) -> str:

@@ -15,7 +15,7 @@ from deploy import doors, instance
 from deploy.chaos.platform import OwnPlatform
 from deploy.commands.options import data_option
 from deploy.enrolment import enrol_rows, master_keys
-from deploy.registration import register_rows
+from deploy.registration import register_flows, register_rows, register_zones
 from metering.errors import StartError
 from metering.settings import GatewaySettings, load
 from simulators.target import Target
@@ -105,6 +105,8 @@ def _target(coap_host: str, coap_port: int | None, data: Path) -> Target:
         database_url=database_url,
         register=functools.partial(register_rows, database_url),
         enrol=functools.partial(_enrol, database_url, data) if database_url else None,
+        zones=functools.partial(register_zones, database_url) if database_url else None,
+        flows=functools.partial(register_flows, database_url) if database_url else None,
         places=doors.places(coap_host, running, data) if running and coap_port in (None, running.coap_port) else None,
     )
 

@@ -25,6 +25,8 @@ class Counts:
         """Messages by product and kind."""
         self.unplaced: Counter[tuple[str, str]] = Counter()
         """Messages whose device is not known, by product and what became of them."""
+        self.foreign: Counter[str] = Counter()
+        """Messages of devices that the product may not speak for, as the registry is known here."""
         self.answered_s = Distribution(_SECONDS_BUCKETS)
         """From a push's last byte to its answer."""
         self.refused: Counter[str] = Counter()
@@ -48,6 +50,7 @@ class PushCollector(Collector):
         yield _by("answers", "Pushes answered", ("product", "status"), counts.answers)
         yield _by("messages", "Messages in pushes", ("product", "kind"), counts.messages)
         yield _by("unplaced", "Messages of devices nobody knows", ("product", "became"), counts.unplaced)
+        yield _by("foreign", "Messages of devices bound to another product or none", ("product",), _one(counts.foreign))
         yield _by("refused", "Requests of senders that are no pushers", ("reason",), _one(counts.refused))
         yield _by("gaps", "Times a platform stopped pushing", ("product",), _one(counts.gaps))
         yield _by("missing", "Pushes that were expected in such times", ("product",), _one(counts.missing))

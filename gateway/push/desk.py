@@ -7,8 +7,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+import structlog
+
 from gateway.custody import mint
-from gateway.devices import Devices
+from gateway.devices import Devices, Policy
 from gateway.push import ctwing, huawei
 from gateway.push.aliases import Aliases
 from gateway.push.counts import Counts
@@ -20,9 +22,15 @@ from gateway.push.taking import Taking
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter, bits_of
 from gateway.strangers import Strangers
-from metering.model import ContentFormat, Door
+from metering.following import Pace
+from metering.model import Authentication, ContentFormat, Door
+from metering.pushers import STAMPS, Standing, standing
 
 PATH = b"/push/"
+FOREIGN_LOG_PAUSE_S = 60.0
+"""Between two log lines of products that speak for devices of others; the metric counts each."""
+
+_log = structlog.get_logger()
 _STATUS = {Refused.PATH: 404, Refused.TOKEN: 401, Refused.NETWORK: 404}
 
 
@@ -68,6 +76,7 @@ class Desk:
         self._pushers, self._devices, self._aliases, self._taking = pushers, devices, aliases, taking
         self._watch, self._limiter, self._counts, self._courier = watch, limiter, counts, courier
         self._clock, self._strangers = clock, strangers
+        self._foreign_pace = Pace(FOREIGN_LOG_PAUSE_S)
 
     def may_come(self, host: Host) -> bool:
         """Whether any product pushes from there."""
@@ -117,31 +126,47 @@ class Desk:
         """The report of a message; None for a platform's remark about a device that cannot be placed."""
         counts, name = self._counts, product.name
         counts.messages[name, message.kind] += 1
-        device = self._device(message)
+        stamp = STAMPS[product.unbound_devices]
+        known = self._known(name, message)
         names = message.names
-        if device is not None:
-            names = (device,)
-            if message.platform_id:
-                self._aliases.learn(message.platform_id, device, name, message.platform_product)
-            self._courier.heard(product, device, message)
+        if known is not None:
+            names = (known[0],)
+            self._listen(product, stamp, *known, message)
         elif self._devices.complete:
             if message.kind is not Kind.DATA:
                 counts.unplaced[name, "counted"] += 1
                 return None
             counts.unplaced[name, "dead_letter"] += 1
             self._strangers.knock(next(iter(names), message.platform_id), reading.door, source, "unknown_device")
-        return Kept(*mint(), reading.door, names, reading.content_format, message.text, source)
+        return Kept(*mint(), reading.door, names, reading.content_format, message.text, source, stamp)
 
-    def _device(self, message: Message) -> str | None:
-        """The canonical name of whom the message is of. What the platform calls a device counts only where the message
-        says nothing else: one with an IMEI nobody knows is of nobody, whatever was in its place before."""
+    def _listen(self, product: Product, stamp: Authentication, device: str, policy: Policy, message: Message) -> None:
+        """Believe what the message says beside its report, as far as the product may speak for the device. The report
+        goes its way all the same: ingest decides, and may know of a binding that has not come here yet."""
+        stands = standing(product.name, stamp, policy.pushers, closed=policy.only_bound)
+        if stands is Standing.FOREIGN:
+            self._counts.foreign[product.name] += 1
+            if self._foreign_pace.allows(self._clock()):
+                _log.warning("push_foreign", product=product.name, device=device, bound_to=list(policy.pushers))
+            return
+        is_bound = stands is Standing.BOUND
+        if message.platform_id:
+            self._aliases.learn(
+                message.platform_id, device, product.name, message.platform_product, is_way=is_bound
+            )  # fmt: skip
+        if is_bound:
+            self._courier.heard(product, device, message)
+
+    def _known(self, product: str, message: Message) -> tuple[str, Policy] | None:
+        """Canonical name and rights of whom the message is of. What the platform calls a device counts only where the
+        message says nothing else: one with an IMEI nobody knows is of nobody, whatever was in its place before."""
         for name in message.names:
             if (found := self._devices.find(name)) is not None:
-                return found[0]
+                return found
         if message.names != (message.platform_id,):
             return None
-        known = self._aliases.device(message.platform_id)
-        return known if known is not None and self._devices.find(known) is not None else None
+        known = self._aliases.device(product, message.platform_id)
+        return self._devices.find(known) if known is not None else None
 
     def _answer(self, product: str, came_at: float, answer: Callable[[int], None], status: int) -> None:
         self._counts.answers[product, str(status)] += 1

@@ -65,7 +65,7 @@ class PushDoor:
         self.spool.open()
         self.taking = Taking(intake, devices, link, self.spool, settings.deadline_s, time.monotonic)
         self.watch = GapWatch(directory, [product.name for product in products], self.counts, time.time)
-        self.courier = Courier(products, commands, self.aliases, directory, self.counts, settings.ca)
+        self.courier = Courier(products, commands, self.aliases, devices, directory, self.counts, settings.ca)
         self.desk = Desk(
             Pushers(products), devices, self.aliases, self.taking, self.watch, limiter, self.counts, self.courier,
             time.monotonic, strangers,

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 MAX_NAME_CHARACTERS = 128
-MAX_MESSAGES = 1_000
-"""Of one push that is an array; what follows them is one more message, which nobody can place."""
+MAX_MESSAGES = 256
+"""Of one push that is an array, which has at most 64 KiB: no platform's message is as short as 256 bytes. What follows
+them is one more message, which nobody can place."""
 
 _NOTHING = frozenset({"", "undefined", "null", "none"})
 _decoder = json.JSONDecoder()

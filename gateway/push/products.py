@@ -10,6 +10,7 @@
     token = "…"                       # … and its value
     networks = ["203.0.113.0/24"]     # optional: from where it pushes
     aliases_file = ""                 # optional: lines `platform id,device`, where messages carry no IMEI
+    unbound_devices = "refuse"        # optional: or bind_first, accept; see metering.pushers
     [products.commands]               # optional: how commands reach its devices, see `CommandApi`
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from metering.errors import SettingsError
+from metering.pushers import PRODUCT_NAME, Unbound
 
 Host = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -73,13 +75,14 @@ class CommandApi(BaseModel):
 
 class Product(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    name: str = Field(pattern=PRODUCT_NAME)
     platform: Platform
     secret_path: SecretStr
     token_header: str = ""
     token: SecretStr = SecretStr("")
     networks: tuple[str, ...] = ()
     aliases_file: str = ""
+    unbound_devices: Unbound = Unbound.REFUSE
     commands: CommandApi | None = None
 
     @field_validator("secret_path")

@@ -14,16 +14,19 @@ from typing import NamedTuple
 
 import cbor2
 
-from metering.model import Door
+from metering.model import Authentication, Door
+from metering.pushers import PUSHED, voucher
 
 SUFFIX = ".spool"
 HEAD = struct.Struct(">II")
 MAX_RECORD_BYTES = 256 * 1024
 _DOORS = {str(door): door for door in Door}
+_AUTHENTICATIONS = {str(stamp): stamp for stamp in PUSHED}
 
 
 class Kept(NamedTuple):
-    """A report on its way to custody. `names`: what its device may be called, the likeliest first."""
+    """A report on its way to custody. `names`: what its device may be called, the likeliest first. `stamp`: one of
+    metering.pushers.STAMPS."""
 
     report_id: bytes
     received_at_us: int
@@ -32,6 +35,11 @@ class Kept(NamedTuple):
     content_format: int
     payload: bytes
     source: str
+    stamp: Authentication = Authentication.PUSHER
+
+    @property
+    def voucher(self) -> str:
+        return voucher(self.stamp, self.source)
 
 
 def record(kept: Kept) -> bytes:
@@ -62,10 +70,10 @@ def records(data: bytes) -> tuple[list[Kept], int, bool]:
 
 def _kept(body: bytes) -> Kept | None:
     try:
-        report_id, received_at_us, door, names, content_format, payload, source = cbor2.loads(body)
+        report_id, received_at_us, door, names, content_format, payload, source, *stamp = cbor2.loads(body)
         return Kept(
             bytes(report_id), int(received_at_us), _DOORS[door], tuple(map(str, names)), int(content_format),
-            bytes(payload), str(source),
+            bytes(payload), str(source), *map(_AUTHENTICATIONS.__getitem__, stamp),  # earlier releases wrote none
         )  # fmt: skip
     except (cbor2.CBORError, ValueError, TypeError, KeyError):
         return None

@@ -22,7 +22,6 @@ from gateway.push.spool import Done, Spool
 from gateway.push.spool_file import Kept
 from metering.commands import WaitingCommand
 from metering.errors import AdmissionError, CustodyBusyError, CustodyError, SpoolFullError
-from metering.model import Authentication
 
 SWEEP_S = 0.25
 RETRY_S = 0.5
@@ -106,12 +105,12 @@ class Taking:
         if name is None:
             said = kept.names[0] if kept.names else ""
             self._intake.take_unplaced(
-                kept.door, said, kept.source, kept.content_format, kept.payload, settle, Authentication.PUSHER, minted
+                kept.door, said, kept.source, kept.content_format, kept.payload, settle, kept.stamp, minted
             )
             return
         self._intake.take(
             kept.door, name, 0, kept.source, kept.content_format, kept.payload, settle,
-            vouched=Authentication.PUSHER, carries_commands=False, minted=minted,
+            vouched=kept.stamp, carries_commands=False, minted=minted,
         )  # fmt: skip
 
     def _settled(self, waiting: _Waiting, failure: CustodyError | None, _: WaitingCommand | None = None) -> None:
@@ -163,7 +162,7 @@ class Taking:
         loop = asyncio.get_running_loop()
         answers: dict[tuple[object, ...], asyncio.Future[bool]] = {}
         for kept in reports:
-            key = (kept.names, kept.content_format, kept.payload)
+            key = (kept.names, kept.content_format, kept.payload, kept.voucher)
             if key in answers:
                 continue  # what a platform repeated while the stream was away
             answer = answers[key] = loop.create_future()

@@ -16,7 +16,7 @@ from metering.commands import (
     Recall,
     database_id,
 )
-from metering.model import Authentication
+from metering.model import WEAK, Authentication
 
 MAX_HANDOVER_EVENTS = 20
 """Handings over of one command that are written down one by one; further ones are only counted."""
@@ -96,7 +96,7 @@ def decide(commands: Mapping[int, Command], said: Iterable[Said]) -> Decided:
 
 
 def _objection(command: Command, said: Said) -> str | None:
-    if said.authentication is Authentication.CLAIMED and command.kind in NEEDS_AUTHENTICATION:
+    if said.authentication in WEAK and command.kind in NEEDS_AUTHENTICATION:
         return "claimed"
     if isinstance(said.state, Recall):
         return None if command.state is CommandState.CANCELLED else "nothing_to_recall"

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from metering.errors import DecodeError
+from metering.model import AHEAD_S, EARLIEST_S
 
-from .contract import AHEAD_S, EARLIEST_S
 from .instants import CHINA
 
 START, END = 0x68, 0x16

@@ -10,12 +10,6 @@ from metering.model import DecodedReport
 MAX_READINGS = 5_000
 """Readings of one report: a month of 10-minute values and some; more is no meter."""
 
-EARLIEST_S = 1_262_304_000
-"""2010-01-01 UTC. Clocks that were never set start at 1970 or 2000, and NB-IoT is younger than this."""
-
-AHEAD_S = 86_400
-"""How far a meter's clock may run ahead of the receive time."""
-
 MAX_INDEX_ML = 10**16
 """10 million m³: beyond every register, far inside int64 so that differences cannot overflow."""
 

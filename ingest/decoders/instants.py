@@ -6,7 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from .contract import AHEAD_S, EARLIEST_S
+from metering.model import AHEAD_S, EARLIEST_S
+
 from .quantities import decimal
 
 CHINA = timezone(timedelta(hours=8))

@@ -14,9 +14,9 @@ from itertools import accumulate
 from typing import Any
 
 from metering.errors import DecodeError
-from metering.model import DecodedReport, DeviceState, ReadingKind, Valve
+from metering.model import AHEAD_S, EARLIEST_S, DecodedReport, DeviceState, ReadingKind, Valve
 
-from .contract import AHEAD_S, EARLIEST_S, MAX_INDEX_ML, MAX_READINGS
+from .contract import MAX_INDEX_ML, MAX_READINGS
 
 NAMES = (
     "v", "seq", "blocks", "scale", "battery_mv", "rsrp_ddbm", "snr_ddb", "ecl", "temperature_dc", "valve", "alarms",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from metering.errors import DecodeError
-from metering.model import DecodedReport, DeviceState, ReadingKind
+from metering.model import AHEAD_S, EARLIEST_S, DecodedReport, DeviceState, ReadingKind
 
-from .contract import AHEAD_S, EARLIEST_S, MAX_INDEX_ML, MAX_READINGS
+from .contract import MAX_INDEX_ML, MAX_READINGS
 
 DAY_S: Final = 86_400
 EMPTY: Final = DecodedReport(DeviceState(), [], [], ReadingKind.EVENT)

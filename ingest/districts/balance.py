@@ -22,6 +22,16 @@ CUSTOMER_ERROR = 0.02
 """The same of class 2 in the upper flow zone, which most volume passes in."""
 ESTIMATE_SCATTER = 1.5
 """Standard deviation of a household's hour as share of its mean: hours of homes vary more than they are large."""
+
+
+class Errors(NamedTuple):
+    """As shares of the volume: permissible errors of the meters, scatter of an hour that is estimated."""
+
+    inlet: float = INLET_ERROR
+    customer: float = CUSTOMER_ERROR
+    estimate: float = ESTIMATE_SCATTER
+
+
 UNIFORM = 3.0
 """A uniform distribution of half width a has the variance a² / 3."""
 BAND = 1.96

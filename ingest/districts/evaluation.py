@@ -14,7 +14,6 @@ from ingest.alert_file import EvaluatedAlert
 from metering.consumption import HOUR_S, Ints, Limits
 
 from . import balance
-from .detection import BALANCE_RULES, INFLOW_RULES
 from .known_hours import NEVER, KnownHours, known_hours
 from .level_shifts import Correction, Floats, Rules, Shift, find_shifts
 
@@ -41,9 +40,7 @@ class Inflows(NamedTuple):
     """Districts × hours, NaN: not known."""
 
 
-def from_readings(
-    subject: str, customers: Indices, inlet: Indices, rules: Rules = BALANCE_RULES
-) -> list[EvaluatedAlert]:
+def from_readings(subject: str, customers: Indices, inlet: Indices, rules: Rules) -> list[EvaluatedAlert]:
     """Bursts of the district whose customers are all these meters and whose only inlet is the one meter of `inlet`.
 
     Times are local ones, written as if they were UTC.
@@ -81,7 +78,7 @@ def as_it_came(homes: KnownHours, first_s: int) -> tuple[Floats, dict[int, list[
     return in_time, corrections
 
 
-def from_inflows(inflows: Inflows, rules: Rules = INFLOW_RULES) -> list[EvaluatedAlert]:
+def from_inflows(inflows: Inflows, rules: Rules) -> list[EvaluatedAlert]:
     """Bursts of districts of which only the inflow is known."""
     hours = inflows.flow_l_s.shape[1]
     shifts = find_shifts(inflows.flow_l_s, _hour_of_day(inflows.first_s, hours), rules)

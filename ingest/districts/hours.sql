@@ -56,14 +56,20 @@ WITH RECURSIVE flows AS (
 ), bulk AS (
     SELECT f.zone_id AS district,
            CASE WHEN bool_and(k.volume_ml IS NOT NULL) FILTER (WHERE direction = 'in')
-                THEN sum(k.volume_ml) FILTER (WHERE direction = 'in') END AS inlet_ml,
+                THEN sum(k.volume_ml * COALESCE(i.multiplier, 1)) FILTER (WHERE direction = 'in') END AS inlet_ml,
            CASE WHEN count(*) FILTER (WHERE direction = 'out') = 0 THEN 0
                 WHEN bool_and(k.volume_ml IS NOT NULL) FILTER (WHERE direction = 'out')
-                THEN sum(k.volume_ml) FILTER (WHERE direction = 'out') END AS outlet_ml
-    FROM flows f LEFT JOIN known k USING (meter_id)
+                THEN sum(k.volume_ml * COALESCE(i.multiplier, 1)) FILTER (WHERE direction = 'out') END AS outlet_ml
+    FROM flows f
+    LEFT JOIN known k USING (meter_id)
+    LEFT JOIN installations i ON i.meter_id = f.meter_id
+        AND i.valid_from <= $1 AND (i.valid_to IS NULL OR i.valid_to > $1)
     GROUP BY f.zone_id
 )
-SELECT b.district, b.inlet_ml, b.outlet_ml, c.meters, c.measured, c.volume_ml, c.squares, c.counts, c.usual_known_ml,
-       c.usual_missing_ml, c.missing_squares, c.strangers, c.leaking_ml
-FROM bulk b JOIN customers c USING (district)
+SELECT b.district, b.inlet_ml, b.outlet_ml, COALESCE(c.meters, 0) AS meters, COALESCE(c.measured, 0) AS measured,
+       COALESCE(c.volume_ml, 0) AS volume_ml, COALESCE(c.squares, 0) AS squares, COALESCE(c.counts, 0) AS counts,
+       c.usual_known_ml, COALESCE(c.usual_missing_ml, 0) AS usual_missing_ml,
+       COALESCE(c.missing_squares, 0) AS missing_squares, COALESCE(c.strangers, 0) AS strangers,
+       COALESCE(c.leaking_ml, 0) AS leaking_ml
+FROM bulk b LEFT JOIN customers c USING (district)
 ORDER BY b.district

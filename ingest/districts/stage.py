@@ -1,7 +1,9 @@
 """Districts, live: each hour's balance per district, each day's, and alerts of bursts on mains.
 
-An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round. The
-detector then looks at the last DAYS days as they are known now: what it says does not depend on when it ran.
+An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of a
+district that is new its past hours are computed, too, as far as the detector looks. When no hour is left the detector
+looks at the past days as they are known now: what it says does not depend on when it ran. What takes long, the sums of
+an hour and the detector, runs outside of transactions.
 """
 
 from __future__ import annotations
@@ -16,35 +18,58 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
-import numpy as np
 import structlog
 from prometheus_client import Counter, Gauge
 
 from metering.consumption import HOUR_S
+from metering.district_settings import DistrictSettings
 
-from . import zone_alerts, zone_hours
-from .detection import BALANCE_RULES, INFLOW_RULES
+from . import watching, zone_hours
+from .balance import Errors
 from .known_hours import PLAUSIBLE_Q4
-from .level_shifts import DAY_H, Floats, Rules, find_shifts
+from .level_shifts import DAY_H
 from .zone_alerts import DISTRICT_LEAK, ZoneFinding
+from .zone_hours import ZoneHour
 
-EVERY_S = 300.0
 REACH_H = 3
 """So far beside an hour readings are looked for; meters that report more seldom are estimated until they are known."""
-DAYS = 60
-"""Of the past the detector looks at: habits of three weeks, their scale of four, and what happened since."""
-USUAL_DAYS_AGO = (1, 2, 7)
-"""A meter's usual use is the mean of these days: yesterday's habits and this weekday's, at three rows a meter."""
 MAX_DISTRICTS = 5_000
-MEASURED_SHARE = 0.9
-"""Where fewer customers are measured the balance tells little, and the inflow alone is looked at."""
+EMPTY_FOR_S = 86_400
+PAST_EVERY_S = 600
+"""So often past hours are looked for that a district has no balance of."""
+DISTRICTS_AT_ONCE = 200
+"""That the detector holds in memory: 60 days of so many are 290,000 rows."""
 
 ROUND = Gauge("nbwater_settlement_districts_round_seconds", "Duration of the last round that computed an hour")
-FAILURES = Counter("nbwater_settlement_districts_failures_total", "Rounds of the districts that were rolled back")
+BEHIND = Gauge("nbwater_settlement_districts_hours_behind", "Hours that the last round found due, its own included")
+FAILURES = Counter("nbwater_settlement_districts_failures_total", "Rounds of the districts that were given up")
 
 _COMPUTED = """
 SELECT extract(epoch FROM hour)::bigint, extract(epoch FROM max(computed_at))::bigint
 FROM zone_hours WHERE hour >= to_timestamp($1::bigint) GROUP BY hour"""
+
+_BEGUN = """
+WITH begun AS (
+    SELECT f.zone_id, f.valid_to, GREATEST(f.valid_from, to_timestamp($1::bigint),
+               (SELECT min(r.ts) FROM readings r WHERE r.meter_id = f.meter_id)) AS begins
+    FROM zone_flows f
+    WHERE f.direction = 'in' AND (f.valid_to IS NULL OR f.valid_to > to_timestamp($1::bigint))
+      AND EXISTS (SELECT FROM readings r WHERE r.meter_id = f.meter_id AND r.ts <= to_timestamp($2::bigint))
+)"""
+
+_UNKNOWN = f"""{_BEGUN}
+SELECT extract(epoch FROM hour)::bigint
+FROM generate_series(to_timestamp($1::bigint), to_timestamp($2::bigint), '1 hour') AS of (hour)
+WHERE NOT EXISTS (SELECT FROM zone_hours h WHERE h.hour = of.hour)
+  AND EXISTS (SELECT FROM begun WHERE begins <= of.hour AND (valid_to IS NULL OR valid_to > of.hour))"""  # noqa: S608
+
+_YOUNG = f"""{_BEGUN}
+SELECT zone_id, begins_s, oldest_s FROM (
+    SELECT zone_id, ceil(extract(epoch FROM min(begins)) / 3600)::bigint * 3600 AS begins_s,
+           (SELECT extract(epoch FROM min(h.hour))::bigint FROM zone_hours h
+            WHERE h.zone_id = begun.zone_id AND h.hour >= to_timestamp($1::bigint)) AS oldest_s
+    FROM begun GROUP BY zone_id) zones
+WHERE begins_s < COALESCE(oldest_s, $2) ORDER BY zone_id LIMIT 5000"""  # noqa: S608
 
 _WRITE_HOUR = """
 INSERT INTO zone_hours (zone_id, hour, inlet_ml, outlet_ml, customers_ml, estimated_ml, sigma_ml, meters, measured)
@@ -61,8 +86,8 @@ INSERT INTO zone_days (zone_id, day, inlet_ml, outlet_ml, customers_ml, estimate
                        night_inflow_ml_h, night_use_ml_h, night_sigma_ml_h)
 SELECT zone_id, local::date, CASE WHEN count(inlet_ml) = count(*) THEN sum(inlet_ml) END,
        CASE WHEN count(outlet_ml) = count(*) THEN sum(outlet_ml) END, sum(customers_ml), sum(estimated_ml),
-       sqrt((0.01 * COALESCE(sum(inlet_ml), 0)) ^ 2 / 3
-            + sum(GREATEST(sigma_ml::float8 ^ 2 - (0.01 * COALESCE(inlet_ml, 0)) ^ 2 / 3, 0)))::bigint,
+       sqrt(($4::float8 * COALESCE(sum(inlet_ml), 0)) ^ 2 / 3
+            + sum(GREATEST(sigma_ml::float8 ^ 2 - ($4::float8 * COALESCE(inlet_ml, 0)) ^ 2 / 3, 0)))::bigint,
        sum(measured)::real / GREATEST(sum(meters), 1),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY inlet_ml - outlet_ml) FILTER (WHERE night),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY customers_ml) FILTER (WHERE night),
@@ -80,8 +105,10 @@ SET inlet_ml = EXCLUDED.inlet_ml, outlet_ml = EXCLUDED.outlet_ml, customers_ml =
 _PAST = """
 SELECT zone_id, extract(epoch FROM hour)::bigint AS hour_s, (inlet_ml - outlet_ml)::float8 AS inflow,
        customers_ml::float8 AS customers, sigma_ml::float8 AS sigma, measured::float8 / GREATEST(meters, 1) AS share
-FROM zone_hours WHERE hour >= to_timestamp($1::bigint) AND hour < to_timestamp($2::bigint)
-ORDER BY zone_id, hour"""
+FROM zone_hours
+WHERE zone_id = ANY($3::bigint[]) AND hour >= to_timestamp($1::bigint) AND hour < to_timestamp($2::bigint)"""
+
+_WATCHED = "SELECT DISTINCT zone_id FROM zone_flows WHERE direction = 'in' ORDER BY zone_id LIMIT 5000"
 
 _FOUND = """
 WITH found AS (
@@ -115,111 +142,115 @@ INSERT INTO alert_events (alert_id, at, to_state, actor) SELECT alert_id, raised
 class DistrictStage:
     """Computes what is due and raises alerts. Runs until cancelled."""
 
-    def __init__(self, pool: asyncpg.Pool, zone: ZoneInfo) -> None:
-        self._pool, self._zone = pool, zone
+    def __init__(self, pool: asyncpg.Pool, zone: ZoneInfo, settings: DistrictSettings) -> None:
+        self._pool, self._zone, self._settings = pool, zone, settings
+        self._errors = Errors(settings.inlet_error, settings.customer_error, settings.estimate_scatter)
         self._empty: dict[int, int] = {}
-        """When hours were computed in which no district had an inlet, for which there is no row; forgotten with age."""
+        """When hours were computed of which no district has a row; forgotten with age, looked at again once a day."""
+        self._reached_s: dict[int, int] = {}
+        """Down to which hour the past of a new district was computed, so that hours without a row are not again."""
+        self._past_due_s = self._watched_until_s = 0
         self._log = structlog.get_logger().bind(stage="districts")
 
     async def run(self) -> None:
         while True:
+            hours = 0
             try:
-                await self.check(int(time.time()))
+                hours = await self.check(int(time.time()))
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 FAILURES.inc()
                 self._log.warning("the districts' round failed", error=str(error))
-            await asyncio.sleep(EVERY_S)
+            if hours < zone_hours.MAX_HOURS:
+                await asyncio.sleep(self._settings.every_s)
 
     async def check(self, now_s: int) -> int:
         """One round at the time `now_s`; returns how many hours it computed."""
         begun = time.monotonic()
-        async with self._pool.acquire() as connection, connection.transaction():
-            if not await connection.fetchval("SELECT EXISTS (SELECT FROM zone_flows)"):
-                return 0
-            since_s = now_s - (zone_hours.LAGS_H[-1] + DAY_H) * HOUR_S
-            computed = dict(map(tuple, await connection.fetch(_COMPUTED, since_s)))
-            self._empty = {hour_s: at_s for hour_s, at_s in self._empty.items() if hour_s >= since_s}
-            hours = zone_hours.due(now_s, self._empty | computed)
-            for hour_s in hours:
-                if not await self._compute(connection, hour_s):
-                    self._empty[hour_s] = now_s
-            if hours:
-                first, last = (self._day(hour_s) for hour_s in (min(hours), max(hours)))
-                await connection.execute(_WRITE_DAYS, self._zone.key, first, last)
-                await self._detect(connection, max(hours) + HOUR_S)
-                ROUND.set(time.monotonic() - begun)
-            return len(hours)
+        if not await self._pool.fetchval("SELECT EXISTS (SELECT FROM zone_flows)"):
+            return 0
+        hours = await self._due(now_s)
+        if hours:
+            await self._balance(hours, now_s)
+            ROUND.set(time.monotonic() - begun)
+        until_s = now_s // HOUR_S * HOUR_S - (zone_hours.LAGS_H[0] - 1) * HOUR_S
+        if hours:
+            self._watched_until_s = 0
+        if len(hours) < zone_hours.MAX_HOURS and self._watched_until_s < until_s:
+            await self._detect(until_s)
+            self._watched_until_s = until_s
+        return len(hours)
 
-    async def _compute(self, connection: Any, hour_s: int) -> bool:
-        """Whether a district had an inlet."""
+    async def _due(self, now_s: int) -> list[int]:
+        recent_s = now_s - (zone_hours.LAGS_H[-1] + DAY_H) * HOUR_S
+        newest_s = now_s // HOUR_S * HOUR_S - zone_hours.LAGS_H[0] * HOUR_S
+        oldest_s = newest_s - self._settings.days * DAY_H * HOUR_S
+        self._empty = {
+            hour_s: at_s for hour_s, at_s in self._empty.items()
+            if hour_s >= oldest_s and (hour_s >= recent_s or at_s > now_s - EMPTY_FOR_S)
+        }  # fmt: skip
+        computed = dict(map(tuple, await self._pool.fetch(_COMPUTED, recent_s)))
+        unknown = await self._unknown(oldest_s, newest_s) if now_s >= self._past_due_s else set()
+        hours = zone_hours.due(now_s, self._empty | computed, unknown)
+        full = len(hours) == zone_hours.MAX_HOURS
+        self._past_due_s = now_s if full else now_s + PAST_EVERY_S
+        self._reached_s = {zone_id: min([reached_s, *hours]) for zone_id, reached_s in self._reached_s.items()}
+        BEHIND.set(max(len(unknown), len(hours)))
+        return hours
+
+    async def _unknown(self, oldest_s: int, newest_s: int) -> set[int]:
+        """Hours since a district's inlets report that it has no balance of."""
+        unknown = {row[0] for row in await self._pool.fetch(_UNKNOWN, oldest_s, newest_s)} - self._empty.keys()
+        young = await self._pool.fetch(_YOUNG, oldest_s, newest_s)
+        self._reached_s = {zone_id: self._reached_s.get(zone_id, newest_s + HOUR_S) for zone_id, _, _ in young}
+        for zone_id, begins_s, known_s in young:
+            last_s = min(self._reached_s[zone_id], known_s or newest_s + HOUR_S) - HOUR_S
+            unknown.update(range(last_s, begins_s - 1, -HOUR_S))
+        return unknown
+
+    async def _balance(self, hours: Sequence[int], now_s: int) -> None:
+        """The sums are read one hour after the other, then written at once, hours and their days."""
+        balanced = {hour_s: await self._sums(hour_s) for hour_s in hours}
+        first, last = (self._day(hour_s) for hour_s in (min(hours), max(hours)))
+        async with self._pool.acquire() as connection, connection.transaction():
+            for hour_s, rows in balanced.items():
+                if rows:
+                    await connection.execute(_WRITE_HOUR, *zone_hours.columns(rows), hour_s)
+            await connection.execute(_WRITE_DAYS, self._zone.key, first, last, self._errors.inlet)
+        self._empty |= {hour_s: now_s for hour_s, rows in balanced.items() if not rows}
+
+    async def _sums(self, hour_s: int) -> list[ZoneHour]:
+        """Of each district that had an inlet then and of which a reading tells."""
         hour = datetime.fromtimestamp(hour_s, UTC)
-        usual = [self._day(hour_s) - timedelta(days=ago) for ago in USUAL_DAYS_AGO]
-        rows = await connection.fetch(_sql("hours"), hour, REACH_H, PLAUSIBLE_Q4, usual)
-        if rows:
-            balanced = zone_hours.columns(map(zone_hours.balanced, rows[:MAX_DISTRICTS]))
-            await connection.execute(_WRITE_HOUR, *balanced, hour_s)
-        return bool(rows)
+        usual = [self._day(hour_s) - timedelta(days=ago) for ago in self._settings.usual_days]
+        rows = await self._pool.fetch(_sql("hours"), hour, REACH_H, PLAUSIBLE_Q4, usual)
+        balanced = (zone_hours.balanced(row, self._errors) for row in rows[:MAX_DISTRICTS])
+        return [of for of in balanced if of.measured or of.inlet_ml is not None]
 
     def _day(self, at_s: int) -> date:
         return datetime.fromtimestamp(at_s, self._zone).date()
 
-    async def _detect(self, connection: Any, until_s: int) -> None:
-        midnight = datetime.combine(self._day(until_s - DAYS * DAY_H * HOUR_S), datetime.min.time(), self._zone)
-        first_s = int(midnight.timestamp())
-        past = await connection.fetch(_PAST, first_s, until_s)
-        for finding in await asyncio.to_thread(self._found, past, first_s, until_s):
-            await _tell(connection, finding, until_s)
+    async def _detect(self, until_s: int) -> None:
+        """Some districts after the other: read, compute beside the event loop, tell."""
+        days_ago = self._day(until_s - self._settings.days * DAY_H * HOUR_S)
+        first_s = int(datetime.combine(days_ago, datetime.min.time(), self._zone).timestamp())
+        zone_ids = [row[0] for row in await self._pool.fetch(_WATCHED)]
+        for begin in range(0, len(zone_ids), DISTRICTS_AT_ONCE):
+            rows = await self._pool.fetch(_PAST, first_s, until_s, zone_ids[begin : begin + DISTRICTS_AT_ONCE])
+            for finding in await asyncio.to_thread(self._findings, rows, first_s, until_s):
+                await self._tell(finding, until_s)
 
-    def _found(self, past: Sequence[Any], first_s: int, until_s: int) -> list[ZoneFinding]:
-        zones = sorted({row["zone_id"] for row in past})
-        hours = (until_s - first_s) // HOUR_S
-        table: Floats = np.full((4, len(zones), hours), np.nan)
-        at = {zone_id: position for position, zone_id in enumerate(zones)}
-        for row in past:
-            place = at[row["zone_id"]], (row["hour_s"] - first_s) // HOUR_S
-            table[(slice(None), *place)] = [
-                np.nan if row[name] is None else row[name] for name in ("inflow", "customers", "sigma", "share")
-            ]
-        inflow, customers, sigma, share = table
-        begins = np.arange(first_s, until_s, HOUR_S, dtype=np.int64)
-        offset = np.array([self._offset_s(int(begin)) for begin in begins[::DAY_H]]).repeat(DAY_H)[:hours]
-        hour_of_day = (begins + offset) // HOUR_S % DAY_H
-        by_balance = np.nanmedian(share, axis=1) >= MEASURED_SHARE if zones else np.zeros(0, bool)
-        found: list[ZoneFinding] = []
-        for rules, rule, chosen in ((BALANCE_RULES, "balance", by_balance), (INFLOW_RULES, "night", ~by_balance)):
-            ids = [zone_id for zone_id, one in zip(zones, chosen, strict=True) if one]
-            values = inflow[chosen] - (customers[chosen] if rule == "balance" else 0.0)
-            variance = sigma[chosen] ** 2 if rule == "balance" else None
-            found += _of(ids, values, hour_of_day, rules, variance, inflow[chosen], first_s, rule)
-        return found
+    def _findings(self, rows: Sequence[Any], first_s: int, until_s: int) -> list[ZoneFinding]:
+        return watching.findings(watching.past_of(rows, first_s, until_s, self._zone), self._settings)
 
-    def _offset_s(self, at_s: int) -> int:
-        offset = datetime.fromtimestamp(at_s, self._zone).utcoffset() or timedelta()
-        return int(offset.total_seconds())
-
-
-def _of(
-    zone_ids: list[int], values: Floats, hour_of_day: Any, rules: Rules, variance: Floats | None, inflow: Floats,
-    first_s: int, rule: str,
-) -> list[ZoneFinding]:  # fmt: skip
-    if not zone_ids:
-        return []
-    shifts = find_shifts(values, hour_of_day, rules, variance, reference=inflow)
-    findings = (
-        zone_alerts.newest(zone_id, (shift for shift in shifts if shift.district == at), first_s, rule)
-        for at, zone_id in enumerate(zone_ids)
-    )
-    return [finding for finding in findings if finding is not None]
-
-
-async def _tell(connection: Any, of: ZoneFinding, until_s: int) -> None:
-    """Brings the zone's alert in line; one that people closed comes back only for a burst that began after it."""
-    values = (
-        of.zone_id, DISTRICT_LEAK, of.severity, of.started_at_s, of.raised_at_s,
-        until_s if of.ended_at_s is None else of.ended_at_s, of.ended_at_s, of.rate_ml_h, json.dumps(of.evidence),
-    )  # fmt: skip
-    if not await connection.fetch(_UPDATE, *values):
-        await connection.execute(_RAISE, *values)
+    async def _tell(self, of: ZoneFinding, until_s: int) -> None:
+        """Brings the zone's alert in line; one that people closed comes back only for a burst that began after it."""
+        values = (
+            of.zone_id, DISTRICT_LEAK, of.severity, of.started_at_s, of.raised_at_s,
+            until_s if of.ended_at_s is None else of.ended_at_s, of.ended_at_s, of.rate_ml_h, json.dumps(of.evidence),
+        )  # fmt: skip
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetch(_UPDATE, *values):
+                await connection.execute(_RAISE, *values)
 
 
 def _sql(name: str) -> str:

@@ -6,15 +6,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from metering.consumption import HOUR_S
+from metering.district_settings import DistrictSettings
 
 from .balance import BAND
 from .level_shifts import Shift
 
 DISTRICT_LEAK = "district_leak"
-MENDED_SHARE = 0.5
-"""A fall by so much of what leaks ends the alert."""
-CRITICAL_SHARE = 0.1
-"""From this share of the usual inflow on, a burst is critical."""
 
 
 class ZoneFinding(NamedTuple):
@@ -30,16 +27,26 @@ class ZoneFinding(NamedTuple):
     evidence: dict[str, Any]
 
 
-def newest(zone_id: int, shifts: Iterable[Shift], first_s: int, rule: str) -> ZoneFinding | None:
+def newest(
+    zone_id: int, shifts: Iterable[Shift], first_s: int, rule: str, settings: DistrictSettings
+) -> ZoneFinding | None:
     """What the shifts of one district, in order of time, say of its last burst. `first_s`: begin of hour 0."""
     finding: ZoneFinding | None = None
     for shift in shifts:
         lasting = finding is not None and finding.ended_at_s is None
         if shift.is_leak:
             finding = _risen(finding if lasting else None, zone_id, shift, first_s, rule)
-        elif finding is not None and lasting and shift.size < -MENDED_SHARE * finding.rate_ml_h:
+            critical = finding.rate_ml_h >= settings.critical_share * shift.level
+            finding = finding._replace(severity="critical" if critical else "warning")
+        elif finding is not None and lasting and shift.size < -settings.mended_share * finding.rate_ml_h:
             finding = finding._replace(ended_at_s=_at(first_s, shift.start))
+        elif finding is not None and lasting and shift.size < 0:
+            finding = _of_rate(finding, finding.rate_ml_h + round(shift.size))
     return finding
+
+
+def _of_rate(finding: ZoneFinding, rate_ml_h: int) -> ZoneFinding:
+    return finding._replace(rate_ml_h=rate_ml_h, evidence={**finding.evidence, "rate_ml_h": rate_ml_h})
 
 
 def _risen(before: ZoneFinding | None, zone_id: int, shift: Shift, first_s: int, rule: str) -> ZoneFinding:
@@ -54,13 +61,12 @@ def _risen(before: ZoneFinding | None, zone_id: int, shift: Shift, first_s: int,
         "times_threshold": round(shift.score, 2),
         "rises": 1 if before is None else int(before.evidence["rises"]) + 1,
     }
-    severity = "critical" if rate >= CRITICAL_SHARE * shift.level else "warning"
     seen_s = _at(first_s, shift.seen + 1)
     if before is None:
-        return ZoneFinding(zone_id, severity, _at(first_s, shift.start), seen_s, seen_s, None, rate, evidence)
+        return ZoneFinding(zone_id, "warning", _at(first_s, shift.start), seen_s, seen_s, None, rate, evidence)
     for key in ("start_earliest_s", "start_latest_s"):
         evidence[key] = before.evidence[key]
-    return before._replace(severity=severity, seen_at_s=seen_s, rate_ml_h=rate, evidence=evidence)
+    return before._replace(seen_at_s=seen_s, rate_ml_h=rate, evidence=evidence)
 
 
 def _at(first_s: int, hour: int) -> int:

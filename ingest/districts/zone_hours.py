@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from metering.consumption import HOUR_S
 
-from .balance import CUSTOMER_ERROR, ESTIMATE_SCATTER, INLET_ERROR, UNIFORM
+from .balance import UNIFORM, Errors
 
 LAGS_H = (2, 6, 26, 74)
 """An hour is computed when it is so old: meters that report at once, those of a few hours, daily ones, stragglers."""
@@ -29,11 +29,13 @@ class ZoneHour(NamedTuple):
     measured: int
 
 
-def due(now_s: int, computed_s: Mapping[int, int]) -> list[int]:
-    """Beginnings of the hours to compute now, the newest first; `computed_s`: when each hour was computed last."""
+def due(now_s: int, computed_s: Mapping[int, int], unknown_s: Collection[int] = ()) -> list[int]:
+    """Beginnings of the hours to compute now, the newest first; `computed_s`: when each hour was computed last.
+    `unknown_s`: earlier hours that a district has no balance of."""
     newest = now_s // HOUR_S * HOUR_S - LAGS_H[0] * HOUR_S
     hours = range(newest, newest - LAGS_H[-1] * HOUR_S - HOUR_S, -HOUR_S)
-    return [hour for hour in hours if computed_s.get(hour, -1) < _deadline_s(hour, now_s)][:MAX_HOURS]
+    recent = [hour for hour in hours if computed_s.get(hour, -1) < _deadline_s(hour, now_s)]
+    return sorted({*recent, *unknown_s}, reverse=True)[:MAX_HOURS]
 
 
 def _deadline_s(hour_s: int, now_s: int) -> int:
@@ -41,7 +43,7 @@ def _deadline_s(hour_s: int, now_s: int) -> int:
     return max(hour_s + lag * HOUR_S for lag in LAGS_H if hour_s + lag * HOUR_S <= now_s)
 
 
-def balanced(row: Mapping[str, Any]) -> ZoneHour:
+def balanced(row: Mapping[str, Any], errors: Errors) -> ZoneHour:
     """From sums over the measured customers and the usual hours of the others.
 
     The estimate is that of `balance.estimated`: those who did not report used what the others did, in proportion to
@@ -54,9 +56,9 @@ def balanced(row: Mapping[str, Any]) -> ZoneHour:
     by_habit = factor * float(row["usual_missing_ml"]) + int(row["strangers"]) * stranger
     guess = max(by_habit, float(row["leaking_ml"]))
     squares = factor**2 * float(row["missing_squares"]) + int(row["strangers"]) * stranger**2
-    bulk = sum((INLET_ERROR * float(row[side] or 0)) ** 2 / UNIFORM for side in ("inlet_ml", "outlet_ml"))
-    metered = CUSTOMER_ERROR**2 / UNIFORM * float(row["squares"]) + float(row["counts"]) / 6
-    sigma = math.sqrt(bulk + metered + ESTIMATE_SCATTER**2 * squares)
+    bulk = sum((errors.inlet * float(row[side] or 0)) ** 2 / UNIFORM for side in ("inlet_ml", "outlet_ml"))
+    metered = errors.customer**2 / UNIFORM * float(row["squares"]) + float(row["counts"]) / 6
+    sigma = math.sqrt(bulk + metered + errors.estimate**2 * squares)
     return ZoneHour(
         int(row["district"]), _whole(row["inlet_ml"]), _whole(row["outlet_ml"]), round(volume + guess), round(guess),
         round(sigma), int(row["meters"]), measured,

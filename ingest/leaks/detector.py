@@ -67,6 +67,12 @@ def look(states: States, flow: Floats, weekend: bool, settings: LeakSettings) ->
     return Outcome(states, events + faults.under_registering(states, flow, settings))
 
 
+def shares(states: States, settings: LeakSettings) -> Floats:
+    """Evidence of each test of each meter in terms of what it needs."""
+    found: Floats = (states["evidence"] / _needed(states, settings)).astype(np.float32)
+    return found
+
+
 def _needed(states: States, settings: LeakSettings) -> Floats:
     """Evidence at which each test of each meter suspects a leak."""
     usual = settings.evidence * np.array([test.needed for test in TESTS], np.float32)

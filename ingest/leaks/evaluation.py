@@ -15,20 +15,21 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
-from metering.consumption import HOUR_S, Bools, Ints, ordered
+from metering.consumption import HOUR_S, Bools, Ints, Limits, Readings, curve_of, ordered
 from metering.errors import RequestError
 from metering.leak_settings import LeakSettings
 
 from .detector import look
 from .events import Event, Kind, Phase
-from .grid import flow_grid
-from .habits import DAY_H, Floats, unknown_meters
+from .grid import counted, flow_grid
+from .habits import DAY_H, Floats, is_weekend, unknown_meters
 
 KINDS = {Kind.LEAK: "LEAK", Kind.BURST: "BURST", Kind.REVERSE: "REVERSE", Kind.STUCK: "STUCK", Kind.UNDER: "UNDER"}
 NO_REPORT = "NOREPORT"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times of the files have no zone
 Q4_ML_H = 3_125_000
-"""Files do not say the meters' sizes: DN15 with Q3 = 2.5 m³/h."""
+REGISTER_MAX_ML, RESOLUTION_ML = 10**14, 1_000
+"""Files do not say the meters' sizes: DN15 with Q3 = 2.5 m³/h, as meters are registered when nothing else is said."""
 BATCH_METERS = 20_000
 COLUMNS = ("meter_id", "ts", "index_l")
 
@@ -82,7 +83,9 @@ def _faults(part: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAl
     first_day = int(part.ts_s.min()) // day_s
     days = int(part.ts_s.max()) // day_s - first_day + 1
     q4 = np.full(len(part.names), Q4_ML_H, np.int64)
-    flow = flow_grid(part.meter, part.ts_s, part.index_ml, q4, first_day * day_s, days * DAY_H)
+    limits = Limits(q4, np.full(len(q4), REGISTER_MAX_ML, np.int64), np.full(len(q4), RESOLUTION_ML, np.int64))
+    curve = curve_of(Readings(part.meter, part.ts_s, part.index_ml), limits)
+    flow = flow_grid(*counted(curve), q4, first_day * day_s, days * DAY_H)
     states = unknown_meters(len(part.names), first_day)
     for day in range(days):
         outcome = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], is_weekend(first_day + day), settings)
@@ -90,11 +93,6 @@ def _faults(part: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAl
         for event in outcome.events:
             if event.phase is not Phase.CLEARED:
                 yield _alert(event, part, flow, first_day)
-
-
-def is_weekend(day: int) -> bool:
-    """Of a day counted from 1970-01-01, which was a Thursday."""
-    return (day + 3) % 7 >= 5
 
 
 def _alert(event: Event, part: MeterReadings, flow: Floats, first_day: int) -> EvaluatedAlert:

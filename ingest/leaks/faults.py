@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from metering.leak_settings import LeakSettings
 
 from .events import Event, Kind, Phase
-from .habits import DAY_H, NONE, PAST_DAYS, Floats, States
+from .habits import DAY_H, NONE, SIZES, Floats, States
 
 CYCLIC_FLOWS_L = 8.0
 """An hour with less is a rest of a cyclic leak."""
@@ -19,15 +17,18 @@ REVERSE_L = 1.0
 """More than one count of a household register must have run back."""
 CALM_H = 24
 """Reverse flow is over after so long without."""
-PEAK_HOURS = 3
 LEAST_MEASURED_H = 18
-"""Of a day, or its peaks say nothing."""
+"""Of a day, or it says nothing."""
 USED_SHARE = 0.6
 """Of the days compared so many must have use."""
 ACTIVE_SHARE = 0.8
-"""Hours with flow must be this share of what they were: a home that uses less water uses it in fewer hours, a meter
-that registers less hides few of them."""
+"""Hours with flow must be as many as before, to this share: a home that uses less water uses it in fewer hours, a meter
+that registers less hides few of them, and a drip that nobody knows of yet adds hours of small flow."""
 RECOVERED = 0.85
+LEAST_USED_H = 3
+"""A day with fewer hours with flow has no sizes to compare."""
+HALF_THERE = 0.5
+"""On a day with fewer of the usual hours with flow people were away for a part of it."""
 
 
 def bursts_and_reverse(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
@@ -63,8 +64,10 @@ def bursts_and_reverse(states: States, flow: Floats, settings: LeakSettings) -> 
 
 
 def stuck(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
-    """Registers that stand still for longer than ever; unknown hours neither count nor end it."""
+    """Registers that stand still for longer than ever where water is used on nearly every day; unknown hours neither
+    count nor end it."""
     events: list[Event] = []
+    known, used = (~np.isnan(states["active"])).sum(axis=1), (states["active"] >= 1).sum(axis=1)
     for hour in range(flow.shape[1]):
         number = states["day"] * DAY_H + hour
         still, moves = flow[:, hour] == 0, np.abs(flow[:, hour]) > 0
@@ -73,7 +76,8 @@ def stuck(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
         states["longest_still"] = np.maximum(states["longest_still"], ran)
         states["still"] = np.where(moves, 0, states["still"] + still)
         limit = np.maximum(settings.stuck_days * DAY_H, settings.stuck_own * states["longest_still"])
-        new = (states["days"] >= settings.first_days) & (states["stuck_h"] == NONE) & (states["still"] >= limit)
+        lived_in = (used >= settings.first_days) & (used >= settings.stuck_used * (known - states["still"] // DAY_H))
+        new = lived_in & (states["stuck_h"] == NONE) & (states["still"] >= limit)
         began = number + 1 - states["still"]
         events += [Event(at, Kind.STUCK, Phase.SUSPECTED, int(number[at]), int(began[at]), None, None, NONE, 1.0)
                    for at in np.flatnonzero(new).tolist()]  # fmt: skip
@@ -83,39 +87,50 @@ def stuck(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
 
 
 def under_registering(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
-    """At the end of a day: the peaks have shrunk while hours with flow have not. `states`: already those of the day
-    after."""
-    measured = (~np.isnan(flow)).sum(axis=1)
-    sorted_flow = np.sort(np.where(np.isnan(flow), 0, flow), axis=1)
-    hours = (sorted_flow > 0).sum(axis=1) * DAY_H / np.maximum(measured, 1)
-    whole = measured >= LEAST_MEASURED_H
-    used = whole & (hours >= 1)
-    states["peaks"] = _pushed(states["peaks"], np.where(used, sorted_flow[:, -PEAK_HOURS:].mean(axis=1), np.nan))
-    states["active"] = _pushed(states["active"], np.where(used, hours, np.nan))
+    """At the end of a day: small, middling and large flows have all shrunk while hours with flow have not. Habits
+    change some sizes of flow, a meter that counts too little all. `states`: already those of the day after."""
+    _remember(states, flow)
     days = settings.under_days
-    old, new = states["peaks"][:, : PAST_DAYS - days], states["peaks"][:, PAST_DAYS - days :]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # medians of nothing are NaN, as they should be
-        usual, now = np.nanmedian(old, axis=1), np.nanmedian(new, axis=1)
-        windows = range(old.shape[1] - days, -1, -max(1, days // 2))
-        lowest = np.nanmin([np.nanmedian(old[:, low : low + days], axis=1) for low in windows], axis=0)
-        as_busy = np.nanmedian(states["active"][:, PAST_DAYS - days :], axis=1) > ACTIVE_SHARE * np.nanmedian(
-            states["active"][:, : PAST_DAYS - days], axis=1
-        )
-    enough = ((~np.isnan(new)).sum(axis=1) >= USED_SHARE * days) & ((~np.isnan(old)).sum(axis=1) >= days)
-    less = enough & as_busy & (now < settings.under_share * usual) & (now < settings.under_own * lowest)
+    active = states["active"]
+    usual_h = _median(np.where(active >= LEAST_USED_H, active, np.nan)[:, :-days])
+    used = (active >= np.maximum(LEAST_USED_H, HALF_THERE * usual_h)[:, None]) & ~np.isnan(states["sizes"][:, 0])
+    sizes, hours = np.where(used[:, None], states["sizes"], np.nan), np.where(used, active, np.nan)
+    usual, now = _median(sizes[:, :, :-days]), _median(sizes[:, :, -days:])
+    enough = (used[:, -days:].sum(axis=1) >= USED_SHARE * days) & (used[:, :-days].sum(axis=1) >= days)
+    with np.errstate(invalid="ignore"):
+        busy = _median(hours[:, -days:]) / _median(hours[:, :-days])
+        as_busy = (busy > ACTIVE_SHARE) & (busy < 1 / ACTIVE_SHARE)
+        less = enough & as_busy & (now < settings.under_share * usual).all(axis=1)
+        back = (now > RECOVERED * usual).any(axis=1)
     raised = states["under_h"] != NONE
     number = states["day"] * DAY_H - 1
-    fresh, over = less & ~raised, raised & (now > RECOVERED * usual)
+    fresh, over = less & ~raised, raised & back
     states["under_h"] = np.where(fresh, number, np.where(over, NONE, states["under_h"]))
     events = [Event(at, Kind.UNDER, Phase.SUSPECTED, int(number[at]), int(number[at]) + 1 - days * DAY_H, None, None,
-                    NONE, float(usual[at] / max(now[at], 0.1))) for at in np.flatnonzero(fresh).tolist()]  # fmt: skip
+                    NONE, float((usual[at] / now[at]).min())) for at in np.flatnonzero(fresh).tolist()]  # fmt: skip
     return events + _over(np.flatnonzero(over), Kind.UNDER, number)
 
 
-def _pushed(past: Floats, newest: Floats) -> Floats:
-    pushed: Floats = np.concatenate([past[:, 1:], newest[:, None]], axis=1)
-    return pushed
+def _remember(states: States, flow: Floats) -> None:
+    """The day's hours with flow and their sizes. Of a day while a leak is there only that water was used."""
+    measured = (~np.isnan(flow)).sum(axis=1)
+    flows = np.where(flow > 0, flow, np.nan)
+    count = (~np.isnan(flows)).sum(axis=1)
+    active = np.where(measured >= LEAST_MEASURED_H, count * DAY_H / np.maximum(measured, 1), np.nan)
+    ordered = np.sort(flows, axis=1)
+    at = np.ceil(np.multiply.outer(np.maximum(count, 1), SIZES)).astype(np.int64) - 1
+    sizes = np.take_along_axis(ordered, at, axis=1)
+    sizes[states["leak_h"] != NONE] = np.nan
+    states["active"] = np.concatenate([states["active"][:, 1:], active[:, None]], axis=1)
+    states["sizes"] = np.concatenate([states["sizes"][:, :, 1:], sizes[:, :, None]], axis=2)
+
+
+def _median(values: Floats) -> Floats:
+    """Of the last axis' known values, the lower of two; NaN of none."""
+    ordered = np.sort(values, axis=-1)
+    middle = np.maximum((~np.isnan(ordered)).sum(axis=-1) - 1, 0) // 2
+    medians: Floats = np.take_along_axis(ordered, middle[..., None], axis=-1)[..., 0]
+    return medians
 
 
 def _over(positions: np.ndarray, kind: Kind, number: np.ndarray) -> list[Event]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metering.consumption import HOUR_S, Ints
+from metering.consumption import EXCLUDED, HOUR_S, Curve, Ints
 
 from .habits import Floats
 
@@ -14,6 +14,24 @@ COVERED_S = 2_700
 """An hour is known when steps that end in it make up so much."""
 TIMES_Q4 = 2
 """A step that is so many times faster than the overload flow rate, either way, is no water."""
+
+
+def counted(curve: Curve) -> tuple[Ints, Ints, Ints]:
+    """Meter, time and running volume (ml) of the curve's readings, of which `flow_grid` makes hours.
+
+    Bridged readings are not there, a register that rolled over ran on, corrections count. Steps that are no water by
+    the curve are taken as the register shows them: they may have run back. A newest reading that ends such a step is
+    left out until the next one says whether it was wrong.
+    """
+    excluded = (curve.flags[:-1] & EXCLUDED) != 0
+    steps = np.where(excluded, np.diff(curve.index_ml), np.diff(curve.water_ml))
+    steps[curve.segment[1:] != curve.segment[:-1]] = 1  # not a rest: nobody knows what flowed in such a silence
+    running = np.zeros(len(curve.ts_s), np.int64)
+    np.cumsum(steps, out=running[1:])
+    kept = np.ones(len(running), np.bool_)
+    last = np.append(curve.meter[1:] != curve.meter[:-1], True)[: len(running)]
+    kept[1:] = ~(last[1:] & excluded & (curve.meter[1:] == curve.meter[:-1]))
+    return curve.meter[kept], curve.ts_s[kept], running[kept]
 
 
 def flow_grid(meter: Ints, ts_s: Ints, index_ml: Ints, q4_ml_h: Ints, from_s: int, hours: int) -> Floats:

@@ -65,22 +65,32 @@ ASSUMED_NIGHT, ASSUMED_DAY, NIGHT_H = 0.15, 0.5, 6
 
 RECENT_H = 48
 PAST_DAYS = 56
+SIZES = (0.5, 0.75, 1.0)
+"""Quantiles of a day's hours with flow."""
 
 STATE = np.dtype([
     ("day", "i4"), ("days", "i4"),
     ("seen", "f4", (2, DAY_H)), ("met", "f4", (2, DAY_H, len(LEVELS))),
     ("evidence", "f4", len(TESTS)), ("began", "i4", len(TESTS)), ("highest", "f4", len(TESTS)),
     ("recent", "f4", RECENT_H), ("most", "f4"), ("still", "i4"), ("longest_still", "i4"),
-    ("peaks", "f4", PAST_DAYS), ("active", "f4", PAST_DAYS),
+    ("sizes", "f4", (len(SIZES), PAST_DAYS)), ("active", "f4", PAST_DAYS),
     ("leak_h", "i4"), ("leak_test", "i4"), ("confirmed", "i4"),
     ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"),
 ])  # fmt: skip
 """`day` is the next to look at; hours are counted from local midnight of day 0; `…_h` is when a fault was raised, or
 NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` the hours since anything flowed, `most`
-the largest flow that two hours running had, `peaks` and `active` the mean of a day's three largest hours and its
-hours with flow."""
+the largest flow that two hours running had; of each of the past days, the newest last, `active` are the hours with flow
+and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it."""
+
+VERSION = 2
+"""Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
 
 NONE = -1
+
+
+def is_weekend(day: int) -> bool:
+    """Of a day counted from 1970-01-01, which was a Thursday."""
+    return (day + 3) % 7 >= 5
 
 
 def unknown_meters(count: int, day: int) -> States:
@@ -91,19 +101,26 @@ def unknown_meters(count: int, day: int) -> States:
     assumed = np.where(np.arange(DAY_H) < NIGHT_H, ASSUMED_NIGHT, ASSUMED_DAY) * ASSUMED_HOURS
     states["met"] = assumed[None, None, :, None]
     states["began"] = day * DAY_H
-    for name in ("recent", "peaks", "active"):
+    for name in ("recent", "sizes", "active"):
         states[name] = np.nan
     for name in ("leak_h", "burst_h", "reverse_h", "stuck_h", "under_h"):
         states[name] = NONE
     return states
 
 
-def weights(states: States, weekend: bool) -> tuple[Floats, Floats]:
-    """What an hour that meets a test's level, and one that does not, says of a leak: (meter, hour, test)."""
+def usual_shares(states: States, weekend: bool) -> Floats:
+    """How often an hour of this kind of day meets each level by habit: (meter, hour, level)."""
     this, other = int(weekend), int(not weekend)
     seen = states["seen"][:, this] + OTHER_CLASS * states["seen"][:, other]
     met = states["met"][:, this] + OTHER_CLASS * states["met"][:, other]
-    chance = np.clip(met / seen[:, :, None], LEAST_CHANCE, 1 - LEAST_CHANCE)[:, :, [test.level for test in TESTS]]
+    shares: Floats = (met / seen[:, :, None]).astype(np.float32)
+    return shares
+
+
+def weights(states: States, weekend: bool) -> tuple[Floats, Floats]:
+    """What an hour that meets a test's level, and one that does not, says of a leak: (meter, hour, test)."""
+    usual = usual_shares(states, weekend)
+    chance = np.clip(usual, LEAST_CHANCE, 1 - LEAST_CHANCE)[:, :, [test.level for test in TESTS]]
     leak = np.array([test.met for test in TESTS], np.float32)
     hours = np.array([LEVELS[test.level].hours for test in TESTS], np.float32)
     counts = chance <= np.array([test.quiet for test in TESTS], np.float32)

@@ -47,7 +47,8 @@ _MEMBERS_OF = {
     "zone": _MEMBERS.format(shared="sp.zone_id = $1::text::bigint"),
     "door": _MEMBERS.format(
         shared="i.meter_id IN (SELECT meter_id FROM reports WHERE received_at >= to_timestamp($2::bigint - 86400) "
-        "AND CASE WHEN position(' ' IN source) > 0 THEN door || ' ' || split_part(source, ' ', 1) ELSE door END = $1)"
+        "AND CASE WHEN position(' ' IN source) > 0 THEN door || ' ' || split_part(source, ' ', 1) ELSE door END = $1 "
+        "AND reason IS DISTINCT FROM 'foreign_device')"
     ),
 }
 _NAMES = {"zone": "SELECT code || ' ' || name FROM zones WHERE zone_id = $1::text::bigint"}

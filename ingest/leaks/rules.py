@@ -1,7 +1,7 @@
-"""The classic leak rule, pure: flow in every one of the last 24 hours.
+"""The makers' leak rules, pure: flow in every one of the last 24 hours.
 
 It is what meter makers build in (Sensus iPERL, ZENNER, Hydrus, EyeOnWater: any flow in each of 24 hours; Badger BEACON:
-a gallon; Kamstrup: 0.5 % of Q3). An hour counts as flow from a threshold on that depends on the meter's size.
+a gallon; Kamstrup: 0.5 % of Q3). The rules differ in the flow from which on an hour counts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metering.consumption import EXCLUDED, HOUR_S, Bools, Curve, Ints, between, segments_of
+from metering.leak_settings import VendorRule
 
 WINDOW_H = 24
 MIN_MEASURED_H = 22
@@ -26,17 +27,28 @@ For DN15 that is one litre, one count of a household register: any flow at all. 
 people, whose small flows never rest; in proportion to Q3 an alert means the same everywhere.
 """
 
+GALLON_ML_H = 3_800
+"""One US gallon an hour (3.785 L), rounded up as the makers' papers have it."""
+
+Q3_PARTS = 200
+"""0.5 % of Q3: 12.5 L/h at Q3 = 2.5 m³/h."""
+
 URGENT_Q3_SHARE = 0.05
 """From this share of Q3 on (125 L/h at DN15) a continuous flow is critical: a burst pipe, no dripping tap."""
 
 UNKNOWN, NO_FLOW, FLOW = -1, 0, 1
 
 
-def threshold_ml_h(dn_mm: Ints, pulse_ml: Ints) -> Ints:
-    """Least hourly flow that counts for each meter; never less than one count of its register."""
-    diameters, thresholds = np.array(THRESHOLD_ML_H, np.int64).T
-    fitting = np.searchsorted(diameters, dn_mm, "right") - 1
-    threshold: Ints = np.maximum(thresholds[np.maximum(fitting, 0)], pulse_ml)
+def threshold_ml_h(rule: VendorRule, dn_mm: Ints, q3_l_h: Ints, pulse_ml: Ints) -> Ints:
+    """Least hourly flow that counts by the rule for each meter; never less than one count of its register."""
+    if rule is VendorRule.FLOW_3_8:
+        least = np.full(len(dn_mm), GALLON_ML_H, np.int64)
+    elif rule is VendorRule.Q3_0_5:
+        least = q3_l_h * (1_000 // Q3_PARTS)
+    else:
+        diameters, thresholds = np.array(THRESHOLD_ML_H, np.int64).T
+        least = thresholds[np.maximum(np.searchsorted(diameters, dn_mm, "right") - 1, 0)]
+    threshold: Ints = np.maximum(least, pulse_ml)
     return threshold
 
 

@@ -47,6 +47,8 @@ WHERE i.valid_to IS NULL AND d.enabled
   AND NOT EXISTS (
       SELECT FROM alert_meters am JOIN alerts o USING (alert_id)
       WHERE am.meter_id = i.meter_id AND o.ended_at IS NULL AND o.state <> 'resolved')
+  AND (NOT EXISTS (SELECT FROM alert_suppressions WHERE valid_to > now())
+       OR alert_suppressed_until(i.meter_id, NULL, $2, now()) IS NULL)
 LIMIT $3"""
 
 _HEARD_AGAIN = """
@@ -65,7 +67,7 @@ class SilenceStage:
     By receive time, counted to the newest report of any meter: while ingest catches up after an outage, or nothing
     comes in for hours, no single meter is to blame. When nobody was heard for that long, all are silent. A meter that
     never reported is given the same time from its installation or registration on, whichever is later. Many that fell
-    silent together are one event, see `outages`. Runs until cancelled.
+    silent together are one event, see `outages`; those whose silence is suppressed start none. Runs until cancelled.
     """
 
     def __init__(

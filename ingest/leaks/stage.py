@@ -1,14 +1,18 @@
-"""From rules to alerts: continuous flow, when settlement has new readings."""
+"""From the makers' rules to alerts: continuous flow, when settlement has new readings.
+
+Several rules make one alert per meter: the one that asks least raises it, its evidence names all that hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from ingest.meters import Meters
 from metering.consumption import HOUR_S, Curve, Ints
+from metering.leak_settings import VendorRule
 
 from . import alerts, rules
 
@@ -20,27 +24,36 @@ SELECT meter_id, extract(epoch FROM last_seen_at)::bigint FROM alerts
 WHERE kind = $1 AND meter_id = ANY($2::bigint[]) AND state <> 'resolved' AND ended_at IS NULL"""
 
 
-async def find_continuous_flow(connection: Any, curve: Curve, meters: Meters) -> None:
+async def find_continuous_flow(
+    connection: Any, curve: Curve, meters: Meters, chosen: Sequence[VendorRule] = (), watched: Set[int] = frozenset()
+) -> None:
     """Raises, updates and ends the alerts of the meters on the curve, inside the caller's transaction.
 
-    `meters` has an entry for each position of a meter in the curve; one meter may stand at several.
+    `meters` has an entry for each position of a meter in the curve; one meter may stand at several. `chosen`: the
+    utility's rules, for all meters. Without any, any flow in 24 hours raises, but for meters that are `watched` by our
+    own detector: their alerts that last already are only ended.
     """
-    meter_id = meters.meter_id
-    thresholds = rules.threshold_ml_h(meters.dn_mm, meters.pulse_ml)
-    hours = rules.hours(curve, thresholds)
+    thresholds = {
+        rule: rules.threshold_ml_h(rule, meters.dn_mm, meters.q3_l_h, meters.pulse_ml)
+        for rule in chosen or (VendorRule.FLOW_24H,)
+    }
+    left_out = frozenset() if chosen else watched
+    hours = rules.hours(curve, np.min(list(thresholds.values()), axis=0))
     newest: dict[int, alerts.Finding] = {}
     ended: dict[int, alerts.Ended] = {}
     for flow in rules.continuous_flow(hours):
-        at = flow.meter
-        finding = _finding(flow, int(meter_id[at]), int(thresholds[at]), int(meters.q3_l_h[at]))
+        if int(meters.meter_id[flow.meter]) in left_out:
+            continue
+        asked = {rule: int(threshold[flow.meter]) for rule, threshold in thresholds.items()}
+        finding = _finding(flow, int(meters.meter_id[flow.meter]), asked, int(meters.q3_l_h[flow.meter]))
         if finding.meter_id not in newest or newest[finding.meter_id].seen_at_s < finding.seen_at_s:
             newest[finding.meter_id] = finding
             ended.pop(finding.meter_id, None)
             if flow.ended_at_s is not None:
                 ended[finding.meter_id] = alerts.Ended(finding.meter_id, CONTINUOUS_FLOW, flow.ended_at_s)
     await alerts.raise_or_update(connection, list(newest.values()))
-    lasting = await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meter_id).tolist())
-    ended.update((end.meter_id, end) for end in _ended(hours, meter_id, dict(map(tuple, lasting))))
+    lasting = await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meters.meter_id).tolist())
+    ended.update((end.meter_id, end) for end in _ended(hours, meters.meter_id, dict(map(tuple, lasting))))
     await alerts.end(connection, list(ended.values()))
 
 
@@ -51,14 +64,16 @@ def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int]) -> I
         yield alerts.Ended(int(meter_id[at]), CONTINUOUS_FLOW, end_s)
 
 
-def _finding(flow: rules.ContinuousFlow, meter_id: int, threshold_ml_h: int, q3_l_h: int) -> alerts.Finding:
+def _finding(
+    flow: rules.ContinuousFlow, meter_id: int, asked_ml_h: Mapping[VendorRule, int], q3_l_h: int
+) -> alerts.Finding:
     measured = [volume for volume in flow.hourly_ml if volume is not None]
     from_s = flow.seen_at_s - rules.WINDOW_H * HOUR_S
     evidence = {
-        "rule": f"flow in each of the last {rules.WINDOW_H} hours",
+        "rules": [rule for rule, threshold in asked_ml_h.items() if flow.rate_ml_h >= threshold],
         "hours": rules.WINDOW_H,
         "measured_hours": len(measured),
-        "threshold_ml_h": threshold_ml_h,
+        "threshold_ml_h": min(asked_ml_h.values()),
         "minimum_ml_h": flow.rate_ml_h,
         "volume_ml": sum(measured),
         "from": alerts.instant(from_s).isoformat(),

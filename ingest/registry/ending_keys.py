@@ -1,11 +1,14 @@
 """The end of device keys: by time, and because the key that replaces them was used. The feed hears of it by the outbox.
 
-Run by the one who publishes the registry (expiry) and by whoever hears the gateways (use). Both only ever end keys.
+Run by the one who publishes the registry (expiry) and by whoever hears the gateways (use). Both only ever end keys, and
+for good: so a key's time is over when both the database's clock and ours say so. One that was stepped ahead by a day
+would lock out every meter that is about to change its key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import Counter
@@ -20,7 +23,7 @@ ENDED = Counter("nbwater_ingest_keys_ended_total", "Device keys ended by the pla
 _EXPIRE = """
 UPDATE credentials SET revoked_at = now(), revoked_why = 'expired'
 WHERE credential_id IN (
-    SELECT credential_id FROM credentials WHERE revoked_at IS NULL AND expires_at <= now()
+    SELECT credential_id FROM credentials WHERE revoked_at IS NULL AND expires_at <= LEAST(now(), $2)
     ORDER BY expires_at LIMIT $1
 )
 """
@@ -35,9 +38,9 @@ WHERE used.replaces_id IS NOT NULL AND old.device_id = used.device_id AND old.ki
 """
 
 
-async def end_expired(connection: Any) -> int:
+async def end_expired(connection: Any, now: datetime) -> int:
     """End the keys whose time is over; how many there were."""
-    count = _count(await connection.execute(_EXPIRE, MAX_EXPIRED_PER_ROUND))
+    count = _count(await connection.execute(_EXPIRE, MAX_EXPIRED_PER_ROUND, now))
     ENDED.labels("expired").inc(count)
     return count
 

@@ -1,4 +1,4 @@
-"""Registry entries as the database knows them now."""
+"""Registry entries as the database knows them now. A key is good until it is revoked, also by time: `ending_keys`."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 
 from metering.credentials import Credential, CredentialKind
-from metering.registry import ENABLED, HAS_KEY, RegistryEntry
+from metering.registry import ENABLED, HAS_KEY, WAS_PUSHED, RegistryEntry
 
 READ_ROWS = 10_000
 """Rows of a whole registry held in memory at a time."""
 
 _COLUMNS = """
     d.device, d.imei, m.serial, d.plain_sources::text[] AS plain_sources, d.enabled, d.has_key,
-    btrim(concat_ws(' ', m.maker, m.model)) AS model, keys.kinds, keys.ids, keys.seals, keys.ever
+    btrim(concat_ws(' ', m.maker, m.model)) AS model, keys.kinds, keys.ids, keys.seals, keys.ever,
+    pushed.products, pushed.ever AS was_pushed
     FROM devices d
     LEFT JOIN installations i ON i.device_id = d.device_id AND i.valid_to IS NULL
     LEFT JOIN meters m ON m.meter_id = i.meter_id
     LEFT JOIN LATERAL (
-        SELECT array_agg(kind ORDER BY credential_id) FILTER (WHERE valid) AS kinds,
-               array_agg(key_id ORDER BY credential_id) FILTER (WHERE valid) AS ids,
-               array_agg(sealed ORDER BY credential_id) FILTER (WHERE valid) AS seals,
+        SELECT array_agg(kind ORDER BY credential_id) FILTER (WHERE revoked_at IS NULL) AS kinds,
+               array_agg(key_id ORDER BY credential_id) FILTER (WHERE revoked_at IS NULL) AS ids,
+               array_agg(sealed ORDER BY credential_id) FILTER (WHERE revoked_at IS NULL) AS seals,
                count(*) > 0 AS ever
         FROM credentials
-        CROSS JOIN LATERAL (SELECT revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AS valid) AS now
         WHERE credentials.device_id = d.device_id
     ) AS keys ON true
+    LEFT JOIN LATERAL (
+        SELECT array_agg(product ORDER BY binding_id) FILTER (WHERE ended_at IS NULL) AS products, count(*) > 0 AS ever
+        FROM pusher_bindings WHERE device_id = d.device_id
+    ) AS pushed ON true
 """
 
 
@@ -46,11 +50,13 @@ async def every_entry(connection: asyncpg.Connection) -> AsyncIterator[list[Regi
 
 def _entry(row: asyncpg.Record) -> RegistryEntry:
     """A device that ever had a key keeps its flag when the last one ends: it is refused then, and not taken as a plain
-    sender."""
+    sender. So does one that was ever bound to a product."""
     names = dict.fromkeys(name for name in (row["device"], row["imei"], row["serial"]) if name)
     keys = zip(row["kinds"] or (), row["ids"] or (), row["seals"] or (), strict=True)
     credentials = tuple(Credential(CredentialKind(kind), key_id, sealed) for kind, key_id, sealed in keys)
     flags = (ENABLED if row["enabled"] else 0) | (HAS_KEY if row["has_key"] or row["ever"] else 0)
+    flags |= WAS_PUSHED if row["was_pushed"] else 0
     return RegistryEntry(
-        row["device"], tuple(names), tuple(row["plain_sources"]), flags, credentials, row["model"] or ""
-    )
+        row["device"], tuple(names), tuple(row["plain_sources"]), flags, credentials, row["model"] or "",
+        tuple(row["products"] or ()),
+    )  # fmt: skip

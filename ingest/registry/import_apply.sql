@@ -60,3 +60,14 @@ WHERE r.action IN ('keep', 'learn') AND i.installation_id = r.installation_id AN
     AND NOT EXISTS (
         SELECT FROM installations x WHERE x.meter_id = i.meter_id AND x.installation_id <> i.installation_id
     );
+
+UPDATE pusher_bindings b SET ended_at = now(), ended_by = 'import', ended_why = 'moved'
+FROM import_rows r
+WHERE r.pushers IS NOT NULL AND b.device_id = COALESCE(r.device_id, r.old_device_id) AND b.ended_at IS NULL
+    AND b.product <> ALL (string_to_array(r.pushers, ' '));
+
+INSERT INTO pusher_bindings (device_id, product, bound_by)
+SELECT COALESCE(r.device_id, r.old_device_id), product, 'import'
+FROM import_rows r CROSS JOIN LATERAL unnest(string_to_array(r.pushers, ' ')) AS product
+WHERE r.pushers IS NOT NULL
+ON CONFLICT (device_id, product) WHERE ended_at IS NULL DO NOTHING;

@@ -8,6 +8,7 @@ What a row does, by the meter's serial:
 - a known meter whose device had no IMEI yet: the device has it now;
 - a known meter with another IMEI has another device: the installation ends and one with the new device begins, at
   `installed_at` when that is later than the present beginning, else now;
+- `pushers`: the device that is then on the meter is bound to these push products and to no others;
 - `installed_at` of a meter with the same device corrects the beginning of its only installation.
 
 The same file a second time changes nothing.
@@ -23,24 +24,23 @@ import asyncpg
 
 from ingest.registry.meter_rows import MeterRow, parse_csv, parse_file, parse_rows
 from metering.errors import ImportRowsError
+from metering.import_file import IMPORT_LOCK
+from metering.pushers import BINDING_LOCK
 
 __all__ = ["LOOPBACK", "MeterRow", "import_meters", "parse_csv", "parse_file", "parse_rows"]
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """From where new meters may speak without a key unless the importer says otherwise."""
 
-LOCK = 0x6E6277696D70
-"""Advisory lock of the one import that runs ("nbwimp" in ASCII)."""
-
 SLICE_ROWS = 20_000
 """Rows handed to the database in one statement."""
 
 _STAGE = """
 INSERT INTO import_rows (default_sources, line, serial, imei, maker, model, dn_mm, q3_l_h, zone, address, latitude,
-                         longitude, installed_at, critical, plain_sources)
+                         longitude, installed_at, critical, plain_sources, pushers)
 SELECT $1, u.* FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[], $9::text[],
                            $10::text[], $11::float8[], $12::float8[], $13::timestamptz[], $14::boolean[],
-                           $15::text[]) AS u
+                           $15::text[], $16::text[]) AS u
 """
 
 
@@ -51,10 +51,12 @@ async def import_meters(
     without a key where the row names none. Raises ImportRowsError when a row contradicts the database; nothing of the
     import is then done. Imports at once queue."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", IMPORT_LOCK)
         await connection.execute(_sql("import_stage"))
         for start in range(0, len(rows), SLICE_ROWS):
             await connection.execute(_STAGE, " ".join(plain_sources), *_columns(rows[start : start + SLICE_ROWS]))
+        if any(row.pushers is not None for row in rows):
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", BINDING_LOCK)
         await connection.execute(_sql("import_match"))
         await _refuse(connection, "import_refuse")
         await connection.execute(_sql("import_apply"))
@@ -75,9 +77,10 @@ def _columns(rows: Sequence[MeterRow]) -> list[list[Any]]:
 
 def _fields(row: MeterRow) -> tuple[Any, ...]:
     sources = None if row.plain_sources is None else " ".join(row.plain_sources)
+    pushers = None if row.pushers is None else " ".join(row.pushers)
     return (
         row.line, row.serial, row.imei, row.maker, row.model, row.dn_mm, row.q3_l_h, row.zone, row.address,
-        row.latitude, row.longitude, row.installed_at, row.critical, sources,
+        row.latitude, row.longitude, row.installed_at, row.critical, sources, pushers,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ CREATE TEMP TABLE import_rows (
     critical         boolean,
     plain_sources    text,          -- separated by spaces
     default_sources  text,
+    pushers          text,          -- separated by spaces
     -- found or made later
     meter_id         bigint,
     installation_id  bigint,        -- the open one

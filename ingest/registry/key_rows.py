@@ -27,9 +27,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ingest.registry.import_file import FileRow, file_rows
 from metering.credentials import MAX_KEY_ID_BYTES, CredentialKind
 from metering.errors import ImportRowsError
+from metering.import_file import FileRow, file_rows
 from metering.new_keys import KINDS, OSCORE_ID_BYTES_MAX, PlainKey
 
 COLUMNS = ("device", "serial", "imei", "kind", "key_id", "key", "salt", "id_context", "server_id")

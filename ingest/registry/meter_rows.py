@@ -19,6 +19,8 @@ installed_at    ISO 8601 date or time, in the utility's time zone unless it says
                 another                                                               every past reading is the meter's
 critical        yes/no, true/false, 1/0, 是/否: supply that must never be closed        no
 plain_sources   networks it may speak from without a key, separated by spaces         of the import
+pushers         names of the push products that may speak for it, separated by        none
+                spaces; ``-``: none
 ==============  ====================================================================  =============================
 """
 
@@ -33,11 +35,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.registry.import_file import FileRow, csv_rows, file_rows
 from metering.errors import ImportRowsError
+from metering.import_file import FileRow, csv_rows, file_rows
+from metering.pushers import MAX_PUSHERS, PRODUCT_NAME
 
 UTILITY_ZONE = ZoneInfo("Asia/Shanghai")
 MAX_TEXT = 200
+NO_PUSHERS = "-"
 MAX_ERRORS = 1_000
 """More than a person reads; checking stops there."""
 
@@ -68,6 +72,7 @@ class MeterRow:
     installed_at: datetime | None = None
     critical: bool | None = None
     plain_sources: tuple[str, ...] | None = None
+    pushers: tuple[str, ...] | None = None
 
 
 def parse_csv(text: str, zone: ZoneInfo = UTILITY_ZONE) -> list[MeterRow]:
@@ -240,6 +245,13 @@ def _networks(text: str) -> tuple[str, ...]:
         raise ValueError(f"{error}; networks are separated by spaces") from None
 
 
+def _pushers(text: str) -> tuple[str, ...]:
+    names = () if text == NO_PUSHERS else tuple(dict.fromkeys(text.split()))
+    if len(names) > MAX_PUSHERS or not all(re.fullmatch(PRODUCT_NAME, name) for name in names):
+        raise ValueError(f"{text[:40]!r} is not 1 to {MAX_PUSHERS} names of push products, or {NO_PUSHERS} for none")
+    return names
+
+
 _COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "serial": _serial,
     "imei": _imei,
@@ -254,5 +266,6 @@ _COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "installed_at": _instant,
     "critical": _yes,
     "plain_sources": _networks,
+    "pushers": _pushers,
 }
 COLUMNS = tuple(_COLUMNS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import asyncpg
 import structlog
@@ -64,7 +65,7 @@ class RegistryPublisher:
         looked_s = float("-inf")
         while True:
             if clock() - looked_s >= EXPIRY_EVERY_S:
-                await end_expired(connection)
+                await end_expired(connection, datetime.now(UTC))
                 looked_s = clock()
             if not await term.round():
                 await asyncio.sleep(POLL_S)

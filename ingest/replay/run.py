@@ -27,6 +27,7 @@ from ..decoders import Decoders
 from ..dialects import decoders_of
 from ..gate import close_gate
 from ..installations import Installations
+from ..lateness import Earlier, earlier_lateness
 from ..placing import Placed, place_report
 from ..readings import newest_readings, tabulate
 from ..report_rows import Ended, Row, ended_row, ended_values, instant, latest_values
@@ -217,7 +218,9 @@ class Replay:
     async def _slice(self, batch: _Batch, differences: dict[int, Difference], begun: Any) -> None:
         connection = self._connection
         await self._known.load(connection, {stored.column("device") for stored in batch.reports})
-        batch.read(self._decoders, self._known, self._settings.meter_mismatch == "dead_letter")
+        batch.decode(self._decoders)
+        earlier = await earlier_lateness(self._connection, batch.decoded, self._known)
+        batch.place(self._known, self._settings.meter_mismatch == "dead_letter", earlier)
         made = await _planned(connection, batch)
         batch.describe(made, differences)
         if begun:
@@ -247,6 +250,7 @@ class _Batch:
 
     def __init__(self, meters: list[int], devices: list[str], reports: list[StoredReport]) -> None:
         self.meters, self.devices, self.reports = meters, devices, reports
+        self._steps: list[tuple[StoredReport, Decoded | Placed | Refused]] = []
         self.placed: list[Placed] = []
         self.sources: list[StoredReport] = []
         """The stored report of each of `placed`."""
@@ -256,18 +260,23 @@ class _Batch:
     def ids(self) -> list[UUID]:
         return [stored.column("report_id") for stored in self.sources]
 
-    def read(self, decoders: Decoders, known: Installations, mismatch_refuses: bool) -> None:
-        for stored in self.reports:
-            if stored.report is None:
-                continue
-            step: Decoded | Placed | Refused = decode_report(stored.report, decoders)
+    def decode(self, decoders: Decoders) -> None:
+        self._steps = [(of, decode_report(of.report, decoders)) for of in self.reports if of.report is not None]
+
+    @property
+    def decoded(self) -> list[Decoded]:
+        return [step for _, step in self._steps if isinstance(step, Decoded)]
+
+    def place(self, known: Installations, mismatch_refuses: bool, earlier: Earlier) -> None:
+        for stored, step in self._steps:
             if isinstance(step, Decoded):
-                step = place_report(step, known.get(stored.report.device), mismatch_refuses)
+                report, late = step.report, earlier.get(step.report.report_id, ())
+                step = place_report(step, known.get(report.device), mismatch_refuses, late)
             if isinstance(step, Placed):
                 self.placed.append(step)
                 self.sources.append(stored)
             else:
-                assert isinstance(step, Refused)  # noqa: S101 - the third outcome, for the type checker
+                assert isinstance(step, Refused)  # noqa: S101 - for the type checker
                 self.refused.append((stored, step))
 
     def stretches(self) -> list[Stretch]:

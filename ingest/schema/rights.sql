@@ -27,7 +27,7 @@ BEGIN
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
             'command_events, command_outbox, firmware_images, campaigns, campaign_meters, amendments, billing_periods, '
             'billing_entries, billing_corrections, alert_meters, zone_flows, zone_hours, zone_days, leak_states, '
-            'leak_due, alert_suppressions TO %I', program);
+            'leak_due, alert_suppressions, pusher_bindings TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -37,6 +37,7 @@ BEGIN
         GRANT INSERT ON touched_spans, alert_events TO nbwater_ingest;
         GRANT SELECT ON credentials TO nbwater_ingest;     -- sealed; carried to the gateways
         GRANT UPDATE (expires_at, revoked_at, revoked_why) ON credentials TO nbwater_ingest;    -- keys that end
+        GRANT INSERT (device_id, product, bound_by) ON pusher_bindings TO nbwater_ingest;    -- first reports
         GRANT INSERT, UPDATE, DELETE ON strangers TO nbwater_ingest;
         GRANT UPDATE ON commands TO nbwater_ingest;
         GRANT INSERT ON command_events TO nbwater_ingest;
@@ -78,11 +79,18 @@ BEGIN
                       revoked_why) ON credentials TO nbwater_api;
         GRANT INSERT (device_id, kind, key_id, sealed, created_by, replaces_id) ON credentials TO nbwater_api;
         GRANT UPDATE (expires_at, revoked_at, revoked_why) ON credentials TO nbwater_api;
+        GRANT INSERT (device_id, product, bound_by) ON pusher_bindings TO nbwater_api;
+        GRANT UPDATE (ended_at, ended_by, ended_why) ON pusher_bindings TO nbwater_api;
         GRANT INSERT ON amendments, billing_periods, billing_entries TO nbwater_api;
         GRANT UPDATE (withdrawn_at, withdrawn_by, withdrawn_why) ON amendments TO nbwater_api;
         GRANT UPDATE (state, closed_by, closed_at) ON billing_periods TO nbwater_api;
         GRANT UPDATE (meter_index_ml, reasons) ON billing_entries TO nbwater_api;    -- in the transaction that closes
         GRANT UPDATE (carried_to) ON billing_corrections TO nbwater_api;
+        GRANT INSERT (code, name, kind, boundary, mains_m, connections, pressure_m),
+              UPDATE (parent_id, name, kind, boundary, mains_m, connections, pressure_m) ON zones TO nbwater_api;
+        GRANT INSERT (zone_id, meter_id, direction, valid_from, valid_to), UPDATE (direction, valid_to)
+              ON zone_flows TO nbwater_api;
+        GRANT UPDATE (longitude, latitude) ON service_points TO nbwater_api;
         GRANT EXECUTE ON FUNCTION enrol_stranger(text, text, boolean) TO nbwater_api;
     END IF;
 END $$;

@@ -17,6 +17,7 @@ import uvloop
 
 from ingest.districts.stage import DistrictStage
 from ingest.leaks.closed_valves import ClosedValveStage
+from ingest.leaks.live.stage import LeakStage
 from ingest.leaks.silence import SilenceStage
 from ingest.program import (
     CONNECT_TIMEOUT_S,
@@ -31,8 +32,11 @@ from ingest.program import (
 from metering.errors import SettingsError
 from metering.process import run_program, say
 from metering.settings import (
+    BillingSettings,
     ConsumptionSettings,
     DatabaseSettings,
+    DistrictSettings,
+    LeakSettings,
     OutageSettings,
     SettlementSettings,
     UtilitySettings,
@@ -49,8 +53,9 @@ log = structlog.get_logger()
 LOCK = 7_310_188_001
 """Advisory lock: two settlements of one meter at once could write a day from readings that one of them did not see."""
 STAND_BY_S = 1.0
-POOL_CONNECTIONS = 3
-"""One looks for silence, one forgets, one balances districts; who settles has a connection of its own."""
+POOL_CONNECTIONS = 4
+"""One looks for silence, one forgets, one balances districts, one looks for leaks; who settles has a connection of its
+own."""
 DRAIN_S = 20.0
 """For the batch in hand; after it the transaction is given up, and its spans are settled at the next start."""
 GC_THRESHOLD = 100_000
@@ -116,11 +121,14 @@ class Settlement:
         return False
 
     async def _run_stages(self, pool: Any, connection: Any) -> None:
-        settlement = SettlementStage(connection, self._settings, self._utility.zone, load(ConsumptionSettings).rules)
+        rules = load(ConsumptionSettings).rules._replace(settlement_day=load(BillingSettings).settlement_day)
+        leaks = load(LeakSettings)
+        settlement = SettlementStage(connection, self._settings, self._utility.zone, rules, leaks)
         stages: dict[str, Stage] = {
             "silence": SilenceStage(pool, self._settings, load(OutageSettings)),
             "closed valves": ClosedValveStage(pool),
-            "districts": DistrictStage(pool, self._utility.zone),
+            "districts": DistrictStage(pool, self._utility.zone, load(DistrictSettings)),
+            "leaks": LeakStage(pool, self._utility.zone, leaks),
             "retention": RetentionStage(pool, self._settings.keep_raw_days),
         }
         async with asyncio.TaskGroup() as group:

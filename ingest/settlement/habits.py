@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ingest.columns import columns
 from ingest.meters import Meters
 from metering.consumption import (
     PROFILE_S,
@@ -22,7 +23,6 @@ from metering.consumption import (
 )
 
 from . import metrics
-from .columns import columns
 from .reading import ReadingTable
 from .spans import DAY_S, Spans, merged, sliced
 

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ingest.columns import columns, unix_s
 from metering.consumption import MAX_SPREAD_S, Bools, Ints, day_number, day_of
 
-from .columns import columns, unix_s
 from .spans import DAY_S
 
 LOOKS_S = (16 * DAY_S, 128 * DAY_S, MAX_SPREAD_S)

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.meters import Meters
+from ingest.columns import US, columns, unix_s
+from ingest.meter_rows import amendments_of
 from metering.consumption import (
     MARGIN,
     MAX_SPREAD_S,
@@ -28,7 +29,6 @@ from metering.consumption import (
     keys_of,
 )
 
-from .columns import US, columns, unix_s
 from .neighbours import Neighbours
 from .spans import AROUND_S, Spans, day_bounds
 
@@ -50,13 +50,7 @@ SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(from_ts),
 FROM taken"""
 
 _WAITING = """
-SELECT count(*), COALESCE(extract(epoch FROM now() - min(touched_at)), 0)::float8 FROM touched_spans"""
-
-_METERS = """
-SELECT string_agg(int8send(meter_id), ''), string_agg(int8send(dn_mm::bigint), ''),
-       string_agg(int8send(q3_l_h::bigint), ''), string_agg(int8send(register_max_ml), ''),
-       string_agg(int8send(pulse_ml), '')
-FROM (SELECT * FROM meters WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY meter_id) known"""
+SELECT count(*), GREATEST(extract(epoch FROM now() - min(touched_at)), 0)::float8 FROM touched_spans"""
 
 _READ = """
 SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(ts), ''), string_agg(int8send(index_ml), '')
@@ -65,14 +59,6 @@ FROM (SELECT meter_id, ts, index_ml FROM readings
         AND ts >= to_timestamp($2::bigint) {upper} LIMIT {limit}) found"""
 _READ_BETWEEN = _READ.format(upper="AND ts <= to_timestamp($3::bigint)", limit="ALL")
 _READ_FROM = _READ.format(upper="", limit=MAX_READINGS + 1)
-
-
-_AMENDMENTS = """
-SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(ts), ''),
-       string_agg(int8send(COALESCE(index_ml, -1)), ''),
-       string_agg(int8send((source = 'person')::integer::bigint), ''),
-       string_agg(int8send((withdrawn_at IS NULL)::integer::bigint), '')
-FROM (SELECT * FROM amendments WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY meter_id, ts) found"""
 
 
 class Read(NamedTuple):
@@ -96,10 +82,9 @@ class ReadingTable:
 
     async def prepare(self, meter_id: Ints) -> None:
         """To be called first with all meters that are then asked for: learns what people said of their readings."""
-        meters, us, index_ml, by_person, in_force = await columns(self._connection, _AMENDMENTS, meter_id.tolist())
-        known = Amendments(meters, unix_s(us), index_ml, by_person != 0)
+        known, in_force = await amendments_of(self._connection, meter_id)
         self._ever_amended = keys_of(known.meter, known.ts_s)
-        self._amendments = known.only(in_force != 0)
+        self._amendments = known.only(in_force)
 
     def were_amended(self, spans: Spans) -> Bools:
         """Which spans hold an instant at which somebody gave or took away a reading, or took that back."""
@@ -209,11 +194,6 @@ async def waiting(connection: Any) -> tuple[int, float]:
     """How many touched spans there are, and the age of the oldest in seconds."""
     row = await connection.fetchrow(_WAITING)
     return int(row[0]), float(row[1])
-
-
-async def meters(connection: Any, meter_id: Ints) -> Meters:
-    """Those of the meters that exist."""
-    return Meters(*await columns(connection, _METERS, meter_id.tolist()))
 
 
 def _groups(stretches: Spans) -> Iterator[Ints]:

@@ -1,4 +1,8 @@
-"""Forgets old raw bytes and report rows where the database has no retention policies of its own."""
+"""Forgets old raw bytes and report rows where the database has no retention policies of its own.
+
+Age is counted up to the newest row, by the gateways' clocks: a clock of the database that is years ahead must not make
+all that was ever received look old.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ KEEP_REPORTS_DAYS = 3 * 365
 _HYPERTABLES = "SELECT bool_or(timescale) FROM schema_migrations"
 _DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {table} WHERE received_at < now() - make_interval(days => $1) LIMIT $2))
+        SELECT ctid FROM {table}
+        WHERE received_at < LEAST(now(), (SELECT max(received_at) FROM {table})) - make_interval(days => $1) LIMIT $2))
 """
 
 

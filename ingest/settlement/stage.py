@@ -23,16 +23,20 @@ import numpy as np
 import structlog
 
 from ingest.leaks import stage as leaks
+from ingest.leaks.live.states import known_meters, note_due
+from ingest.meter_rows import meters_of
 from ingest.meters import Meters
 from metering.billing import CLOSING_LOCK
 from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
+from metering.leak_settings import LeakSettings
 from metering.settings import SettlementSettings
 
-from . import days, habits, metrics, reading
+from . import days, frozen, habits, metrics, reading
 from .reading import Read, ReadingTable
 from .spans import DAY_S, Reached, Spans, joined, merged, reached, sliced, window
 
 DEFAULT_RULES = Rules()
+DEFAULT_LEAKS = LeakSettings()  # type: ignore[call-arg] # the mypy plugin of pydantic is not in use
 MAX_SPANS = 5_000
 """Spans of one transaction."""
 SPACINGS = {"hourly": HOUR_S, "daily": DAY_S}
@@ -56,9 +60,11 @@ class SettlementStage:
     """Works on the one connection that holds the lock: with the connection the lock is gone, and so is the batch."""
 
     def __init__(
-        self, connection: Any, settings: SettlementSettings, zone: ZoneInfo, rules: Rules = DEFAULT_RULES
-    ) -> None:
+        self, connection: Any, settings: SettlementSettings, zone: ZoneInfo, rules: Rules = DEFAULT_RULES,
+        leak_settings: LeakSettings = DEFAULT_LEAKS,
+    ) -> None:  # fmt: skip
         self._connection, self._settings, self._zone, self._rules = connection, settings, zone, rules
+        self._leaks = leak_settings
         self._pause_s = min(settings.every_s, settings.lease_s / 3)
         """A round is a sign of life, too: the server closes a connection that is silent for the length of the lease."""
         self._table = ReadingTable(connection)
@@ -118,12 +124,13 @@ class SettlementStage:
         return len(taken.meter_id)
 
     async def _settle_all(self, spans: Spans) -> None:
-        meters = await reading.meters(self._connection, np.unique(spans.meter_id))
+        meters = await meters_of(self._connection, np.unique(spans.meter_id))
         await self._table.prepare(meters.meter_id)
         self._closed_until = await days.closed_until(self._connection)
         known = np.isin(spans.meter_id, meters.meter_id)
         metrics.SPANS.labels("unknown_meter").inc(int((~known).sum()))
         spans = spans.only(known)
+        await note_due(self._connection, spans.meter_id, spans.from_s)
         self._before_later = []
         await self._settle_spans(spans, meters)
         amended = spans.only(self._table.were_amended(spans))
@@ -181,11 +188,15 @@ class SettlementStage:
             bridge_s = self._rules.bridge_s(meters.dn_mm)
             spread = await habits.with_gaps_filled(self._table, curve, changed, meters, bridge_s, self._zone)
             settled = days.days_of(spread, changed, self._zone)
+            settled = await frozen.compared(self._connection, settled, meters, self._zone, self._rules.settlement_day)
         with metrics.step("write"):
             await days.write(self._connection, settled, self._zone)
             await days.recheck_billed(self._connection, changed, self._closed_until, self._zone)
         with metrics.step("leaks"):
-            await leaks.find_continuous_flow(self._connection, curve, meters)
+            chosen, watched = self._leaks.vendor_rules, frozenset[int]()
+            if not chosen:
+                watched = await known_meters(self._connection, meters.meter_id, self._leaks.first_days)
+            await leaks.find_continuous_flow(self._connection, curve, meters, chosen, watched)
 
     async def _measure_backlog(self) -> None:
         if time.monotonic() - self._measured_at >= BACKLOG_EVERY_S:
@@ -200,4 +211,4 @@ def _of(readings: Readings, sure: Bools) -> Readings:
     if sure.all():
         return readings
     kept = sure[readings.meter]
-    return Readings(readings.meter[kept], readings.ts_s[kept], readings.index_ml[kept], readings.edited)
+    return readings._replace(meter=readings.meter[kept], ts_s=readings.ts_s[kept], index_ml=readings.index_ml[kept])

@@ -57,6 +57,8 @@ class Flag(IntFlag):
     """A step with water that is longer than the meter's size allows to interpolate evenly."""
     EDITED = 128
     """Beside a reading that a person gave or took away."""
+    SUM_MISMATCH = 512
+    """Beside an instant at which what the meter froze and its other reading differ by more than one count."""
 
 
 EXCLUDED = Flag.NEGATIVE_STEP | Flag.IMPOSSIBLE_FLOW
@@ -92,6 +94,10 @@ class Readings(NamedTuple):
     index_ml: Ints
     edited: Ints = _NONE
     """`keys_of` the instants (of its meters' positions) at which a person gave or took away a reading; sorted."""
+    disputed: Ints = _NONE
+    """`keys_of` the instants of which there are several readings that differ; sorted."""
+    spread_ml: Ints = _NONE
+    """By how much the readings of each disputed instant differ."""
 
 
 class Curve(NamedTuple):
@@ -116,14 +122,24 @@ def ordered(ts_s: Ints, index_ml: Ints, meter: Ints | None = None) -> Readings:
     meter = np.zeros(len(ts_s), np.int64) if meter is None else meter
     keys = keys_of(meter, ts_s)
     if len(keys) and not (keys[1:] > keys[:-1]).all():
-        order = np.argsort(keys)
+        order = np.argsort(keys, kind="stable")  # readings come in runs, which this sort merges: 3 to 20 times as fast
         keys = keys[order]
         first = np.ones(len(keys), np.bool_)
         first[1:] = keys[1:] != keys[:-1]
         if not first.all():
-            order = np.lexsort((index_ml, ts_s, meter))[first]
+            return _lowest(keys, np.flatnonzero(first), np.lexsort((index_ml, ts_s, meter)), index_ml)
         meter, ts_s, index_ml = meter[order], ts_s[order], index_ml[order]
     return Readings(meter, ts_s, index_ml)
+
+
+def _lowest(keys: Ints, first: Ints, order: Ints, index_ml: Ints) -> Readings:
+    """The lowest reading of each instant; `first`: where each begins among the sorted `keys`."""
+    last = np.append(first[1:], len(keys)) - 1
+    lowest_ml = index_ml[order[first]]
+    spread_ml = index_ml[order[last]] - lowest_ml
+    instants = keys[first]
+    differ = spread_ml > 0
+    return Readings(instants >> _KEY_SHIFT, instants & _TS_MASK, lowest_ml, _NONE, instants[differ], spread_ml[differ])
 
 
 def validated(ts_s: Ints, index_ml: Ints, limits: Limits, meter: Ints | None = None) -> Curve:
@@ -136,7 +152,7 @@ def validated(ts_s: Ints, index_ml: Ints, limits: Limits, meter: Ints | None = N
 
 def curve_of(readings: Readings, limits: Limits) -> Curve:
     """The curve of readings in its order."""
-    meter, ts_s, index_ml, edited = readings
+    meter, ts_s, index_ml, edited, disputed, spread_ml = readings
     breaks = np.zeros(len(ts_s), np.bool_)
     breaks[1:] = (meter[1:] != meter[:-1]) | (np.diff(ts_s) > MAX_SPREAD_S)
     segment = np.cumsum(breaks, dtype=np.int64)
@@ -152,7 +168,10 @@ def curve_of(readings: Readings, limits: Limits) -> Curve:
         flags[np.diff(counted) > 1] |= Flag.SPIKE
     flags[np.diff(ts_s) > MAX_GAP_S] |= Flag.GAP
     if len(edited):
-        _mark_edited(keys_of(meter, ts_s), flags, edited)
+        _mark(keys_of(meter, ts_s), flags, edited, Flag.EDITED)
+    if len(disputed):
+        apart = spread_ml > limits.resolution_ml[disputed >> _KEY_SHIFT]
+        _mark(keys_of(meter, ts_s), flags, disputed[apart], Flag.SUM_MISMATCH)
     ends = segment[1:] != segment[:-1]
     water[ends] = 0
     flags[ends] = 0
@@ -171,14 +190,14 @@ def _steps(meter: Ints, ts_s: Ints, index_ml: Ints, limits: Limits) -> tuple[Int
     return water, flags
 
 
-def _mark_edited(keys: Ints, flags: Ints, edited: Ints) -> None:
-    """Flags the steps that begin, end or lie at an edited instant."""
-    step = np.searchsorted(keys, edited, "right") - 1
+def _mark(keys: Ints, flags: Ints, instants: Ints, flag: Flag) -> None:
+    """Flags the steps that begin, end or lie at these instants."""
+    step = np.searchsorted(keys, instants, "right") - 1
     begins = step[(step >= 0) & (step < len(flags))]
-    flags[begins] |= Flag.EDITED
-    ends = np.searchsorted(keys, edited, "left") - 1
+    flags[begins] |= flag
+    ends = np.searchsorted(keys, instants, "left") - 1
     ends = ends[(ends >= 0) & (ends < len(flags))]
-    flags[ends] |= Flag.EDITED
+    flags[ends] |= flag
 
 
 def _judged(step: Ints, most: Ints, register_max_ml: Ints) -> tuple[Ints, Ints]:
@@ -212,6 +231,7 @@ def _spikes(readings: Readings, segment: Ints, flags: Ints, limits: Limits) -> I
 
 
 _KEY_SHIFT = 35
+_TS_MASK = (1 << _KEY_SHIFT) - 1
 
 
 def keys_of(of: Ints, ts_s: Ints | int) -> Ints:

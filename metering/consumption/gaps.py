@@ -59,14 +59,23 @@ def profiles(readings: Readings, limits: Limits, start_s: Ints, zone: ZoneInfo) 
     measured = found.complete & ~found.interpolated & ((found.flags & EXCLUDED) == 0)
     of, begin_s, volume = of[measured], begin_s[measured], found.consumption_ml[measured]
     hour = np.minimum((begin_s - midnights(zone)[1][day_number(zone, begin_s)]) // HOUR_S, HOURS_A_DAY - 1)
-    total, count = np.zeros_like(weights), np.zeros_like(weights)
-    np.add.at(total, (of, hour), volume)
-    np.add.at(count, (of, hour), 1)
+    cell = of * HOURS_A_DAY + hour
+    count = np.bincount(cell, minlength=weights.size).reshape(weights.shape)
+    total = _sums(cell, volume, weights.size).reshape(weights.shape)
     mean = total // np.maximum(count, 1)
     known = (count.sum(axis=1) >= MIN_PROFILE_H) & (count > 0).all(axis=1) & (mean.max(axis=1) > 0)
     strongest = np.maximum(mean.max(axis=1, keepdims=True), 1)
     weights[known] = (1 + mean * FINEST // strongest)[known]
     return weights
+
+
+def _sums(cell: Ints, volume: Ints, cells: int) -> Ints:
+    """Exact, where floating-point weights of a bincount would round."""
+    order = np.argsort(cell, kind="stable")
+    running = np.append(0, np.cumsum(volume[order]))
+    bounds = np.searchsorted(cell[order], np.arange(cells + 1))
+    sums: Ints = np.diff(running[bounds])
+    return sums
 
 
 def _hours_before(start_s: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
@@ -81,47 +90,59 @@ def _hours_before(start_s: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
 
 def filled(curve: Curve, gaps: Gaps, weights: Ints, zone: ZoneInfo) -> Curve:
     """The curve with entries at the local hours inside the gaps; those without weights stay as they are."""
-    at, ts_s, water, of = [], [], [], []
     flags = curve.flags.copy()
     flags[gaps.step] |= Flag.LONG_GAP
-    for step, weight in zip(gaps.step.tolist(), weights.tolist(), strict=True):
-        if not any(weight):
-            continue
-        flags[step] |= Flag.PROFILE
-        bounds = _bounds(int(curve.ts_s[step]), int(curve.ts_s[step + 1]), zone)
-        flowed = _shares(int(curve.water_ml[step + 1] - curve.water_ml[step]), bounds, weight, zone)
-        at += [step + 1] * len(flowed)
-        of += [step] * len(flowed)
-        ts_s += bounds[1:-1]
-        water += flowed
-    put_in = np.array(of, np.int64)
-    flowed_ml = np.array(water, np.int64)
-    columns = {
-        "meter": curve.meter[put_in], "segment": curve.segment[put_in], "ts_s": np.array(ts_s, np.int64),
-        "index_ml": curve.index_ml[put_in] + flowed_ml, "water_ml": curve.water_ml[put_in] + flowed_ml,
-        "flags": flags[put_in], "readings": curve.readings[put_in],
-    }  # fmt: skip
-    kept = curve._replace(flags=flags)
-    return Curve(*(np.insert(getattr(kept, name), at, columns[name]) for name in Curve._fields))
+    known = np.flatnonzero(weights.any(axis=1))
+    step = gaps.step[known]
+    flags[step] |= Flag.PROFILE
+    if not len(step):
+        return curve._replace(flags=flags)
+    gap, ts_s, flowed_ml = _inner_hours(curve, step, weights[known], zone)
+    of = step[gap]
+    put_in = Curve(
+        curve.meter[of], curve.segment[of], ts_s, curve.index_ml[of] + flowed_ml, curve.water_ml[of] + flowed_ml,
+        flags[of], curve.readings[of],
+    )  # fmt: skip
+    ends = np.searchsorted(gap, np.arange(len(step) + 1)).tolist()
+    bounds = [0, *(step + 1).tolist()]
+    return Curve(
+        *(
+            _interleaved(column, bounds, new, ends)
+            for column, new in zip(curve._replace(flags=flags), put_in, strict=True)
+        )
+    )
 
 
-def _bounds(start_s: int, end_s: int, zone: ZoneInfo) -> list[int]:
-    """The gap's ends and the local clock hours inside it."""
-    shift = int(midnights(zone)[1][day_number(zone, np.array([start_s]))][0]) % HOUR_S
-    first = (start_s - shift) // HOUR_S * HOUR_S + shift + HOUR_S
-    return [start_s, *range(first, end_s, HOUR_S), end_s]
+def _interleaved(column: Ints, bounds: Sequence[int], new: Ints, ends: Sequence[int]) -> Ints:
+    """Stretches of a column, after each of which entries are put in: slices, since nearly all of it stays as it is."""
+    parts = [column[: bounds[1]]]
+    for at in range(1, len(bounds)):
+        parts.append(new[ends[at - 1] : ends[at]])
+        parts.append(column[bounds[at] : bounds[at + 1] if at + 1 < len(bounds) else None])
+    return np.concatenate(parts)
 
 
-def _shares(water_ml: int, bounds: Sequence[int], weight: Sequence[int], zone: ZoneInfo) -> list[int]:
-    """What has flowed at each inner bound, floored to whole millilitres."""
-    starts = np.array(bounds[:-1], np.int64)
-    hours = np.minimum((starts - midnights(zone)[1][day_number(zone, starts)]) // HOUR_S, HOURS_A_DAY - 1).tolist()
-    parts = [weight[hour] * (after - before) for hour, before, after in zip(hours, bounds, bounds[1:], strict=False)]
-    total, running, flowed = sum(parts), 0, []
-    for part in parts[:-1]:
-        running += part
-        flowed.append(water_ml * running // total)
-    return flowed
+def _inner_hours(curve: Curve, step: Ints, weights: Ints, zone: ZoneInfo) -> tuple[Ints, Ints, Ints]:
+    """Of all local clock hours inside the gaps: position of the gap, time, and what has flowed since the gap's begin,
+    floored to whole millilitres."""
+    start_s, end_s = curve.ts_s[step], curve.ts_s[step + 1]
+    shift = midnights(zone)[1][day_number(zone, start_s)] % HOUR_S
+    first_s = (start_s - shift) // HOUR_S * HOUR_S + shift + HOUR_S
+    inner = np.maximum(-(-(end_s - first_s) // HOUR_S), 0)
+    gap = np.repeat(np.arange(len(step)), inner + 1)  # a gap of n inner hours has n + 1 parts
+    number = np.arange(len(gap)) - np.repeat(np.cumsum(inner + 1) - inner - 1, inner + 1)
+    part_s = np.where(number == 0, start_s[gap], first_s[gap] + (number - 1) * HOUR_S)
+    until_s = np.where(number == inner[gap], end_s[gap], first_s[gap] + number * HOUR_S)
+    hour = np.minimum((part_s - midnights(zone)[1][day_number(zone, part_s)]) // HOUR_S, HOURS_A_DAY - 1)
+    running = np.cumsum(weights[gap, hour] * (until_s - part_s))
+    last = np.cumsum(inner + 1) - 1
+    before = np.append(0, running[last[:-1]])
+    total, water_ml = running[last] - before, curve.water_ml[step + 1] - curve.water_ml[step]
+    at = np.flatnonzero(number < inner[gap])
+    gap = gap[at]
+    share = (running[at] - before[gap]).astype(object)  # the product of volume and share may need more than 64 bits
+    flowed_ml = share * water_ml[gap] // total[gap]
+    return gap, until_s[at], flowed_ml.astype(np.int64)
 
 
 def filled_alone(readings: Readings, limits: Limits, bridge_s: int, zone: ZoneInfo) -> Curve:

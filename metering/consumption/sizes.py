@@ -21,6 +21,9 @@ class Rules(NamedTuple):
     stuck_days: BySize = ((0, 30), (50, 7))
     """So many days in a row without any water make a register that stands still remarkable."""
 
+    settlement_day: int = 0
+    """Day of the month at whose begin meters freeze their own settlement index; 0: not compared."""
+
     def bridge_s(self, dn_mm: Ints) -> Ints:
         return by_size(self.bridge_h, dn_mm) * HOUR_S
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import asyncpg
 import nats.errors
 import structlog
 
-from metering.errors import NbwaterError
+from metering.errors import NbwaterError, StartError
 from metering.streams import UP_STREAM
 from simulators.chaos.network import CLEAR, Network, Relay
 from simulators.chaos.plan import LONG_WEIGHTS, Fault, Kind
 from simulators.chaos.platform import SECOND, GoneError, Platform, of_role
-from simulators.chaos.stream import administrator
+from simulators.chaos.stream import administrator, server_time_s
 from simulators.reconcile import connect as connect_database
 
 PATIENCE_S = 90.0
@@ -28,6 +28,10 @@ POLL_S = 0.25
 TAKEN = '"lease_taken"'
 """What a worker logs when the lease is its own."""
 
+RESTEP_S = 0.5
+"""A server that is started while its clock is to be wrong has a true one for so long."""
+ASK_CLOCK_S = 2.0
+CLOCK_TOLERANCE_S = 5.0
 TOGETHER_S = 3.0
 """How long two ingest workers run beside one another after the first came back."""
 log = structlog.get_logger()
@@ -50,6 +54,7 @@ class Tormentor:
             Kind.PACKETS: self._packets,
             Kind.REBIND: self._rebind,
             Kind.CLOCK: self._clock,
+            Kind.SERVER_CLOCK: self._server_clock,
             Kind.STREAM_FULL: self._stream_full,
             Kind.STREAM_DISK_FULL: self._stream_disk_full,
             Kind.BLACKOUT: self._blackout,
@@ -143,6 +148,60 @@ class Tormentor:
             self._platform.step_clock(fault.role, 0)
         return "right again"
 
+    async def _server_clock(self, fault: Fault) -> str:
+        """Seen to be wrong by the server's own word, unless it gave none: another fault had it all the time."""
+        until = time.monotonic() + fault.duration_s
+        seen, shown, trouble = "it said nothing meanwhile", False, ""
+        try:
+            while True:
+                trouble = self._step_server(fault.role, fault.step_s)
+                if not trouble and (told := await self._clock_of(fault.role)) is not None:
+                    seen = f"it was {told - time.time():+.0f} s off"
+                    trouble = seen
+                    shown |= abs(told - time.time() - fault.step_s) < CLOCK_TOLERANCE_S
+                if (left_s := until - time.monotonic()) <= 0:
+                    break
+                await asyncio.sleep(min(RESTEP_S, left_s))
+        finally:
+            self._step_server(fault.role, 0)
+        if trouble and not shown:
+            raise NotShownError(f"the clock of {fault.role} was not stepped: {trouble}")
+        return f"{seen}, now right again"
+
+    @contextlib.contextmanager
+    def _stepped(self, role: str, seconds: float) -> Iterator[None]:
+        if not seconds:
+            yield
+            return
+        self._step_server(role, seconds)
+        try:
+            yield
+        finally:
+            self._step_server(role, 0)
+
+    def _step_server(self, role: str, seconds: float) -> str:
+        """Why it could not be done; a server that does not run has no clock to be stepped."""
+        with contextlib.suppress(GoneError):
+            try:
+                self._platform.step_clock(role, seconds)
+            except StartError as error:
+                return str(error)
+        return ""
+
+    async def _clock_of(self, role: str) -> float | None:
+        """The server's wall clock, unix; None when it does not answer soon."""
+        try:
+            async with asyncio.timeout(ASK_CLOCK_S):
+                if role == "nats":
+                    return await server_time_s(self._platform.nats_url)
+                connection = await connect_database(self._platform.database_url, ASK_CLOCK_S)
+                try:
+                    return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+                finally:
+                    connection.terminate()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error):
+            return None
+
     async def _stream_full(self, fault: Fault) -> str:
         limit, held = await self._bound_stream(None)
         try:
@@ -206,7 +265,7 @@ class Tormentor:
     async def _second_ingest(self, fault: Fault) -> str:
         platform = self._platform
         first = await self._victim(fault._replace(role="ingest"))
-        fences, taken = [await self._database(_fence)], platform.said(SECOND).count(TAKEN)
+        fences = [await self._database(_fence)]
         platform.start_second_ingest(beside=first)
         try:
             await self._until(lambda: '"standby"' in platform.said(SECOND), "the second worker stands by")
@@ -214,11 +273,10 @@ class Tormentor:
             interrupted = platform.said(first).count('"ingest_interrupted"')
             frozen = platform.freeze(first)
             try:
-                # By its own word: a fence that rises may be the first's, who lost the lease to an earlier fault.
-                await self._until(
-                    lambda: platform.said(SECOND).count(TAKEN) > taken, "the second worker takes the lease"
-                )
-                fences.append(await self._database(_fence))
+                with self._stepped("postgres", fault.step_s):
+                    # By its own word: a fence that rises may be the first's, who lost the lease to an earlier fault.
+                    await self._until(lambda: TAKEN in platform.said(SECOND), "the second worker takes the lease")
+                    fences.append(await self._database(_fence))
             finally:
                 platform.thaw(frozen)
             await asyncio.sleep(TOGETHER_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,10 @@ DATAGRAM_BYTES = 65_535
 BUFFER_BYTES = 1 << 20
 MAX_BINDINGS = 4096
 """Clients that are told apart; beyond, the one that was seen first loses its port."""
+
+HELD_PORTS = 512
+"""That a client had and that no other gets: who speaks LwM2M without keys is known by its address for minutes, and
+where a NAT hands that on, one meter's reports are another's (docs/doors/lwm2m.md)."""
 
 Address = Any
 CLEAR = Weather()
@@ -34,6 +39,7 @@ class Relay:
         self._gateway = (host, port)
         self._rng = random.Random(seed)  # noqa: S311 - weather, no secret
         self._bindings: dict[Address, socket.socket] = {}
+        self._held: deque[socket.socket] = deque()
         self.weather = CLEAR
         self.passed = self.lost = self.duplicated = self.delayed = self.rebound = 0
 
@@ -49,6 +55,8 @@ class Relay:
         self._loop.remove_reader(self._door.fileno())
         self._door.close()
         self.rebind()
+        for outgoing in self._held:
+            outgoing.close()
 
     @property
     def port(self) -> int:
@@ -64,7 +72,9 @@ class Relay:
     def _unbind(self, client: Address) -> None:
         outgoing = self._bindings.pop(client)
         self._loop.remove_reader(outgoing.fileno())
-        outgoing.close()
+        self._held.append(outgoing)
+        if len(self._held) > HELD_PORTS:
+            self._held.popleft().close()
 
     def _outgoing(self, client: Address) -> socket.socket:
         found = self._bindings.get(client)

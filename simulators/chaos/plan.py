@@ -24,6 +24,8 @@ NETWORK_S = (4.0, 20.0)
 CLOCK_S = (4.0, 25.0)
 CLOCK_STEPS_S = ((1.0, 120.0), (600.0, 7200.0), (86_400.0, 3 * 86_400.0))
 SECOND_INGEST_S = 36.0
+LEASE_STEPS_S = (0.0, -3600.0, -86_400.0)
+"""Of the database's clock when the first of two ingest workers falls silent: its lease seems to last so much longer."""
 ATTEMPTS = 100
 """To find a free instant; in runs so short that there is none, a fault is left out."""
 
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     PACKETS = "packets"
     REBIND = "rebind"
     CLOCK = "clock"
+    SERVER_CLOCK = "server-clock"
     STREAM_FULL = "stream-full"
     STREAM_DISK_FULL = "stream-disk-full"
     BLACKOUT = "blackout"
@@ -45,7 +48,7 @@ class Kind(StrEnum):
     DATABASE_OLDER = "database-older"
 
 
-SHORT = (Kind.KILL, Kind.PAUSE, Kind.PACKETS, Kind.REBIND, Kind.CLOCK)
+SHORT = (Kind.KILL, Kind.PAUSE, Kind.PACKETS, Kind.REBIND, Kind.CLOCK, Kind.SERVER_CLOCK)
 LONG_WEIGHTS = {
     Kind.DATABASE_AWAY: 2.5,
     Kind.DATABASE_FULL: 1.0,
@@ -58,7 +61,9 @@ LONG_WEIGHTS = {
 """Shares of the time: a database is away for minutes where the run has them."""
 NETWORK = (Kind.PACKETS, Kind.REBIND)
 CLOCKED = ("gateway", "ingest", "settlement")
-"""Roles whose clock is stepped: programs of ours, not the servers."""
+"""Programs of ours whose clock is stepped."""
+SERVERS = ("nats", "postgres")
+"""Those whose clock is stepped by another means."""
 
 
 class Weather(NamedTuple):
@@ -81,7 +86,7 @@ class Fault(NamedTuple):
     choice: float = 0.0
     """0 … 1: which of several programs of the role, where there are several."""
     step_s: float = 0.0
-    """Of a clock; negative: backward."""
+    """Of a clock; negative: backward. With a second ingest worker it is the database's."""
     weather: Weather = Weather()
 
     @property
@@ -109,13 +114,16 @@ def plan(seed: int, seconds: float, roles: Sequence[str], kinds: Collection[Kind
     """
     rng = random.Random(seed)  # noqa: S311 - a plan, no secret
     first_s, last_s = QUIET_START * seconds, (1 - QUIET_END) * seconds
-    long = list(_long(rng, first_s, last_s, [kind for kind in LONG_WEIGHTS if kind in kinds]))
+    steps_s = LEASE_STEPS_S if Kind.SERVER_CLOCK in kinds else (0.0,)
+    long = list(_long(rng, first_s, last_s, [kind for kind in LONG_WEIGHTS if kind in kinds], steps_s))
     alone = [fault for fault in long if fault.kind is Kind.SECOND_INGEST]
     short = _short(rng, first_s, last_s, sorted(roles), [kind for kind in SHORT if kind in kinds], alone)
     return tuple(sorted([*long, *short]))
 
 
-def _long(rng: random.Random, first_s: float, last_s: float, kinds: Sequence[Kind]) -> Iterator[Fault]:
+def _long(
+    rng: random.Random, first_s: float, last_s: float, kinds: Sequence[Kind], lease_steps_s: Sequence[float]
+) -> Iterator[Fault]:
     if not kinds:
         return
     chosen: list[Kind] = []
@@ -130,7 +138,7 @@ def _long(rng: random.Random, first_s: float, last_s: float, kinds: Sequence[Kin
     for kind in chosen:
         slot_s = unit_s * LONG_WEIGHTS[kind]
         if kind is Kind.SECOND_INGEST:
-            yield Fault(at_s, kind, min(SECOND_INGEST_S, slot_s))
+            yield Fault(at_s, kind, min(SECOND_INGEST_S, slot_s), step_s=rng.choice(lease_steps_s))
         elif kind is Kind.BLACKOUT:
             yield Fault(at_s + rng.uniform(0, 0.5 * slot_s), kind)
         else:
@@ -148,6 +156,7 @@ def _short(
     alone: Sequence[Fault],
 ) -> Iterator[Fault]:
     victims = {Kind.KILL: roles, Kind.PAUSE: roles, Kind.CLOCK: [role for role in roles if role in CLOCKED]}
+    victims[Kind.SERVER_CLOCK] = [role for role in roles if role in SERVERS]
     wanted = [(kind, role) for kind in kinds for role in victims.get(kind, ("",))]
     if not wanted:
         return
@@ -162,7 +171,7 @@ def _drawn(rng: random.Random, kind: Kind, role: str) -> Fault:
     at_s, choice = 0.0, rng.random()
     if kind is Kind.PAUSE:
         return Fault(at_s, kind, rng.uniform(*PAUSE_S), role, choice)
-    if kind is Kind.CLOCK:
+    if kind in (Kind.CLOCK, Kind.SERVER_CLOCK):
         step_s = rng.uniform(*rng.choice(CLOCK_STEPS_S)) * rng.choice((-1, 1))
         return Fault(at_s, kind, rng.uniform(*CLOCK_S), role, choice, step_s)
     if kind is Kind.PACKETS:

@@ -67,7 +67,10 @@ class Platform(Protocol):
         """SIGCONT to those that still live."""
 
     def step_clock(self, role: str, seconds: float) -> None:
-        """The wall clock of all programs of the role is wrong by so much from now on; 0: right again."""
+        """The wall clock of all programs of the role is wrong by so much from now on; 0: right again.
+
+        A server that is started later has a true clock: raises GoneError when there is none now.
+        """
 
     def take_database_away(self) -> None:
         """kill -9, and its directory is not where it was: it cannot start again. Raises GoneError."""
@@ -86,7 +89,8 @@ class Platform(Protocol):
     def empty_disk(self, server: str) -> None: ...
 
     def start_second_ingest(self, beside: str) -> None:
-        """Another worker with the settings of this one; it is `programs()["ingest.second"]` until it ends."""
+        """Another worker with the settings of this one; it is `programs()["ingest.second"]` until it ends. What an
+        earlier one `said` is forgotten."""
 
     async def end_second_ingest(self) -> None:
         """SIGTERM and wait; harmless when there is none."""

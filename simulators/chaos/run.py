@@ -100,7 +100,12 @@ class Chaos:
     async def _register(self, planned: Plan, doors: Sequence[str]) -> None:
         """Raises TargetError when not every gateway worker knows all meters and keys in time."""
         platform = self._platform
-        await platform.register([import_row(meter) for meter in range(planned.meters)])
+        await platform.register(
+            [
+                import_row(meter) | platform.places.binding(doors[meter % len(doors)])
+                for meter in range(planned.meters)
+            ]
+        )  # fmt: skip
         keys = [
             row
             for meter in range(planned.meters)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -20,11 +23,17 @@ ANSWER_S = 10.0
 @asynccontextmanager
 async def administrator(nats_url: str) -> AsyncIterator[JetStreamContext]:
     """Raises nats.errors.Error, OSError or TimeoutError soon when the server is not there."""
+    async with _connected(nats_url) as client:
+        yield client.jetstream(timeout=ANSWER_S)
+
+
+@asynccontextmanager
+async def _connected(nats_url: str) -> AsyncIterator[Client]:
     client = await connect(
         nats_url, "admin", allow_reconnect=False, max_reconnect_attempts=ATTEMPTS, reconnect_time_wait=PAUSE_S
     )
     try:
-        yield client.jetstream(timeout=ANSWER_S)
+        yield client
     finally:
         await client.close()
 
@@ -45,6 +54,13 @@ async def last_sequences(nats_url: str) -> dict[int, int]:
             except NotFoundError:
                 continue
         return found
+
+
+async def server_time_s(nats_url: str) -> float:
+    """What nats-server takes the time for, unix."""
+    async with _connected(nats_url) as client:
+        answer = await client.request(f"$JS.API.STREAM.INFO.{UP_STREAM}", timeout=ANSWER_S)
+        return datetime.fromisoformat(json.loads(answer.data)["ts"]).timestamp()
 
 
 async def mqtt_waiting(nats_url: str) -> int:

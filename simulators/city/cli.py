@@ -16,13 +16,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metering.process import on_stop_signal
 from simulators.city.files import MAX_METERS, CityFiles
+from simulators.city.mains import mains
 from simulators.city.plan import CityOptions
 from simulators.city.truth import of_doors
+from simulators.city.zones import piping
 from simulators.doors.parameter import Doors
 from simulators.local_time import DAY_S, local_text
 from simulators.session import console, run
 from simulators.target import DOORS, Target
-from simulators.town import MAX_HISTORY_DAYS, SILENT_FOR_S, Show, Town, TownCounts, TownOptions
+from simulators.town import MAX_HISTORY_DAYS, Show, Town, TownCounts, TownOptions
+from simulators.town_history import SILENT_FOR_S
+from simulators.town_plan import make_meters
 from simulators.water.calendar import END_S, EPOCH, EPOCH_S
 
 HISTORY_IS_IN = "the history is in:"
@@ -189,17 +193,18 @@ async def _live(target: Target, options: TownOptions, show: Show, truth: Path | 
     """The truth is written at the begin, as far as is known then, and at the end."""
     stop = asyncio.Event()
     on_stop_signal(stop.set)
-    played, began_s = Town(target, options, stop, show), int(time.time())
+    meters, began_s = make_meters(options.seed, options.meters), int(time.time())
+    pipes = mains(options.seed, meters)
 
     def tell(until_s: int) -> None:
         if truth is not None:
             from_s = max(EPOCH_S, began_s - options.days * DAY_S)
-            known = of_doors(options.seed, played.meters, from_s, until_s, began_s - SILENT_FOR_S)
+            known = of_doors(options.seed, meters, pipes, from_s, until_s, began_s - SILENT_FOR_S)
             truth.parent.mkdir(parents=True, exist_ok=True)
             truth.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
     tell(began_s)
     try:
-        return await played.run()
+        return await Town(target, options, meters, piping(pipes, meters), stop, show).run()
     finally:
         tell(int(time.time()))

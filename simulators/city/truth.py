@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulators.city.district import Inflow, district_name, main_events
+from simulators.city.mains import Mains, leak_events
 from simulators.city.plan import CityPlan, meter_id
 from simulators.local_time import HOUR_S, local_text
 from simulators.meter import Meter
@@ -50,7 +51,9 @@ def of_files(plan: CityPlan, inflows: list[Inflow], changed_l: dict[int, float])
     }  # fmt: skip
 
 
-def of_doors(seed: int, meters: Sequence[Meter], from_s: int, until_s: int, silent_since_s: int) -> dict[str, Any]:
+def of_doors(
+    seed: int, meters: Sequence[Meter], of_mains: Mains, from_s: int, until_s: int, silent_since_s: int
+) -> dict[str, Any]:
     """Of a town that is played from `from_s` to `until_s`; its meters are called by their serials."""
     events: list[dict[str, Any]] = []
     for meter in meters:
@@ -65,7 +68,8 @@ def of_doors(seed: int, meters: Sequence[Meter], from_s: int, until_s: int, sile
     return {
         "seed": seed, "n": len(meters), "days": round((until_s - from_s) / (24 * HOUR_S), 2),
         "start": local_text(from_s), "meters": [_named(meter) for meter in meters], "events": events,
-        "dma_events": [], "outages": outage_events(seed, cells, from_s, until_s),
+        "dma_events": leak_events(of_mains, from_s, until_s),
+        "outages": outage_events(seed, cells, from_s, until_s),
     }  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
+from ingest.districts.detection import balance_rules, inflow_rules
 from ingest.districts.evaluation import Indices, from_inflows, from_readings
 from ingest.districts.files import read_inflows, read_inlet
 from ingest.leaks.evaluation import read_readings
 from metering.consumption import HOUR_S, Limits
+from metering.settings import DistrictSettings, load
 
 VIRTUAL = "DMA-V1"
 AFTER = timedelta(days=1)
@@ -100,14 +102,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--alerts", type=Path, help="write the alerts of the last folder")
-    options = parser.parse_args()
+    options, settings = parser.parse_args(), load(DistrictSettings)
     virtual: list[Outcome] = []
     real: list[Outcome] = []
     false, months = [0, 0], [0.0, 0.0]
     for folder in options.folders:
         inlet, inflows = read_inlet(folder / "dma_inlet.csv"), read_inflows(folder / "bwdf_inflow.csv")
-        alerts = from_readings(VIRTUAL, customers_of(folder / "readings.csv"), inlet)
-        by_night = from_inflows(inflows)
+        alerts = from_readings(VIRTUAL, customers_of(folder / "readings.csv"), inlet, balance_rules(settings))
+        by_night = from_inflows(inflows, inflow_rules(settings))
         if options.alerts:
             write(options.alerts, [*alerts, *by_night])
         events = json.loads((folder / "truth.json").read_text())["dma_events"]

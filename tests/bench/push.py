@@ -37,6 +37,7 @@ CONNECTIONS = 128
 """Enough for what is under way while a push takes a quarter of a second."""
 
 WITHIN_S = 0.02
+PRODUCT = "east"
 PATH = "0123456789abcdefghij"
 HISTOGRAMS = {"gateway": "nbwater_gateway_push_answer_seconds", "stream": "nbwater_gateway_publish_seconds"}
 
@@ -55,7 +56,7 @@ def measure(progress: Progress, *, quick: bool = False) -> dict[str, Any]:
     with TemporaryDirectory(prefix="nbwater-push-") as folder:
         tls, products = Path(folder, "tls"), Path(folder, "push.toml")
         certificates.make(tls, {"server": "127.0.0.1"})
-        products.write_text(f'[[products]]\nname = "east"\nplatform = "ctwing"\nsecret_path = "{PATH}"\n')
+        products.write_text(f'[[products]]\nname = "{PRODUCT}"\nplatform = "ctwing"\nsecret_path = "{PATH}"\n')
         products.chmod(0o600)
         environment = {
             "NBWATER_PUSH_PORT": "0", "NBWATER_PUSH_PRODUCTS_FILE": str(products),
@@ -69,7 +70,7 @@ def measure(progress: Progress, *, quick: bool = False) -> dict[str, Any]:
             metrics_url = f"http://127.0.0.1:{programs['gateway']['metrics_port']}/metrics"
 
             async def run() -> dict[str, Any]:
-                async with loaded(under_test, METERS) as city:
+                async with loaded(under_test, METERS, PRODUCT) as city:
                     return await _measure(city, receiver, metrics_url, progress, QUICK_SECONDS if quick else SECONDS)
 
             return asyncio.run(run())

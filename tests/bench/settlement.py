@@ -20,7 +20,7 @@ import secrets
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -118,31 +118,54 @@ async def prepare(connection: Any, meters: int, days: int) -> None:
         await connection.execute(f"VACUUM ANALYZE {table}")
 
 
-async def one_round(connection: Any, owner: Any, day: int, meters: int) -> dict[str, Any]:
-    """One new day of each meter; microseconds of CPU per span."""
+class Spent(NamedTuple):
+    """CPU microseconds per span."""
+
+    spans: int
+    batches: int
+    python_us: float
+    postgresql_us: float
+
+    @property
+    def total_us(self) -> float:
+        return self.python_us + self.postgresql_us
+
+
+async def lay_down(owner: Any, day: int, meters: int) -> None:
+    """A new day of each meter, late readings of a few, and the spans that ingest would mark."""
     await owner.execute(_READINGS, day, day, meters)
     await owner.execute(_SPANS, day, meters)
     await owner.execute(_LATE, day, meters)
     await owner.execute("ANALYZE touched_spans")
-    metered = MeteredConnection(connection)
-    readings = _read_so_far()
-    stage = SettlementStage(metered, SettlementSettings(), ZONE)
+
+
+async def settle_all(stage: SettlementStage, metered: MeteredConnection) -> Spent:
+    """Until nothing waits."""
     backend, mine, spans, batches = metered.cpu_ns(), time.process_time_ns(), 0, 0
     while taken := await stage.settle_batch():
         spans += taken
         batches += 1
     mine, backend = time.process_time_ns() - mine, metered.cpu_ns() - backend
+    return Spent(spans, batches, mine / spans / 1000, backend / spans / 1000)
+
+
+async def one_round(connection: Any, owner: Any, day: int, meters: int) -> dict[str, Any]:
+    """One new day of each meter; microseconds of CPU per span."""
+    await lay_down(owner, day, meters)
+    metered = MeteredConnection(connection)
+    readings = _read_so_far()
+    spent = await settle_all(SettlementStage(metered, SettlementSettings(), ZONE), metered)
     return {
         "day": day,
-        "spans": spans,
-        "batches": batches,
-        "readings_per_span": round((_read_so_far() - readings) / spans, 1),
-        "python_us": round(mine / spans / 1000, 1),
-        "of_which_driver_us": round(metered.driver_ns / spans / 1000, 1),
-        "postgresql_us": round(backend / spans / 1000, 1),
+        "spans": spent.spans,
+        "batches": spent.batches,
+        "readings_per_span": round((_read_so_far() - readings) / spent.spans, 1),
+        "python_us": round(spent.python_us, 1),
+        "of_which_driver_us": round(metered.driver_ns / spent.spans / 1000, 1),
+        "postgresql_us": round(spent.postgresql_us, 1),
         "by_statement_us": {
-            name: round(spent / spans / 1000, 1)
-            for name, spent in sorted(metered.backend_ns.items(), key=lambda item: -item[1])
+            name: round(used / spent.spans / 1000, 1)
+            for name, used in sorted(metered.backend_ns.items(), key=lambda item: -item[1])
         },
         "resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }

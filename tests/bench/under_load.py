@@ -176,9 +176,11 @@ class Loaded:
 
 
 @contextlib.asynccontextmanager
-async def loaded(platform: Platform, meters: int) -> AsyncIterator[Loaded]:
-    """`platform` with so many meters registered at once, known to its gateways."""
-    await register_rows(platform.database_url, [import_row(meter) for meter in range(meters)])
+async def loaded(platform: Platform, meters: int, pusher: str = "") -> AsyncIterator[Loaded]:
+    """`platform` with so many meters registered at once, known to its gateways, and bound to the push product `pusher`
+    where there is one."""
+    binding = {"pushers": pusher} if pusher else {}
+    await register_rows(platform.database_url, [import_row(meter) | binding for meter in range(meters)])
     today = (int(time.time()) + UTC_OFFSET_S) // DAY_S
     first_s = (today - DAYS - 1) * DAY_S - UTC_OFFSET_S
     rows = ReportRows(Plan(meters, meters, READINGS, first_s, SEQ_BASE))

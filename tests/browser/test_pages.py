@@ -21,7 +21,7 @@ from tests.browser.town import (
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 PAGES = {
-    "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.silent")),
+    "overview": ("/", ("frame.overview", "overview.reporting", "overview.accounting_ok", "alerts.kind.burst")),
     "meters": ("/meters", ("frame.meters", "meters.state.reporting", "meters.state.silent")),
     "meter": (
         f"/meters/{FIRST_SERIAL}",
@@ -29,7 +29,9 @@ PAGES = {
     ),
     "leak": (f"/meters/{LEAKING_SERIAL}", ("alerts.kind.continuous_flow", "alerts.acknowledge")),
     "districts": ("/districts", ("frame.districts", "districts.hourly", "districts.iwa", "alerts.kind.district_leak")),
-    "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge")),
+    "alerts": ("/alerts", ("frame.alerts", "alerts.severity.critical", "alerts.acknowledge", "alerts.kind.stuck")),
+    "leaks": ("/alerts?kind=leak", ("alerts.certainty.confirmed", "alerts.kind.leak", "alerts.suppress")),
+    "suppressions": ("/alerts/suppressions", ("suppressions.title", "suppressions.state.planned", "suppressions.end")),
     "commands": (
         "/commands",
         ("frame.commands", "commands.state.awaiting_approval", "commands.state.not_recalled", "commands.valve.close"),
@@ -322,8 +324,9 @@ async def test_an_engineer_sees_the_keys_of_a_meter_and_not_what_they_are(
     await visitor.log_in("engineer", language)
     await visitor.open(f"/meters/{FIRST_SERIAL}")
     words = ("keys.title", "keys.kind.oscore", "keys.kind.psk", "keys.valid", "keys.ending", "keys.why.replaced")
+    words += ("keys.pusher", "keys.bound", "keys.why.moved", "keys.by.import")
     await _check_words(visitor, "keys", words, language)
     text = await visitor.text()
-    assert all(part in text for part in ("0102", "0304", "first-psk", "wang"))
+    assert all(part in text for part in ("0102", "0304", "first-psk", "wang", "east", "west", "zhao"))
     assert "sealed" not in text
     assert not visitor.faults

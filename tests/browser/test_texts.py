@@ -10,20 +10,26 @@ from string import Formatter
 
 import pytest
 
+from api.alert_kinds import KINDS
 from api.alert_life import AlertAction, AlertState
 from api.pages.evidence import SENTENCES, Certainty
 from api.pages.grades import Grade
 from api.pages.texts import TEXTS
-from api.queries.alerts import SEVERITIES
+from api.queries.alerts import CERTAINTIES, SEVERITIES, AlertOrder
 from api.queries.meters import MeterState
+from api.queries.suppressions import SuppressionState
 from api.roles import Role
+from deploy.enrolment import ACTOR
 from ingest.classify import UNKNOWN_DOOR
+from ingest.first_contact import BOUND_BY
+from ingest.leaks.events import Kind
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
 from metering.commands import CommandKind, CommandState, Recall
 from metering.consumption import Flag
+from metering.leak_settings import VendorRule
 from metering.model import Authentication, ContentFormat, Door, Outcome, Quality, Valve
-from metering.new_keys import KINDS
+from metering.new_keys import KINDS as KEY_KINDS
 
 PAGES = Path(__file__).parents[2] / "api" / "pages"
 SOURCE = "\n".join(path.read_text() for path in PAGES.glob("*.py"))
@@ -48,7 +54,7 @@ def test_both_languages_say_it_with_the_same_figures(key: str) -> None:
     assert _placeholders(zh) == _placeholders(en)
     if key not in NAMES_THE_OTHER_LANGUAGE:
         assert not CHINESE.search(en)
-        assert CHINESE.search(zh) or zh in PROPER_NAMES or PLACEHOLDER.sub("", zh).strip("（）：；、→, ") == ""
+        assert CHINESE.search(zh) or zh in PROPER_NAMES or PLACEHOLDER.sub("", zh).strip("（）：；、。→, ") == ""
 
 
 def test_every_key_in_the_source_exists() -> None:
@@ -80,14 +86,20 @@ def test_every_text_is_used() -> None:
         ("evidence.certainty", list(Certainty)),
         ("step", [str(flag.name).lower() for flag in Flag]),
         ("alerts.state", list(AlertState)),
+        ("alerts.certainty", list(CERTAINTIES)),
+        ("alerts.order", list(AlertOrder)),
+        ("alerts.kind", [kind.rstrip(":") for kind in KINDS]),
+        ("evidence.rule", list(VendorRule)),
+        ("suppressions.state", list(SuppressionState)),
         ("alerts.severity", list(SEVERITIES)),
         ("alerts", list(AlertAction)),
         ("commands.state", [*CommandState, *Recall]),
         ("commands.kind", [kind_name(kind) for kind in CommandKind]),
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),
-        ("keys.kind", list(KINDS)),
-        ("keys.why", ["expired", "replaced"]),
+        ("keys.kind", list(KEY_KINDS)),
+        ("keys.why", ["expired", "replaced", "moved"]),
+        ("keys.by", [ACTOR, BOUND_BY, "import", "migration"]),
     ],
 )
 def test_every_stored_value_has_a_word(group: str, values: list[object]) -> None:
@@ -170,6 +182,8 @@ def test_every_kind_of_alert_has_a_name_and_sentences() -> None:
         kind = node.args[1]
         by_alarm = isinstance(kind, ast.Call) and ast.unparse(kind.func) == "_kind"
         words = {named["KIND"].rstrip(":")} if by_alarm else _constants(kind, named)
+        if ast.unparse(kind).endswith("kind.value"):  # one of the detector's
+            words = {str(one) for one in Kind}
         assert words, f"unknown kind of alert: {ast.unparse(node)}"
         kinds |= words
     assert {"continuous_flow", "silent", "meter_alarm"} <= kinds

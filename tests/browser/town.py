@@ -7,6 +7,7 @@ import json
 import asyncpg
 
 from api.passwords import hash_password
+from tests.browser.leaks import seed_leaks
 
 PASSWORD = "Bohai-Sea-2026!"
 FIRST_SERIAL = "21060100000001"
@@ -141,6 +142,7 @@ async def seed(database_url: str) -> None:
         await connection.execute(_DISTRICTS)
         await connection.execute("UPDATE service_points SET customer = $1 WHERE service_point_id = 1", HOSTILE_TEXT)
         await _alerts(connection)
+        await seed_leaks(connection)
         await _dead_letters(connection)
         await _keys(connection)
         await _strangers(connection)
@@ -169,12 +171,17 @@ async def people(connection: asyncpg.Connection) -> None:
 
 
 async def _keys(connection: asyncpg.Connection) -> None:
-    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid."""
+    """The first device has a key of each kind: one that has ended, one that is being replaced, one that is valid.
+    It has moved from one push product to another."""
     await connection.execute(
         "INSERT INTO credentials (device_id, kind, key_id, sealed, created_by, replaces_id, expires_at, revoked_at,"
         " revoked_why) VALUES (1, 2, 'first-psk', 'sealed', 'li', NULL, NULL, now(), 'replaced'),"
         " (1, 1, '\\x0102', 'sealed', 'li', NULL, now() + INTERVAL '9 days', NULL, NULL),"
         " (1, 1, '\\x0304', 'sealed', 'wang', 2, NULL, NULL, NULL)"
+    )
+    await connection.execute(
+        "INSERT INTO pusher_bindings (device_id, product, bound_by, ended_at, ended_by, ended_why)"
+        " VALUES (1, 'east', 'import', now(), 'zhao', 'moved'), (1, 'west', 'zhao', NULL, NULL, NULL)"
     )
 
 
@@ -189,7 +196,7 @@ async def _strangers(connection: asyncpg.Connection) -> None:
 async def _alerts(connection: asyncpg.Connection) -> None:
     found = [
         (7, "continuous_flow", "critical", 31, 26_000, 806_000, {
-            "rule": "flow in each of the last 24 hours", "hours": 24, "measured_hours": 23, "threshold_ml_h": 1000,
+            "rules": ["flow_24h"], "hours": 24, "measured_hours": 23, "threshold_ml_h": 1000,
             "minimum_ml_h": 26_000, "volume_ml": 889_000, "from": "2026-01-01T00:00:00+00:00",
             "to": "2026-01-02T00:00:00+00:00", "hourly_ml": [26_000 + 900 * (h % 9) for h in range(23)] + [None],
         }),

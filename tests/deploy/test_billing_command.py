@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from openpyxl import load_workbook
+from pyarrow import parquet
 
 from api.accounts import create_token, create_user
 from api.database import open_write_pool
@@ -55,7 +56,9 @@ async def test_a_period_from_opening_to_the_file(
     assert await run("corrections", "2026-03") == 0
     assert await run("export", "2026-03", str(tmp_path / "a.csv")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.xlsx")) == 0
-    assert await run("export", "2026-03", str(tmp_path / "a.parquet")) == 2
+    assert await run("export", "2026-03", str(tmp_path / "a.parquet")) == 0
+    assert await run("export", "2026-03", str(tmp_path / "a.doc")) == 2
     (line,) = csv.DictReader((tmp_path / "a.csv").read_text("utf-8-sig").splitlines())
     assert (line["customer"], line["billed_ml"], line["complete"]) == ("'=1+1", "20000", "true")
     assert len(list(load_workbook(tmp_path / "a.xlsx").active.rows)) == 2
+    assert parquet.read_table(tmp_path / "a.parquet")["billed_ml"].to_pylist() == [20_000]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.push_products import add
+from deploy.push_products import add, check_is_product, products_file
 from gateway.push.products import Platform, load_products
-from metering.errors import SettingsError
+from metering.errors import RequestError, SettingsError
 
 
 def test_products_are_added_one_by_one_and_privately(tmp_path: Path) -> None:
@@ -28,3 +28,11 @@ def test_what_cannot_be_leaves_the_file_as_it_was(tmp_path: Path, name: str, net
     with pytest.raises(SettingsError):
         add(file, name, Platform.CTWING, networks)
     assert file.read_text() == before
+
+
+def test_a_mistyped_product_is_noticed_where_products_are(tmp_path: Path) -> None:
+    check_is_product(tmp_path, "anything")
+    add(products_file(tmp_path), "east", Platform.CTWING)
+    check_is_product(tmp_path, "east")
+    with pytest.raises(RequestError, match="east"):
+        check_is_product(tmp_path, "esat")

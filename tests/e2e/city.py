@@ -149,8 +149,10 @@ class City:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def import_meters(self, meters: Sequence[Meter]) -> None:
-        lines = ["serial,imei", *(f"{meter.serial},{meter.imei}" for meter in meters)]
+    def import_meters(self, meters: Sequence[Meter], pushers: str = "") -> None:
+        """`pushers`: the products that may push for them, else all; ``-``: none."""
+        pushers = pushers or " ".join(self.paths)
+        lines = ["serial,imei,pushers", *(f"{meter.serial},{meter.imei},{pushers}" for meter in meters)]
         self._import("meters", lines)
 
     def import_keys(self, meters: Sequence[Meter]) -> None:

@@ -42,6 +42,7 @@ def test_a_product_pushes_and_everything_is_accounted_for(tmp_path: Path, start:
 
     up = start(NBWATER_PUSH_PORT="0")
     up.register()
+    assert "1 devices bound to east" in up.nbwater("push", "bind", "east", IMEI).stderr
     port = up.instance["programs"]["gateway"]["push_port"]
     url = f"http://127.0.0.1:{port}{path}"
     assert f"port {port}, /push/" in up.said
@@ -54,6 +55,8 @@ def test_a_product_pushes_and_everything_is_accounted_for(tmp_path: Path, start:
     account = until(lambda: asyncio.run(account_of(up, 4)), "the four reports are accounted for")
     assert account["received"] == sum(account[end] for end in ("stored", "partial", "duplicate", "dead_lettered"))
     assert asyncio.run(letters_of(up, NOBODY)) == 1
+    bindings = up.nbwater("push", "bindings", "--device", IMEI).stdout
+    assert bindings.split()[1:3] == [IMEI, "east"]
     assert up.nbwater("push", "gaps").returncode == 0
     assert up.nbwater("push", "missed", "east", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z").stdout == ""
     refused = up.nbwater("push", "backfill", "east", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")

@@ -23,6 +23,7 @@ from metering.registry import (
     FEED_POSITION_HEADER,
     HAS_KEY,
     SNAPSHOT_OBJECT,
+    WAS_PUSHED,
     RegistryEntry,
     encode_entries,
 )
@@ -32,8 +33,8 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 IMEI = "861234567890123"
 SERIAL = "44403907450243"
 ENTRIES = [
-    RegistryEntry(IMEI, (IMEI, SERIAL), LOOPBACK, ENABLED),
-    RegistryEntry("861234567890124", ("861234567890124",), LOOPBACK, ENABLED),
+    RegistryEntry(IMEI, (IMEI, SERIAL), LOOPBACK, ENABLED | WAS_PUSHED, pushers=("east",)),
+    RegistryEntry("861234567890124", ("861234567890124",), LOOPBACK, ENABLED | WAS_PUSHED, pushers=("east",)),
     RegistryEntry("keyed", ("keyed",), LOOPBACK, ENABLED | HAS_KEY),
     RegistryEntry("elsewhere", ("elsewhere",), ("10.9.0.0/16",), ENABLED),
     RegistryEntry("closed", ("closed",), (), ENABLED),

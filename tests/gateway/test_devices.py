@@ -10,7 +10,7 @@ from gateway.devices import MAX_CACHED_POLICIES, Devices
 from gateway.intake import Intake
 from metering.errors import NbwaterError, RegistryNotLoadedError, UnauthorisedError
 from metering.model import Authentication, Door
-from metering.registry import ENABLED, HAS_KEY, RegistryEntry
+from metering.registry import ENABLED, HAS_KEY, WAS_PUSHED, RegistryEntry
 
 
 def address(text: str) -> int:
@@ -204,3 +204,16 @@ def test_nobody_is_unknown_before_the_registry_is_complete() -> None:
     with pytest.raises(UnauthorisedError):
         taker.admit("keyed", address("10.0.0.1"))
     assert taker.admit("plain", address("10.0.0.1")) == "plain"
+
+
+def test_who_may_push_for_a_device() -> None:
+    devices = Devices()
+    sources = ("10.0.0.0/8", "2001:db8::/32", "no network")
+    for pushers, flags in (((), 0), (("east",), WAS_PUSHED), (("east", "west-2"), WAS_PUSHED | HAS_KEY), ((), HAS_KEY)):
+        devices.apply(RegistryEntry("d", ("d",), sources, ENABLED | flags, pushers=pushers))
+        found = devices.find("d")
+        assert found is not None
+        policy = found[1]
+        assert (policy.pushers, policy.only_bound) == (pushers, flags > 0)
+        assert (policy.has_key, len(policy.networks)) == (bool(flags & HAS_KEY), 3)
+        assert policy.admits(int.from_bytes(bytes(10) + b"\xff\xff\x0a\x01\x02\x03", "big"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,24 @@ def test_a_message_that_is_no_envelope_is_one_refused_report(body: bytes) -> Non
     if not reports:
         assert [r.report.report_id for r in refused] == [r.report.report_id for r in again[1]]
         assert len(refused[0].report.report_id) == 16 if refused else True
+
+
+@pytest.mark.parametrize(
+    ("gateway", "stream", "ours", "taken"),
+    [
+        (0, 0, 0, 0),
+        (3, 0, 0, 0),  # a gateway that is three days ahead
+        (0, -3, 0, 0),  # a nats-server that is three days behind
+        (0, 0, -3, 0),
+        (0, 3, 3, 0),
+        (3, 0, 3, 3),  # two say so: who is to know
+    ],
+)
+def test_one_clock_that_is_days_off_dates_no_report(gateway: int, stream: int, ours: int, taken: int) -> None:
+    at = {days: NOW_US + days * 86_400_000_000 for days in (-3, 0, 3)}
+    body = envelope.encode([report()._replace(received_at_us=at[gateway])])
+    ((found,), _, _) = open_envelopes([Message(1, at[stream], body)], {}, at[ours])
+    assert found.received_at_us == at[taken]
 
 
 @given(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.classify import AHEAD_S, Decoded, Refused, bounds_of
-from ingest.device_clock import EARLIEST_S, corrected, correction
+from ingest.classify import Decoded, Refused, bounds_of
+from ingest.device_clock import corrected, correction
 from ingest.identity import identity_of
 from ingest.installations import Device, Installation
 from ingest.placing import Placed, place_report
 from metering import envelope
 from metering.envelope import Report
-from metering.model import Authentication, DecodedReport, DeviceState, Door
+from metering.model import AHEAD_S, EARLIEST_S, Authentication, DecodedReport, DeviceState, Door
 
 NOW_S = 1_790_000_000
 NOW_US = NOW_S * 1_000_000

@@ -10,7 +10,7 @@ from simulators.local_time import DAY_S, HOUR_S
 from simulators.meter import Wire
 from simulators.radio import radio
 from simulators.synthetic import DAILY_L, index_l, plan
-from simulators.town import history
+from simulators.town_history import history
 from simulators.town_plan import imei, luhn_digit, make_meters
 from simulators.water.calendar import EPOCH_S
 from simulators.water.faults import FaultKind

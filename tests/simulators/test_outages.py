@@ -8,7 +8,7 @@ from simulators.local_time import DAY_S, HOUR_S
 from simulators.meter import Wire
 from simulators.outages import FLUSH_S, LONGEST_S, back_at, flush_s, outages
 from simulators.payloads import KEYS
-from simulators.town import history
+from simulators.town_history import history
 from simulators.town_plan import Quirk, make_meters
 from simulators.water.calendar import EPOCH_S, WEEK_S
 

@@ -19,8 +19,17 @@ ALERTS: dict[str, Text] = {
     "alerts.over": Text("迹象已消失", "seems over"),
     "alerts.loss": Text("累计漏失约 {volume}", "about {volume} lost"),
     "alerts.loss_rate": Text("漏失 {rate}", "losing {rate}"),
+    "alerts.loss_year": Text("一年约 {volume}，{money}", "{volume}, {money} a year"),
+    "alerts.certainty": Text("把握程度", "Certainty"),
+    "alerts.certainty.suspected": Text("疑似", "suspected"),
+    "alerts.certainty.confirmed": Text("已证实", "confirmed"),
+    "alerts.certainty.cleared": Text("已解除", "cleared"),
+    "alerts.suppress": Text("屏蔽告警…", "Suppress…"),
     "alerts.order": Text("排序", "Order"),
+    "alerts.order.usual": Text("自动：漏水按年漏失，其他按紧急程度", "usual: leaks by loss, others by urgency"),
     "alerts.order.worst": Text("最需处理的在前", "worst first"),
+    "alerts.order.loss": Text("年漏失最大的在前", "largest loss per year first"),
+    "alerts.order.lost": Text("累计漏失最多的在前", "most lost so far first"),
     "alerts.order.newest": Text("最新发出的在前", "newest first"),
     "alerts.life": Text("处理经过", "What was done"),
     "alerts.life_raised": Text("发出告警", "raised"),
@@ -41,6 +50,11 @@ ALERTS: dict[str, Text] = {
         "No alerts. They appear here when a meter runs without pause, falls silent or raises an alarm of its own.",
     ),
     "alerts.none_found": Text("没有符合条件的告警。请放宽筛选条件。", "No alert matches. Widen the filter."),
+    "alerts.kind.leak": Text("漏水", "Leak"),
+    "alerts.kind.burst": Text("表后爆管", "Burst behind the meter"),
+    "alerts.kind.stuck": Text("水表停走", "Meter stuck"),
+    "alerts.kind.under_registering": Text("计量偏低", "Under-registering"),
+    "alerts.kind.reverse_flow": Text("倒流", "Reverse flow"),
     "alerts.kind.continuous_flow": Text("持续用水（疑似漏水）", "Continuous flow (probable leak)"),
     "alerts.kind.flow_after_close": Text("关阀后仍有水流", "Flow after the valve was closed"),
     "alerts.kind.district_leak": Text("分区管网漏损突增", "Burst in a district's mains"),
@@ -127,7 +141,24 @@ ALERTS: dict[str, Text] = {
         "It rested in the hour up to {time}: mended, or shut off. Confirm, then close this alert.",
     ),
     "evidence.hourly": Text("逐时用水（L）：{hourly}", "Each hour (L): {hourly}"),
-    "evidence.hourly_hint": Text("逐时用水（L），虚线为判定门限", "Each hour (L); dashed: the threshold"),
+    "evidence.usual_of_hour": Text(" · 往常 {usual}", " · usually {usual}"),
+    "evidence.hourly_hint.continuous_flow": Text(
+        "逐时用水（L）；虚线为判定门限 {limit}", "Each hour (L); dashed: the threshold, {limit}"
+    ),
+    "evidence.hourly_hint.burst": Text(
+        "逐时用水（L）；虚线为本户以往最高 {limit}", "Each hour (L); dashed: the most this home ever used, {limit}"
+    ),
+    "evidence.hourly_hint.together": Text(
+        "逐时用水（L）。灰底：本户往常在这个时刻用水的频次，满高为天天如此；橙色：往常很少用水的时刻",
+        "Each hour (L). Grey ground: how often the home usually uses water at that hour, full height being every day; "
+        "orange: hours at which it seldom does",
+    ),
+    "evidence.hourly_hint.leak": Text(
+        "逐时用水（L）。灰底：本户往常在这个时刻用到这么多水的频次，满高为天天如此；"
+        "橙色：往常很少用到的时刻；虚线 {limit}",
+        "Each hour (L). Grey ground: how often the home usually uses so much at that hour, full height being every "
+        "day; orange: hours at which it seldom does; dashed: {limit}",
+    ),
     "evidence.flow_after_close": Text(
         "水表于 {closed} 报告已关阀，但 {start} 至 {end} 又走了 {volume}。",
         "The meter said {closed} that its valve is closed; from {start} to {end} it counted {volume} all the same.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from api.pages.texts.text import Text
 
 KEYS: dict[str, Text] = {
-    "keys.title": Text("设备密钥", "Keys of the device"),
+    "keys.title": Text("设备密钥与推送产品", "Keys and push products of the device"),
     "keys.none": Text(
         "没有密钥：上报不经认证。用 nbwater keys generate 生成。",
         "No key: its reports are not authenticated. Make one with nbwater keys generate.",
@@ -22,4 +22,13 @@ KEYS: dict[str, Text] = {
     "keys.ended_at": Text("{time} 失效：{why}", "ended {time}: {why}"),
     "keys.why.expired": Text("到期", "its time was over"),
     "keys.why.replaced": Text("新密钥已使用", "the new one was used"),
+    "keys.why.moved": Text("已转至其他推送产品", "moved to another product"),
+    "keys.by.command line": Text("命令行", "command line"),
+    "keys.by.import": Text("导入", "import"),
+    "keys.by.first report": Text("首次上报", "first report"),
+    "keys.by.migration": Text("升级", "upgrade"),
+    "keys.pusher": Text("推送产品", "push product"),
+    "keys.bound": Text("有效", "bound"),
+    "keys.bound_at": Text("{who} 于 {time} 绑定", "bound {time} by {who}"),
+    "keys.unbound_at": Text("{who} 于 {time} 解除：{why}", "ended {time} by {who}: {why}"),
 }

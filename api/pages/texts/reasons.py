@@ -6,6 +6,7 @@ from api.pages.texts.text import Text
 
 REASONS: dict[str, Text] = {
     "reason.unknown_device": Text("设备未登记", "device is not registered"),
+    "reason.foreign_device": Text("设备未绑定到该推送产品", "device is not bound to the product that pushed it"),
     "reason.unknown_identity": Text("DTLS 身份未登记", "DTLS identity is not registered"),
     "reason.unknown_user": Text("MQTT 用户未登记", "MQTT user is not registered"),
     "reason.not_installed": Text("设备没有安装记录", "device is not installed anywhere"),

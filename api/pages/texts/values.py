@@ -19,6 +19,8 @@ VALUES: dict[str, Text] = {
     "authentication.dtls": Text("DTLS", "DTLS"),
     "authentication.mqtt": Text("MQTT 凭据", "MQTT credentials"),
     "authentication.pusher": Text("平台推送", "pusher"),
+    "authentication.first_pusher": Text("平台推送（首次上报绑定）", "pusher that binds by a first report"),
+    "authentication.unbound_pusher": Text("平台推送（设备未绑定）", "pusher, device not bound"),
     "door.coap": Text("CoAP", "CoAP"),
     "door.oscore": Text("CoAP 加密（OSCORE）", "CoAP, OSCORE"),
     "door.dtls": Text("CoAP 加密（DTLS）", "CoAP, DTLS"),

@@ -184,7 +184,8 @@ class Requests:
     async def _sender(self, inbound: Inbound) -> Registration | None:
         """Of a Send: the client is known by its security, by `ep` if it says so, or by the address it registered from.
         An address that was silent may be another's by now, whom a NAT or the network gave it: it counts for
-        `send_fresh_s` only, and then the client has to say its name, by an update or a registration."""
+        `send_fresh_s` only, and then the client has to say its name, by an update or a registration. So it has where
+        it was heard in the future: one of the clocks was wrong."""
         remote, means, endpoint = inbound.remote, self._means, read_query(inbound.query).endpoint
         if remote.vouched is not None or endpoint is not None:
             device = admitted(means, endpoint, remote)
@@ -194,7 +195,7 @@ class Requests:
         if record is None or record.peer != remote.shown:
             return None
         session = self._sessions.at(remote.shown)
-        silent_s = means.wall() - record.last_heard_s
+        silent_s = abs(means.wall() - record.last_heard_s)
         if session is not None and session.record.device == record.device:
             silent_s = min(silent_s, means.clock() - session.window.heard_at)
         return record if silent_s <= means.settings.send_fresh_s else None

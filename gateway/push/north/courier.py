@@ -2,7 +2,8 @@
 
 A command goes to the platform when it is filed and the device has pushed before, else right after the device's next
 push: it is awake then, and the platform delivers at once. One command of a device is at a platform at a time. A
-platform that takes none is asked again at the device's next push. What was taken back here is fetched back from there.
+platform that takes none is asked again at the device's next push. A product hears only of commands for devices that are
+bound to it, and only it says how they ended. What was taken back here is fetched back from there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from gateway.commands import RecallableCommands
+from gateway.devices import Devices
 from gateway.push.aliases import Aliases, Way
 from gateway.push.counts import Counts
 from gateway.push.messages import CommandNews, Kind, Message
@@ -51,17 +53,19 @@ class Courier:
         products: Sequence[Product],
         commands: RecallableCommands,
         aliases: Aliases,
+        devices: Devices,
         directory: Path,
         counts: Counts,
         ca: str = "",
     ) -> None:
         self._products = {product.name: product for product in products}
         self._commands, self._aliases, self._counts, self._ca = commands, aliases, counts, ca
+        self._devices = devices
         self._ledger = Ledger(directory)
         self._ledger.load(time.time())
         self._due: asyncio.Queue[str] = asyncio.Queue(MAX_DUE)
         self._queued: set[str] = set()
-        self._early: OrderedDict[tuple[str, str], CommandNews] = OrderedDict()
+        self._early: OrderedDict[tuple[str, str, str], CommandNews] = OrderedDict()
         self._tokens: dict[str, tuple[str, float]] = {}
         self._writes: asyncio.Queue[Open] = asyncio.Queue(MAX_OPEN)
         self._ending: set[Open] = set()
@@ -82,9 +86,9 @@ class Courier:
         self._products = {product.name: product for product in products}
 
     def heard(self, product: Product, device: str, message: Message) -> None:
-        """A push of a known device. Costs next to nothing when no command waits for it."""
+        """A push of a device that is bound to the product. Costs next to nothing when no command waits for it."""
         if message.news is not None:
-            self._news(product, message.news)
+            self._news(product, device, message.news)
         if product.commands is not None and message.kind is not Kind.COMMAND:
             self._look(device)
 
@@ -126,15 +130,31 @@ class Courier:
     async def _bring_one(self, device: str) -> None:
         """Raises UnavailableError when the platform takes nothing."""
         self._ledger.expire(time.time())
-        if (there := self._ledger.of_device(device)) is not None:
-            if there in self._ending or self._commands.still_waits(device, there.command_id) is not False:
-                return  # the platform still has it, or nobody can say
-            await self._back.take_back(there)
+        if await self._is_at_a_platform(device):
+            return
         way, waiting = self._aliases.way_to(device), self._commands.waiting(device, Authentication.PUSHER)
         product = self._products.get(way.product) if way else None
         if way is None or product is None or product.commands is None or not waiting or not self._ledger.has_room():
             return
+        if not self._is_bound(device, product.name):
+            return  # bound to another product, or to none, since it was heard
         await self._hand_over(product, product.commands, way, device, waiting[0])
+
+    async def _is_at_a_platform(self, device: str) -> bool:
+        """Whether one of its commands is. One that waits no more is fetched back first, and one that is with a platform
+        which the device has left is no longer minded."""
+        there = self._ledger.of_device(device)
+        if there is None:
+            return False
+        waits = self._commands.still_waits(device, there.command_id)
+        if there in self._ending or waits is None or (waits and self._is_bound(device, there.product)):
+            return True  # the platform still has it, or nobody can say
+        await (asyncio.to_thread(self._ledger.ended, there) if waits else self._back.take_back(there))
+        return False
+
+    def _is_bound(self, device: str, product: str) -> bool:
+        known = self._devices.find(device)
+        return known is not None and product in known[1].pushers
 
     async def _hand_over(
         self, product: Product, api: CommandApi, way: Way, device: str, command: WaitingCommand
@@ -148,8 +168,8 @@ class Courier:
         await asyncio.to_thread(self._ledger.sent, entry)
         self._counts.commands[product.name, "taken"] += 1
         self._commands.handed_over(device, command, door_of(product))
-        if (news := self._early.pop((product.name, number), None)) is not None:
-            self._news(product, news)
+        if (news := self._early.pop((product.name, number, device), None)) is not None:
+            self._news(product, device, news)
 
     async def _ask_back(self, product: Product, there: Open) -> bytes | None:
         """See `taking_back.Ask`."""
@@ -166,11 +186,15 @@ class Courier:
             self._tokens[product.name] = token, time.monotonic() + lasts_s - TOKEN_SPARE_S
         return token
 
-    def _news(self, product: Product, news: CommandNews) -> None:
+    def _news(self, product: Product, device: str, news: CommandNews) -> None:
+        """News of another device's command are nobody's."""
         entry = self._ledger.find(product.name, news.platform_command_id)
+        if entry is not None and entry.device != device:
+            self._counts.commands[product.name, "foreign"] += 1
+            return
         self._counts.commands[product.name, news.status if news.status in PLATFORM_STATES else "unknown"] += 1
         if entry is None:
-            self._early[product.name, news.platform_command_id] = news
+            self._early[product.name, news.platform_command_id, device] = news
             if len(self._early) > MAX_EARLY_NEWS:
                 self._early.popitem(last=False)
             return

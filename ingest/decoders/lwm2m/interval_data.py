@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from metering.errors import DecodeError
+from metering.model import AHEAD_S, EARLIEST_S
 
-from ..contract import AHEAD_S, EARLIEST_S, MAX_READINGS
+from ..contract import MAX_READINGS
 
 ByteOrder = Literal["big", "little"]
 ORDERS: Final[tuple[ByteOrder, ByteOrder]] = ("big", "little")

@@ -29,7 +29,7 @@ def alert(minimum_ml_h: int, lasting_h: int, ended: bool = False, **changed: Any
     began = SEEN - timedelta(hours=lasting_h)
     return AlertRow(
         1, "continuous_flow", "warning", AlertState.OPEN, MeterId(1), "1", "", None, None, began, SEEN, SEEN,
-        SEEN if ended else None, None, minimum_ml_h, None, evidence,
+        SEEN if ended else None, None, None, minimum_ml_h, None, None, None, None, evidence,
     )  # fmt: skip
 
 

@@ -147,6 +147,7 @@ async def test_dead_letters(read: ReadPool, seeded: Seed) -> None:
         ({"kind": "meter_alarm"}, []),
         ({"serial": "210000000003"}, [1]),
         ({"zone": "HLD"}, [0, 1, 2, 3]),
+        ({"certainty": "confirmed"}, []),
     ],
 )
 async def test_filters_of_the_alert_list(read: ReadPool, seeded: Seed, wanted: dict, expected: list[int]) -> None:
@@ -174,6 +175,44 @@ async def test_the_worst_alerts_come_first_page_by_page(read: ReadPool, seeded: 
             break
     closed = seeded.alert_ids[3]
     assert seen == [torrent, drop, seeded.alert_ids[1], over, closed]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [(AlertOrder.LOSS, ["most", "old", "less", "over", "closed"]),
+     (AlertOrder.LOST, ["over", "old", "most", "less", "closed"])],
+)  # fmt: skip
+async def test_leaks_are_ranked_by_what_they_lose(
+    read: ReadPool, seeded: Seed, database_url: str, order: AlertOrder, expected: list[str]
+) -> None:
+    """Page by page: by the rate of those that last, or by what was lost so far, dismissed ones last."""
+    leaks = {  # name: rate, lost, state, over
+        "less": (3_000, 10, "open", False), "most": (90_000, 20, "open", False),
+        "closed": (99_000, 999, "dismissed", True),
+        "old": (4_000, 500, "acknowledged", False), "over": (50_000, 600, "open", True),
+    }  # fmt: skip
+    connection = await asyncpg.connect(database_url)
+    names = {}
+    for number, (name, (rate, lost, state, over)) in enumerate(leaks.items()):
+        alert_id = await connection.fetchval(
+            "INSERT INTO alerts (kind, severity, state, meter_id, started_at, raised_at, last_seen_at, ended_at,"
+            " certainty, rate_ml_h, loss_ml, evidence) VALUES ('leak', 'warning', $1, $2, $3, $3, $3, $4, $5, $6, $7,"
+            " '{}') RETURNING alert_id",
+            state, seeded.meter_ids[number], NOW, NOW if over else None, "cleared" if over else "suspected", rate, lost,
+        )  # fmt: skip
+        names[alert_id] = name
+    await connection.close()
+    seen, cursor = [], None
+    for _ in range(9):
+        page = await list_alerts(read, AlertFilter(kind="leak"), limit=2, cursor=cursor, order=order)
+        seen += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert [names[row.alert_id] for row in seen] == expected
+    years = {names[row.alert_id]: row.loss_year_ml for row in seen}
+    assert (years["most"], years["over"], years["closed"]) == (90_000 * 8_760, None, None)
+    assert len((await list_alerts(read, AlertFilter(certainty="cleared"))).items) == 2
 
 
 async def test_the_lives_of_listed_alerts(read: ReadPool, seeded: Seed, database_url: str) -> None:

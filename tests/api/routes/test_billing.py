@@ -1,9 +1,10 @@
-"""Billing periods over REST: closed for good, corrected in a ledger, exported as CSV and XLSX."""
+"""Billing periods over REST: closed for good, corrected in a ledger, exported as CSV, XLSX and Parquet."""
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import asyncpg
 import httpx
 import pytest
 from openpyxl import load_workbook
+from pyarrow import parquet
 
 from api.billing_export import HEADER
 from api.queries.billing import get_period
@@ -118,6 +120,17 @@ async def test_the_workbook_has_the_same_lines_and_no_formulas(engineer: httpx.A
     assert rows[1][HEADER.index("billed_ml")] == 48_000
 
 
+async def test_parquet_has_the_same_lines_with_types(engineer: httpx.AsyncClient, monkeypatch) -> None:
+    await closed(engineer)
+    answer = await engineer.get(f"{PATH}/export", params={"format": "parquet"})
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    (row,) = parquet.read_table(io.BytesIO(answer.content)).to_pylist()
+    assert (row["billed_ml"], row["quality"], row["reasons"]) == (48_000, "measured", [])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refused = await engineer.get(f"{PATH}/export", params={"format": "parquet"})
+    assert (refused.status_code, "nbwater[parquet]" in refused.text) == (400, True)
+
+
 async def test_a_swap_gives_each_meter_its_days(engineer: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
     await connection.execute("UPDATE installations SET valid_to = '2026-03-09 04:00Z' WHERE meter_id = 1")
     await connection.execute("UPDATE installations SET valid_to = '2026-03-01' WHERE meter_id = 2")
@@ -145,6 +158,34 @@ async def test_the_meters_own_settlement_index_is_compared(
     await closed(engineer)
     (line,) = await lines(engineer)
     assert (line["meter_index_ml"], line["reasons"]) == ("1050000", "sum_mismatch")
+
+
+async def test_the_preview_tells_what_would_be_estimated(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "UPDATE settled_days SET quality = 'estimated', reasons = '{gap,profile}' WHERE day = '2026-03-09'"
+    )
+    await connection.execute("DELETE FROM settled_days WHERE day = '2026-03-08'")
+    await engineer.post(API, json=MARCH)
+    found = (await engineer.get(f"{PATH}/preview")).json()
+    (line,) = found.pop("doubtful")
+    assert (line["serial"], line["quality"], line["missing_days"]) == ("210000000001", "estimated", 1)
+    installed = await connection.fetchval(
+        "SELECT count(*) FROM installations WHERE valid_from < '2026-03-09 16:00Z' "
+        "AND COALESCE(valid_to, 'infinity') > '2026-03-07 16:00Z'"
+    )
+    assert found == {
+        "is_over": True, "entries": 1, "billed_ml": line["billed_ml"], "edited": 0, "interpolated": 0, "estimated": 1,
+        "estimated_ml": line["billed_ml"], "incomplete": 1, "missing_days": 1, "silent": installed - 1,
+        "waiting_spans": await connection.fetchval("SELECT count(*) FROM touched_spans"), "corrections": 0,
+        "corrected_ml": 0,
+    }  # fmt: skip
+    closed_now = (await engineer.post(f"{PATH}/close", json={"reason": "looked at"})).json()
+    assert closed_now["billed_ml"] == found["billed_ml"]
+    detail = await connection.fetchval("SELECT detail->>'reason' FROM audit_log WHERE action = 'close_billing_period'")
+    assert detail == "looked at"
+    assert (await engineer.get(f"{PATH}/preview")).status_code == 409
 
 
 async def test_refusals(engineer: httpx.AsyncClient, operator: httpx.AsyncClient) -> None:

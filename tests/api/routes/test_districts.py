@@ -1,5 +1,7 @@
 """Districts and pressure over REST: the tree, balances with their uncertainty, the IWA balance, and who may ask."""
 
+import json
+
 import asyncpg
 import httpx
 import pytest
@@ -85,3 +87,64 @@ async def test_pressure_is_told(viewer: httpx.AsyncClient, district: None, datab
     assert days
     assert [row["pressure_kpa"] for row in rows] == [310] * len(changed)
     assert len(rows) <= MAX_ROWS
+
+
+SQUARE = [[[120.8, 40.7], [120.9, 40.7], [120.9, 40.8], [120.8, 40.7]]]
+FLOWS = "zone,meter,direction,valid_from\nDMA-1,210000000001,in,2026-03-01\nDMA-1,210000000002,out,\n"
+
+
+def zones(*properties: dict[str, object]) -> bytes:
+    shape = {"type": "Polygon", "coordinates": SQUARE}
+    features = [{"type": "Feature", "geometry": shape, "properties": one} for one in properties]
+    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+
+async def test_engineers_send_bulk_meters(engineer: httpx.AsyncClient, seeded: Seed, database_url: str) -> None:
+    answer = await engineer.post(f"{API}/districts/flows", content=FLOWS, headers={"Content-Type": "text/csv"})
+    assert (answer.status_code, answer.json()) == (201, {"zones": 0, "meters": 0, "flows": 2})
+    wrong = FLOWS.replace("210000000002", "nobody")
+    answer = await engineer.post(f"{API}/districts/flows", content=wrong, headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "line 3: meter", "message": "no meter has the serial nobody"}]
+    connection = await asyncpg.connect(database_url)
+    rows = await connection.fetch("SELECT direction, valid_from FROM zone_flows ORDER BY meter_id")
+    assert [row["direction"] for row in rows] == ["in", "out"]
+    assert rows[0]["valid_from"].isoformat() == "2026-02-28T16:00:00+00:00"
+    (logged,) = await connection.fetch("SELECT actor, detail FROM audit_log WHERE action = 'districts.flows'")
+    assert json.loads(logged["detail"]) == {"flows": 2}
+    await connection.close()
+
+
+async def test_engineers_send_a_map(engineer: httpx.AsyncClient, seeded: Seed, database_url: str) -> None:
+    body = zones({"code": "DMA-2", "name": "龙港二区", "parent": "HLD", "mains_m": 900})
+    answer = await engineer.post(f"{API}/districts/map", content=body)
+    assert (answer.status_code, answer.json()) == (201, {"zones": 1, "meters": 0, "flows": 0})
+    tree = await get(engineer, "/districts")
+    assert [(row["code"], row["depth"]) for row in tree] == [("HLD", 0), ("DMA-1", 1), ("DMA-2", 1)]
+    answer = await engineer.post(f"{API}/districts/map", content=zones({"code": "X"}, {"code": "Y", "parent": "none"}))
+    assert answer.status_code == 422
+    assert len(await get(engineer, "/districts")) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("flows", b"PK\x03\x04 a workbook", 422),
+        ("flows", b"\xff\xfe\x00", 422),
+        ("flows", b"zone,meter\nA,B\n", 422),
+        ("flows", b"", 422),
+        ("map", b"[" * 100_000, 422),
+        ("map", b"{}", 422),
+        ("map", b"x" * (1 << 20) + b"x", 413),
+    ],
+)
+async def test_a_bad_file_is_refused(
+    engineer: httpx.AsyncClient, seeded: Seed, path: str, body: bytes, status: int
+) -> None:
+    assert (await engineer.post(f"{API}/districts/{path}", content=body)).status_code == status
+
+
+async def test_viewers_and_operators_send_nothing(viewer: httpx.AsyncClient, operator: httpx.AsyncClient) -> None:
+    for client in (viewer, operator):
+        for path in ("flows", "map"):
+            assert (await client.post(f"{API}/districts/{path}", content=b"")).status_code == 403

@@ -128,6 +128,21 @@ async def test_alerts_are_listed(viewer: httpx.AsyncClient, seeded: Seed) -> Non
     assert [item["alert_id"] for item in body["items"]] == seeded.alert_ids[2:3]
 
 
+async def test_losses_are_told_in_water_and_money(
+    viewer: httpx.AsyncClient, seeded: Seed, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "UPDATE alerts SET certainty = 'confirmed', rate_low_ml_h = 10000, rate_high_ml_h = 15000, loss_ml = 2000000"
+        " WHERE alert_id = $1",
+        seeded.alert_ids[0],
+    )
+    (listed,) = (await get(viewer, f"{API}/alerts", certainty="confirmed", order="loss"))["items"]
+    one = (await get(viewer, f"{API}/alerts/{seeded.alert_ids[0]}"))["alert"]
+    assert listed == one
+    assert (one["rate_low_ml_h"], one["rate_high_ml_h"], one["loss_year_ml"]) == (10_000, 15_000, 12_000 * 8_760)
+    assert (one["loss_money"], one["loss_year_money"], one["currency"]) == (6.0, 315.36, "CNY")
+
+
 async def test_accounting_says_unknown_without_the_stream(viewer: httpx.AsyncClient) -> None:
     body = await get(viewer, f"{API}/accounting", **DAYS)
     assert body["adds_up"]
@@ -211,6 +226,7 @@ async def test_tokens_and_users(administrator: httpx.AsyncClient, app: object) -
         (f"{API}/accounting", {"from": "2000-01-01", "to": "2026-01-01"}),
         (f"{API}/alerts", {"state": "gone"}),
         (f"{API}/alerts", {"severity": "bad"}),
+        (f"{API}/alerts", {"certainty": "sure"}),
         (f"{API}/alerts/0", {}),
         (f"{API}/alerts/99999999999999999999", {}),
         (f"{API}/alerts/x", {}),

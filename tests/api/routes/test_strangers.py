@@ -136,3 +136,19 @@ async def test_a_dismissed_one_leaves_the_list(
     (row,) = (await operator.get(API, params={"dismissed": True})).json()["items"]
     assert row["dismissed_by"] == "engineer"
     assert (await approve(engineer, IMEI, "30001"))[0] == 201
+
+
+async def test_who_was_pushed_is_bound_to_its_product(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    """To the one that the person has seen, from whichever of its addresses; not to one that came meanwhile."""
+    query = "SELECT product, bound_by FROM pusher_bindings JOIN devices USING (device_id) WHERE device = $1"
+    for number, (seen, now, product) in enumerate(
+        (("east 10.0.0.1", "east 10.0.0.2", "east"), ("east 10.0.0.1", "west 10.0.0.1", None), ("", "east ::1", None))
+    ):
+        name = f"86123456788888{number}"
+        await knock(connection, name, source=now)
+        await connection.execute("UPDATE strangers SET door = 'ctwing' WHERE name = $1", name)
+        assert await approve(engineer, name, f"4000{number}", source=seen) == (201, name)
+        found = [tuple(row) for row in await connection.fetch(query, name)]
+        assert found == ([(product, "engineer")] if product else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -14,12 +15,14 @@ from nats.js import JetStreamContext
 
 from deploy.cluster.bed import certificates
 from deploy.embedded.nats import NatsServer
+from gateway.push.messages import MAX_MESSAGES
 from metering.model import Authentication, ContentFormat, Door
+from metering.registry import ENABLED, HAS_KEY, WAS_PUSHED, RegistryEntry
 from metering.strangers import STRANGERS_SUBJECT, decode_knocks
 from metering.stream_connection import connect
 from simulators.http_line import Receiver
 from simulators.push import PushPlatform
-from tests.gateway.conftest import IMEI, StartGateway, stored, until
+from tests.gateway.conftest import ENTRIES, IMEI, LOOPBACK, StartGateway, stored, until, write_snapshot
 from tests.gateway.push.conftest import StartPush, body_of, curl, product
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -235,3 +238,76 @@ async def test_unknown_devices_are_told(nats_server: NatsServer, start_push: Sta
     (knock,) = decode_knocks((await knocks.next_msg(timeout=60)).data)
     assert knock == ("861000000000009", Door.CTWING, "east 127.0.0.1", "unknown_device", 1)
     await client.close()
+
+
+OF_WEST, OF_NOBODY, KEYED, HELD = "861000000000021", "861000000000022", "861000000000023", "861000000000024"
+TWO = product("east", secret="secret-path-of-east") + product("west", secret="secret-path-of-west")
+BOUND = [
+    *ENTRIES,
+    RegistryEntry(OF_WEST, (OF_WEST,), LOOPBACK, ENABLED | WAS_PUSHED, pushers=("west",)),
+    RegistryEntry(OF_NOBODY, (OF_NOBODY,), LOOPBACK, ENABLED),
+    RegistryEntry(KEYED, (KEYED,), (), ENABLED | HAS_KEY),
+    RegistryEntry(HELD, (HELD,), LOOPBACK, ENABLED | WAS_PUSHED),
+]
+
+
+async def test_a_foreign_push_gets_200_and_is_believed_nothing(js: JetStreamContext, start_push: StartPush) -> None:
+    await write_snapshot(js, BOUND)
+    push = await start_push(TWO)
+    east = f"http://127.0.0.1:{push.port}/push/secret-path-of-east"
+    async with httpx.AsyncClient(timeout=60) as client:
+        for number, device in enumerate((OF_WEST, OF_NOBODY, KEYED, HELD)):
+            assert (await client.post(east, content=body_of(number, IMEI=device, deviceId="44"))).status_code == 200
+        assert (await client.post(east, content=body_of(9))).status_code == 200
+    assert await push.metric('foreign_total{product="east"}') == 4
+    assert await push.metric("aliases") == 1
+    assert [report.device for report in await stored(js)] == [OF_WEST, OF_NOBODY, KEYED, HELD, IMEI]
+
+
+async def test_a_forged_push_does_not_pass_for_the_genuine_one(js: JetStreamContext, start_push: StartPush) -> None:
+    """The very same text, first by who may not: the genuine one goes into custody all the same."""
+    await write_snapshot(js, BOUND)
+    push = await start_push(TWO)
+    body = body_of(1, IMEI=OF_WEST)
+    async with httpx.AsyncClient(timeout=60) as client:
+        for name in ("east", "west", "east", "west"):
+            url = f"http://127.0.0.1:{push.port}/push/secret-path-of-{name}"
+            assert (await client.post(url, content=body)).status_code == 200
+    assert [report.source.split()[0] for report in await stored(js)] == ["east", "west"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "stamp"), [("accept", Authentication.UNBOUND_PUSHER), ("bind_first", Authentication.FIRST_PUSHER)]
+)
+async def test_a_product_says_what_becomes_of_unbound_devices(
+    js: JetStreamContext, start_push: StartPush, setting: str, stamp: Authentication
+) -> None:
+    await write_snapshot(js, BOUND)
+    push = await start_push(product("east", secret="secret-path-of-east", unbound_devices=setting))
+    east = f"http://127.0.0.1:{push.port}/push/secret-path-of-east"
+    async with httpx.AsyncClient(timeout=60) as client:
+        for number, device in enumerate((OF_NOBODY, KEYED, HELD, OF_WEST, IMEI)):
+            assert (await client.post(east, content=body_of(number, IMEI=device, deviceId=device))).status_code == 200
+    assert {report.authentication for report in await stored(js)} == {stamp}
+    assert await push.metric('foreign_total{product="east"}') == 3
+    assert await push.metric("aliases") == 2
+
+
+async def test_whoever_has_a_token_costs_what_he_sends(js: JetStreamContext, start_push: StartPush) -> None:
+    """An array of scraps, a bomb that nobody unpacks, a device named twice, another platform's words."""
+    await write_snapshot(js, BOUND)
+    push = await start_push(TWO)
+    east = f"http://127.0.0.1:{push.port}/push/secret-path-of-east"
+    scraps = b"[" + b",".join(b"%d" % number for number in range(10_000)) + b"]"
+    bomb = gzip.compress(bytes(50_000_000))
+    twice = body_of(1)[:-1] + b', "IMEI": "%s"}' % OF_WEST.encode()
+    huawei = json.dumps({"notifyType": "deviceDataChanged", "deviceInfo": {"nodeId": OF_WEST}}).encode()
+    async with httpx.AsyncClient(timeout=60) as client:
+        for body in (scraps, bomb, twice, huawei, body_of(2)):
+            answer = await client.post(east, content=body, headers={"Content-Encoding": "gzip"})
+            assert answer.status_code == 200
+    *first, packed, named, foreign_words, genuine = await stored(js)
+    assert len(first) == MAX_MESSAGES + 1
+    assert (packed.payload, named.device, foreign_words.device) == (bomb, OF_WEST, "")
+    assert genuine.device == IMEI
+    assert await push.metric('foreign_total{product="east"}') == 1

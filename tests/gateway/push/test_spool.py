@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import cbor2
 import pytest
 
 from gateway.custody import mint
@@ -14,7 +16,7 @@ from gateway.push import spool as spool_module
 from gateway.push.spool import Spool
 from gateway.push.spool_file import HEAD, Kept, record, records, segments
 from metering.errors import SpoolFullError, StartError
-from metering.model import ContentFormat, Door
+from metering.model import Authentication, ContentFormat, Door
 
 
 def kept(number: int, payload_bytes: int = 100) -> Kept:
@@ -131,6 +133,17 @@ async def test_one_process_at_a_time(tmp_path: Path) -> None:
             Spool(tmp_path, 1000).open()
     with pytest.raises(StartError):
         Spool(tmp_path / "lock", 1000).open()
+
+
+def test_what_an_earlier_release_kept_speaks_for_bound_devices() -> None:
+    report = kept(1)._replace(stamp=Authentication.UNBOUND_PUSHER)
+    body = cbor2.dumps(list(report)[:-1])
+    old = HEAD.pack(len(body), zlib.crc32(body)) + body
+    unknown = cbor2.dumps([*list(report)[:-1], "claimed"])
+    wrong = HEAD.pack(len(unknown), zlib.crc32(unknown)) + unknown
+    found, _, broken = records(old + record(report) + wrong)
+    assert found == [report._replace(stamp=Authentication.PUSHER), report]
+    assert broken
 
 
 def test_a_record_is_read_whole_or_not_at_all() -> None:

@@ -190,3 +190,16 @@ async def test_at_the_end_what_has_no_answer_goes_to_the_spool(around: Around) -
     around.push(2)
     await around.answered(2)
     assert len(await around.spool.peek()) == 2
+
+
+async def test_what_two_products_say_alike_is_no_repeat(around: Around) -> None:
+    """While the stream was away: who may not say it must not keep the right one from being heard."""
+    report = kept(1)
+    for product in ("west", "east", "west"):
+        again = report._replace(source=f"{product} 10.0.0.1", stamp=Authentication.FIRST_PUSHER)
+        around.taking.take(again, around.outcomes.append)
+    await around.answered(3)
+    around.serve()
+    await around.emptied()
+    assert around.numbers == [1, 1]
+    assert {authentication for _, _, _, authentication in around.custody.taken} == {Authentication.FIRST_PUSHER}

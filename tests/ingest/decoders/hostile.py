@@ -4,9 +4,10 @@ import json
 from array import array
 
 from ingest.decoders import STANDARD
-from ingest.decoders.contract import AHEAD_S, EARLIEST_S, MAX_INDEX_ML, MAX_READINGS
+from ingest.decoders.contract import MAX_INDEX_ML, MAX_READINGS
 from ingest.report_rows import extra_json
 from metering.errors import DecodeError
+from metering.model import AHEAD_S, EARLIEST_S
 
 NOW = 1_800_000_000
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from ingest.districts import evaluation
+from ingest.districts.detection import balance_rules, inflow_rules
 from ingest.districts.known_hours import NEVER, known_hours
 from metering.consumption import HOUR_S, Limits
+from metering.district_settings import DistrictSettings
 
 T0 = 1_736_121_600
 HOURS, METERS = 50 * 24, 60
@@ -46,7 +48,9 @@ def test_a_burst_of_the_main_is_found_from_indices():
     flow, main = town(), np.full(HOURS, 80.0)
     main[BURST_AT:] += 200.0
     keep = np.random.default_rng(3).random((METERS, HOURS + 1)) > 0.02
-    (first, *_) = evaluation.from_readings("D1", indices(flow, keep), inlet_of(flow, main))
+    (first, *_) = evaluation.from_readings(
+        "D1", indices(flow, keep), inlet_of(flow, main), balance_rules(DistrictSettings())
+    )
     start = datetime.fromisoformat("2025-01-06") + timedelta(hours=BURST_AT)
     assert (first.subject, first.kind) == ("D1", "DMA_LEAK")
     assert start < first.raised_at <= start + timedelta(hours=12)
@@ -59,7 +63,10 @@ def test_a_customer_s_burst_raises_nothing_even_where_readings_are_lost():
     flow[5, BURST_AT:] += 2_800.0
     keep = np.random.default_rng(3).random((METERS, HOURS + 1)) > 0.02
     keep[5, BURST_AT + 10 : BURST_AT + 14] = False
-    assert evaluation.from_readings("D1", indices(flow, keep), inlet_of(flow, main)) == []
+    assert (
+        evaluation.from_readings("D1", indices(flow, keep), inlet_of(flow, main), balance_rules(DistrictSettings()))
+        == []
+    )
 
 
 def test_an_inflow_alone_tells_by_its_nights():
@@ -67,7 +74,7 @@ def test_an_inflow_alone_tells_by_its_nights():
     hour = np.arange(120 * 24) % 24
     flow = 10 + 5 * np.sin(2 * np.pi * (hour - 9) / 24) + rng.normal(0, 0.2, (4, len(hour)))
     flow[2, 100 * 24 :] += 2.0
-    found = evaluation.from_inflows(evaluation.Inflows(list("ABCD"), T0, flow))
+    found = evaluation.from_inflows(evaluation.Inflows(list("ABCD"), T0, flow), inflow_rules(DistrictSettings()))
     assert {alert.subject for alert in found} == {"C"}
     assert found[0].est_rate_lph == pytest.approx(2 * 3_600, rel=0.3)
 

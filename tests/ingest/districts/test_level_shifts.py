@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ingest.districts.detection import BALANCE_RULES, INFLOW_RULES
+from ingest.districts.detection import balance_rules, inflow_rules
 from ingest.districts.level_shifts import Correction, Rules, find_shifts
+from metering.district_settings import DistrictSettings
 
 HOURS = 60 * 24
 RULES = Rules(windows_h=(4, 12, 24, 48), threshold=5.0, least_share=0.05, history_days=21, warm_days=14, scale_days=28)
@@ -104,7 +105,7 @@ def test_a_wide_band_keeps_quiet():
 def test_the_rules_that_run_find_what_they_are_for():
     flow, hour = town(hours=90 * 24, districts=4)
     flow[1, 1800:] += 30
-    for rules in (BALANCE_RULES, INFLOW_RULES):
+    for rules in (balance_rules(DistrictSettings()), inflow_rules(DistrictSettings())):
         found = [shift for shift in find_shifts(flow, hour, rules) if shift.is_leak]
         assert {shift.district for shift in found} == {1}
         assert abs(found[0].start - 1800) <= 12

@@ -8,12 +8,14 @@ import asyncpg
 import numpy as np
 import pytest
 
-from ingest.districts.stage import DAYS, DistrictStage
+from ingest.districts.stage import DistrictStage
 from metering.consumption import HOUR_S
+from metering.district_settings import DistrictSettings
 
 ZONE = ZoneInfo("Asia/Shanghai")
 T0 = int(datetime(2026, 3, 1, tzinfo=ZONE).timestamp())
 LITRE = 1_000
+SETTINGS = DistrictSettings()
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ async def test_hours_and_days_balance(pool):
     for meter_id in customers:
         await store(pool, meter_id, T0, [10] * 30)
     await store(pool, inlet, T0, [55] * 30)
-    stage = DistrictStage(pool, ZONE)
+    stage = DistrictStage(pool, ZONE, SETTINGS)
     now_s = T0 + 30 * HOUR_S
     while await stage.check(now_s):
         pass
@@ -83,7 +85,7 @@ async def test_a_register_behind_a_transmission_counts_by_its_multiplier(pool):
     for meter_id in customers:
         await store(pool, meter_id, T0, [10] * 30)
     await store(pool, inlet, T0, [150] * 30)
-    stage = DistrictStage(pool, ZONE)
+    stage = DistrictStage(pool, ZONE, SETTINGS)
     while await stage.check(T0 + 30 * HOUR_S):
         pass
     row = await pool.fetchrow("SELECT * FROM zone_hours WHERE hour = to_timestamp($1)", T0 + 5 * HOUR_S)
@@ -95,7 +97,7 @@ async def test_a_missing_customer_is_estimated_and_widens_the_band(pool):
     for number, meter_id in enumerate(customers):
         await store(pool, meter_id, T0, [10] * (3 if number == 0 else 30))
     await store(pool, inlet, T0, [55] * 30)
-    stage = DistrictStage(pool, ZONE)
+    stage = DistrictStage(pool, ZONE, SETTINGS)
     while await stage.check(T0 + 30 * HOUR_S):
         pass
     known, guessed = await pool.fetch(
@@ -113,7 +115,7 @@ async def test_a_meter_that_changed_counts_for_its_time(pool):
     for meter_id in customers:
         await store(pool, meter_id, T0, [10] * 30)
     await store(pool, inlet, T0, [55] * 30)
-    stage = DistrictStage(pool, ZONE)
+    stage = DistrictStage(pool, ZONE, SETTINGS)
     while await stage.check(T0 + 30 * HOUR_S):
         pass
     assert await pool.fetchval("SELECT max(hour) FROM zone_hours WHERE zone_id = $1", dma) < change
@@ -121,7 +123,7 @@ async def test_a_meter_that_changed_counts_for_its_time(pool):
 
 async def test_a_burst_raises_one_alert_which_its_repair_ends(pool):
     dma, _, _ = await add_town(pool)
-    hours = DAYS * 24 - 10
+    hours = SETTINGS.days * 24 - 10
     rng = np.random.default_rng(1)
     customers = 40_000 + 20_000 * np.sin(2 * np.pi * np.arange(hours) / 24)
     burst, repair = 45 * 24, 50 * 24
@@ -138,8 +140,7 @@ async def test_a_burst_raises_one_alert_which_its_repair_ends(pool):
                 for at in range(hour)
             ],
         )  # fmt: skip
-        async with pool.acquire() as connection:
-            await DistrictStage(pool, ZONE)._detect(connection, T0 + HOUR_S * hour)
+        await DistrictStage(pool, ZONE, SETTINGS)._detect(T0 + HOUR_S * hour)
         return await pool.fetch("SELECT * FROM alerts WHERE kind = 'district_leak'")
 
     assert await until(burst) == []

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ingest.alert_file import EvaluatedAlert
-from ingest.leaks.evaluation import evaluated, is_weekend, read_readings
+from ingest.leaks.evaluation import evaluated, read_readings
+from ingest.leaks.habits import is_weekend
 from metering.errors import RequestError
 from metering.leak_settings import LeakSettings
 from tests.ingest.leaks import homes

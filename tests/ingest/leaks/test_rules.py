@@ -5,6 +5,7 @@ import pytest
 
 from ingest.leaks import rules
 from metering import consumption
+from metering.leak_settings import VendorRule
 
 T0 = 1_767_225_600
 LITRE = 1_000
@@ -108,7 +109,36 @@ def test_several_meters_are_judged_each_by_its_own():
     [(15, 1_000, 1_000), (8, 1_000, 1_000), (15, 10_000, 10_000), (90, 1, 25_000)],
 )
 def test_thresholds_grow_with_the_meter(dn_mm, pulse_ml, threshold_ml):
-    assert rules.threshold_ml_h(np.array([dn_mm]), np.array([pulse_ml])).tolist() == [threshold_ml]
+    assert threshold(VendorRule.FLOW_24H, dn_mm, 2_500, pulse_ml) == threshold_ml
+
+
+def threshold(rule, dn_mm, q3_l_h, pulse_ml):
+    (found,) = rules.threshold_ml_h(rule, np.array([dn_mm]), np.array([q3_l_h]), np.array([pulse_ml])).tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "dn_mm", "q3_l_h", "pulse_ml", "threshold_ml"),
+    [
+        (VendorRule.FLOW_3_8, 15, 2_500, 1, 3_800), (VendorRule.FLOW_3_8, 100, 100_000, 1, 3_800),
+        (VendorRule.FLOW_3_8, 15, 2_500, 10_000, 10_000),
+        (VendorRule.Q3_0_5, 15, 2_500, 1_000, 12_500), (VendorRule.Q3_0_5, 40, 16_000, 1_000, 80_000),
+        (VendorRule.Q3_0_5, 8, 1_000, 10_000, 10_000),
+    ],
+)  # fmt: skip
+def test_what_each_makers_rule_asks(rule, dn_mm, q3_l_h, pulse_ml, threshold_ml):
+    """A gallon an hour whatever the size; half a percent of Q3: 12.5 L/h of 2.5 m³/h; never less than one count."""
+    assert threshold(rule, dn_mm, q3_l_h, pulse_ml) == threshold_ml
+
+
+@pytest.mark.parametrize(
+    ("litres", "held"),
+    [(2, {VendorRule.FLOW_24H}), (4, {VendorRule.FLOW_24H, VendorRule.FLOW_3_8}), (13, set(VendorRule))],
+)
+def test_what_holds_for_a_household_that_never_rests(litres, held):
+    """DN15, Q3 = 2.5 m³/h: 2 L an hour for a day and a night meet the first rule, 4 L the second too, 13 L all."""
+    raised = {rule for rule in VendorRule if found([litres] * 24, threshold_ml=threshold(rule, 15, 2_500, 1_000))}
+    assert raised == held
 
 
 def test_nothing_comes_of_nothing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -47,14 +48,24 @@ async def test_what_has_expired_ends_and_is_announced(connection: asyncpg.Connec
     await key(connection, b"soon", ends_s=1000)
     await key(connection, b"stays")
     await connection.execute("DELETE FROM outbox")
-    assert await valid(connection) == [b"soon", b"stays"]
     await connection.execute("SET ROLE nbwater_ingest")
-    assert await end_expired(connection) == 1
-    assert await end_expired(connection) == 0
+    assert await end_expired(connection, datetime.now(UTC)) == 1
+    assert await end_expired(connection, datetime.now(UTC)) == 0
     await connection.execute("RESET ROLE")
+    assert await valid(connection) == [b"soon", b"stays"]
     assert await connection.fetchval("SELECT array_agg(device) FROM outbox") == ["861"]
     assert await connection.fetchval("SELECT revoked_why FROM credentials WHERE key_id = 'gone'") == "expired"
     await key(connection, b"gone")  # its id is free again
+
+
+async def test_one_clock_that_is_a_day_ahead_ends_no_key(connection: asyncpg.Connection) -> None:
+    """The database's: to it a key that ends in an hour ended long ago. Ours: it has an hour by the database's."""
+    await key(connection, b"database ahead", ends_s=-23 * 3600)
+    await key(connection, b"ours ahead", ends_s=3600)
+    assert await end_expired(connection, datetime.now(UTC) - timedelta(days=1)) == 0
+    assert await valid(connection) == [b"database ahead", b"ours ahead"]
+    assert await end_expired(connection, datetime.now(UTC) + timedelta(days=1)) == 1
+    assert await valid(connection) == [b"ours ahead"]
 
 
 async def test_the_use_of_the_next_key_ends_those_before_it(connection: asyncpg.Connection) -> None:
@@ -74,7 +85,7 @@ async def test_the_use_of_the_next_key_ends_those_before_it(connection: asyncpg.
 
 async def test_who_had_a_key_is_never_a_plain_sender_again(connection: asyncpg.Connection) -> None:
     await key(connection, b"only", ends_s=-1)
-    await end_expired(connection)
+    await end_expired(connection, datetime.now(UTC))
     (entry,) = await entries_of(connection, ["861"])
     assert (entry.credentials, entry.has_key) == ((), True)
     (other,) = await entries_of(connection, ["862"])

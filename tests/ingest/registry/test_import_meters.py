@@ -177,3 +177,35 @@ async def test_rows_that_are_no_file_in_several_slices(
 
 async def test_nothing_is_an_import_too(connection: asyncpg.Connection) -> None:
     assert await take(connection) == 0
+
+
+async def test_devices_are_bound_to_the_push_products_of_their_rows(connection: asyncpg.Connection) -> None:
+    """To those and no others; a row that says nothing changes nothing, and neither does the same file again."""
+    header, imei, other = "serial,imei,pushers", "861234567890001", "861234567890002"
+
+    async def bound() -> list[tuple]:
+        rows = await connection.fetch(
+            "SELECT device, product FROM pusher_bindings JOIN devices USING (device_id) WHERE ended_at IS NULL "
+            "ORDER BY device, product"
+        )
+        return [tuple(row) for row in rows]
+
+    await take(connection, f"1001,{imei},east west", "1002,,", "1003,,north", header=header)
+    assert await bound() == [("1003", "north"), (imei, "east"), (imei, "west")]
+    await connection.execute("DELETE FROM outbox")
+    await take(connection, "1001,,west east", "1003,,", header=header)
+    assert await connection.fetchval("SELECT count(*) FROM outbox WHERE device <> '1003'") == 0
+    await take(connection, "1001,,west", f"1003,{other},-", header=header)
+    assert await bound() == [(imei, "west")]
+    assert await connection.fetchval("SELECT count(*) FROM pusher_bindings") == 3
+    ended = await connection.fetch("SELECT ended_by FROM pusher_bindings WHERE ended_at IS NOT NULL")
+    assert {row["ended_by"] for row in ended} == {"import"}
+    await take(connection, "1001,861234567890009,south", header=header)
+    assert await bound() == [(imei, "west"), ("861234567890009", "south")]
+
+
+async def test_bad_names_of_products_are_refused(connection: asyncpg.Connection) -> None:
+    lines = ("1,East", "2,a b c d e", "3,a;b")
+    assert [row[:2] for row in await refusals(connection, *lines, header="serial,pushers")] == [
+        (line, "pushers") for line in (2, 3, 4)
+    ]

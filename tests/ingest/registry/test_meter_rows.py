@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest.registry.import_file import decode_file
 from ingest.registry.meter_rows import COLUMNS, MAX_ERRORS, Q3_L_H, MeterRow, parse_csv, parse_rows
 from metering.errors import ImportRowsError
+from metering.import_file import decode_file
 
 
 def errors(text: str) -> list[tuple[int, str, str]]:

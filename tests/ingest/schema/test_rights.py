@@ -22,6 +22,7 @@ SEALED = {"credentials"}
 DISTRICTS = {"zone_flows", "zone_hours", "zone_days"}
 DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
+    "pusher_bindings",
 }  # fmt: skip
 BILLING = {"amendments", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
 LEAKS = {"leak_states", "leak_due", "alert_suppressions"}
@@ -119,8 +120,20 @@ async def test_api_does_its_work(connection: asyncpg.Connection) -> None:
     await connection.execute("INSERT INTO alert_events (alert_id, to_state, actor) VALUES (1, 'resolved', 'wang')")
     await connection.execute("INSERT INTO users (login, password_hash, role) VALUES ('wang', 'x', 'operator')")
     await connection.execute("INSERT INTO audit_log (actor, action, object) VALUES ('wang', 'login', 'wang')")
+    await connection.execute(
+        "INSERT INTO zones (code, name) VALUES ('D', 'D') ON CONFLICT (code) DO UPDATE SET name = EXCLUDED.name"
+    )
+    await connection.execute("UPDATE zones SET parent_id = NULL")
+    await connection.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) "
+        "SELECT zone_id, meter_id, 'in', now() FROM zones, meters "
+        "ON CONFLICT (zone_id, meter_id, valid_from) DO UPDATE SET direction = EXCLUDED.direction"
+    )
+    await connection.execute("UPDATE service_points SET longitude = 120, latitude = 40")
     for forbidden in (
         "UPDATE alerts SET evidence = '{}'",
+        "UPDATE service_points SET zone_id = NULL",
+        "DELETE FROM zone_flows",
         "DELETE FROM audit_log",
         "INSERT INTO readings VALUES (1, now(), 0, 5)",
         "UPDATE settled_days SET consumption_ml = 0",

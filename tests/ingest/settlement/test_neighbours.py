@@ -13,7 +13,8 @@ import asyncpg
 import numpy as np
 import pytest
 
-from ingest.settlement import columns, neighbours
+from ingest import columns
+from ingest.settlement import neighbours
 from ingest.settlement.neighbours import Neighbours
 from metering.consumption import MAX_SPREAD_S
 

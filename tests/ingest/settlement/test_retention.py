@@ -17,7 +17,7 @@ _REPORT = """
 
 
 async def fill(pool: Any) -> None:
-    for days in (1, KEEP_RAW_DAYS - 1, KEEP_RAW_DAYS + 1, KEEP_REPORTS_DAYS + 1):
+    for days in (0, KEEP_RAW_DAYS - 1, KEEP_RAW_DAYS + 1, KEEP_REPORTS_DAYS + 1):
         await pool.execute(_RAW, days)
         await pool.execute(_REPORT, days)
 
@@ -32,6 +32,15 @@ async def test_what_is_too_old_is_deleted(database_url: str) -> None:
         await fill(pool)
         assert await RetentionStage(pool, KEEP_RAW_DAYS).forget() == 3
         assert await left(pool) == (2, 3)
+
+
+async def test_a_clock_of_the_database_that_is_years_ahead_makes_nothing_look_old(database_url: str) -> None:
+    """As seen from the rows: the newest of all is five years old."""
+    async with open_pool(database_url) as pool:
+        await pool.execute(_RAW, 5 * 365)
+        await pool.execute(_REPORT, 5 * 365)
+        assert await RetentionStage(pool, KEEP_RAW_DAYS).forget() == 0
+        assert await left(pool) == (1, 1)
 
 
 async def test_timescaledb_is_left_to_its_policies(timescale_url: str) -> None:

@@ -2,6 +2,7 @@
 notes what is asked of it."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -65,8 +66,14 @@ def platform():
 
 
 @pytest.fixture
-def tormentor(platform, relay):
-    return Tormentor(platform, relay, lambda _: None)
+def tormentor(platform, relay, monkeypatch):
+    tormentor = Tormentor(platform, relay, lambda _: None)
+
+    async def nothing(_):
+        return None
+
+    monkeypatch.setattr(tormentor, "_clock_of", nothing)
+    return tormentor
 
 
 async def test_which_of_several_programs_is_the_victim_is_the_plans_choice(tormentor, platform):
@@ -80,6 +87,7 @@ async def test_which_of_several_programs_is_the_victim_is_the_plans_choice(torme
 UNDONE = [
     (Fault(0, Kind.PAUSE, 0.0, "nats"), ["freeze nats", "thaw 4711"]),
     (Fault(0, Kind.CLOCK, 0.0, "ingest", step_s=-30), ["clock ingest -30", "clock ingest +0"]),
+    (Fault(0, Kind.SERVER_CLOCK, 0.0, "nats", step_s=60), ["clock nats +60", "clock nats +0"]),
     (Fault(0, Kind.DATABASE_AWAY), ["away", "back"]),
     (Fault(0, Kind.DATABASE_FULL), ["fill postgres", "empty postgres"]),
     (Fault(0, Kind.STREAM_DISK_FULL), ["fill nats", "empty nats"]),
@@ -101,6 +109,26 @@ async def test_a_fault_that_lasts_is_undone_when_the_run_is_stopped(tormentor, p
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert platform.asked == asked
+
+
+async def test_a_server_that_tells_the_true_time_was_not_stepped(tormentor, monkeypatch):
+    async def true(_):
+        return time.time()
+
+    monkeypatch.setattr(tormentor, "_clock_of", true)
+    await tormentor.run(Fault(0, Kind.SERVER_CLOCK, 0.0, "postgres", step_s=3600))
+    assert "was not stepped" in tormentor.not_shown[0]
+
+
+async def test_a_server_that_is_started_again_meanwhile_is_stepped_again(tormentor, platform, monkeypatch):
+    monkeypatch.setattr(module, "RESTEP_S", 0.0)
+    running = asyncio.create_task(tormentor.run(Fault(0, Kind.SERVER_CLOCK, LONG_S, "postgres", step_s=3600)))
+    async with asyncio.timeout(60):
+        while platform.asked.count("clock postgres +3600") < 3:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert platform.asked[-1] == "clock postgres +0"
 
 
 async def test_of_two_storms_the_last_to_end_clears_the_sky(tormentor, relay):

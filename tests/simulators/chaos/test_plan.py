@@ -51,9 +51,14 @@ def test_only_what_was_asked_for():
     assert plan(1, 60, ROLES, []) == ()
 
 
-def test_servers_keep_their_clocks():
-    stepped = {fault.role for fault in plan(3, 600, ROLES, [Kind.CLOCK])}
-    assert stepped == {"gateway", "ingest", "settlement"}
+@pytest.mark.parametrize(
+    ("kind", "roles"),
+    [(Kind.CLOCK, {"gateway", "ingest", "settlement"}), (Kind.SERVER_CLOCK, {"nats", "postgres"})],
+)
+def test_clocks_of_programs_and_of_servers_are_stepped_both_ways(kind, roles):
+    faults = plan(3, 600, ROLES, [kind])
+    assert {fault.role for fault in faults} == roles
+    assert min(fault.step_s for fault in faults) < 0 < max(fault.step_s for fault in faults)
 
 
 def test_a_fault_says_what_it_is():

@@ -1,5 +1,6 @@
 """The truth of a town that is played through doors is what its meters show."""
 
+from simulators.city.mains import mains
 from simulators.city.truth import event, of_doors
 from simulators.local_time import DAY_S, HOUR_S, local_text
 from simulators.town_plan import make_meters
@@ -12,7 +13,7 @@ UNTIL_S = FROM_S + 20 * DAY_S
 
 def test_spells_within_what_is_played_and_silence_since_it_began():
     meters = make_meters(1, 150)
-    truth = of_doors(1, meters, FROM_S, UNTIL_S, UNTIL_S - 3 * DAY_S)
+    truth = of_doors(1, meters, mains(1, meters), FROM_S, UNTIL_S, UNTIL_S - 3 * DAY_S)
     assert truth["n"] == len(truth["meters"]) == 150
     kinds = {meter["meter"]: meter["kind"] for meter in truth["meters"]}
     faulty = {event["meter"] for event in truth["events"] if event["kind"] != "noreport"}

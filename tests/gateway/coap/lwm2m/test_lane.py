@@ -197,6 +197,21 @@ async def test_in_plain_a_silent_address_may_be_anothers_by_now(open_desk: OpenD
     assert sent == [b"\x80", b"\x81", b"\x83", b"\x85"]
 
 
+async def test_an_address_that_was_heard_in_the_future_vouches_for_nobody(
+    open_desk: OpenDesk, open_meter: OpenMeter
+) -> None:
+    """The clock of a gateway was days ahead, and is right again: the address would count for days."""
+    desk = await open_desk(observe=[], read=[], send_fresh_s=600)
+    desk.wall_s = 200_000
+    meter = await open_meter(desk.port, client())
+    assert (await meter.ask(meter.client.register())).code == 0x41
+    desk.wall_s = 0
+    desk.lane.server.sessions.close()  # as at another gateway
+    assert (await meter.ask(meter.client.send(b"\x80"))).code == 0x84
+    assert (await meter.ask(meter.client.update())).code == 0x44
+    assert (await meter.ask(meter.client.send(b"\x81"))).code == 0x44
+
+
 async def test_a_conversation_does_not_bring_a_deregistered_client_back(
     open_desk: OpenDesk, open_meter: OpenMeter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

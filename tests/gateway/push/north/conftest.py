@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.devices import Devices
 from gateway.push.aliases import Aliases
 from gateway.push.counts import Counts
 from gateway.push.messages import CommandNews, Kind, Message
@@ -17,6 +18,7 @@ from gateway.push.north.courier import Courier
 from gateway.push.products import Platform, Product
 from metering.commands import CommandKind, WaitingCommand
 from metering.model import Authentication, Door
+from metering.registry import ENABLED, WAS_PUSHED, RegistryEntry
 from tests.gateway.conftest import until
 from tests.gateway.push.north.stub import APPLICATION, MASTER_KEY, SECRET, StubPlatform
 
@@ -87,16 +89,21 @@ class Around:
 
     def __init__(self, product: Product, directory: Path) -> None:
         self.product, self.commands, self.aliases, self.counts = product, FakeCommands(), Aliases(), Counts()
-        self.courier = Courier([product], self.commands, self.aliases, directory, self.counts)
+        self.devices = Devices()
+        self.bind("east")
+        self.courier = Courier([product], self.commands, self.aliases, self.devices, directory, self.counts)
         self.task = asyncio.create_task(self.courier.run())
+
+    def bind(self, *products: str) -> None:
+        self.devices.apply(RegistryEntry(DEVICE, (DEVICE,), (), ENABLED | WAS_PUSHED, pushers=products))
 
     def push(self) -> None:
         self.aliases.learn(PLATFORM_ID, DEVICE, "east", "10053421")
         self.courier.heard(self.product, DEVICE, Message(Kind.DATA, (DEVICE,), PLATFORM_ID, "10053421", b"{}"))
 
-    def news(self, number: str, status: str) -> None:
+    def news(self, number: str, status: str, device: str = DEVICE) -> None:
         news = CommandNews(number, status, "")
-        self.courier.heard(self.product, DEVICE, Message(Kind.COMMAND, (DEVICE,), PLATFORM_ID, "", b"{}", news))
+        self.courier.heard(self.product, device, Message(Kind.COMMAND, (DEVICE,), PLATFORM_ID, "", b"{}", news))
 
     async def told(self, count: int) -> list[tuple[Any, ...]]:
         async def enough() -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.push.messages import Kind, Message
 from gateway.push.north.ledger import Ledger, Open
 from gateway.push.products import Platform
 from metering.commands import CommandKind
@@ -147,3 +148,50 @@ def test_the_ledger_holds_what_is_open_only(tmp_path: Path) -> None:
     assert again.find("east", "1") is None
     assert again.of_device("d2") == entries[2]
     assert len((tmp_path / "commands.jsonl").read_text().splitlines()) == 3
+
+
+async def test_a_product_the_device_is_not_bound_to_is_handed_nothing(
+    platform: StubPlatform, open_courier: Make
+) -> None:
+    """Its way was learned while it was bound, or came with a file of aliases."""
+    around = open_courier(product_of(Platform.CTWING, platform))
+    around.push()
+    for products in ((), ("west",)):
+        around.bind(*products)
+        around.commands.file(1)
+        around.push()
+        await asyncio.sleep(0.1)
+    assert platform.commands == []
+    around.bind("west", "east")
+    around.push()
+    await around.told(1)
+
+
+async def test_news_of_another_device_end_no_command(platform: StubPlatform, open_courier: Make) -> None:
+    around = open_courier(product_of(Platform.CTWING, platform))
+    around.news("1", "successful", device="another")  # before the call is answered, too
+    around.push()
+    command = around.commands.file(1)
+    await around.told(1)
+    around.news("1", "successful", device="another")
+    assert around.counts.commands["east", "foreign"] == 1
+    around.news("1", "successful")
+    assert (await around.told(2))[1][:4] == ("ended", DEVICE, command.command_id, 0)
+
+
+async def test_a_device_that_moved_is_handed_its_command_by_its_new_platform(
+    platform: StubPlatform, open_courier: Make
+) -> None:
+    around = open_courier(product_of(Platform.CTWING, platform))
+    around.push()
+    command = around.commands.file(1)
+    await around.told(1)
+    west = around.product.model_copy(update={"name": "west"})
+    around.courier.use([around.product, west])
+    around.bind("west")
+    around.aliases.learn("w1", DEVICE, "west", "7")
+    around.courier.heard(west, DEVICE, Message(Kind.DATA, (DEVICE,), "w1", "7", b"{}"))
+    assert [told[:3] for told in await around.told(2)] == [("handed_over", DEVICE, command.command_id)] * 2
+    around.news("1", "failed")
+    assert platform.commands[1][1]["deviceId"] == "w1"
+    assert len(around.commands.told) == 2

@@ -20,6 +20,9 @@ from openpyxl import load_workbook
 
 from metering.errors import ImportRowsError
 
+IMPORT_LOCK = 0x6E6277696D70
+"""Advisory lock of the one import into a registry that runs ("nbwimp" in ASCII)."""
+
 XLSX_SIGNATURE = b"PK\x03\x04"
 MAX_FILE_BYTES = 256 << 20
 MAX_WORKBOOK_BYTES = 64 << 20

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from ingest.registry.import_zones import import_features, import_flows
-from ingest.registry.zone_rows import parse_flows, parse_geojson
 from metering.errors import ImportRowsError
+from metering.zones.rows import parse_flows, parse_geojson
+from metering.zones.take import import_features, import_flows
 
 ZONE = ZoneInfo("Asia/Shanghai")
 SQUARE = [[[120.8, 40.7], [120.9, 40.7], [120.9, 40.8], [120.8, 40.7]]]

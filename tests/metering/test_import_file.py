@@ -9,10 +9,10 @@ from datetime import datetime
 import pytest
 from openpyxl import Workbook
 
-from ingest.registry import import_file as module
-from ingest.registry.import_file import FileRow, file_rows
 from ingest.registry.meter_rows import parse_csv, parse_file
+from metering import import_file as module
 from metering.errors import ImportRowsError
+from metering.import_file import FileRow, file_rows
 
 
 def workbook(*rows: list[object]) -> bytes:

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from ingest.registry.import_file import decode_file, file_rows
 from metering.errors import ImportRowsError
+from metering.import_file import FileRow, decode_file, file_rows
 
 FLOW_COLUMNS = ("zone", "meter", "direction", "valid_from", "valid_to")
 KINDS = ("city", "township", "dma", "building")
@@ -69,7 +69,11 @@ class Features(NamedTuple):
 def parse_flows(data: bytes, zone: ZoneInfo) -> list[FlowRow]:
     """Columns zone, meter, direction and, if wanted, valid_from and valid_to (times without offset are the utility's).
     Raises ImportRowsError."""
-    rows = file_rows(data)
+    return flows_of(file_rows(data), zone)
+
+
+def flows_of(rows: Iterator[FileRow], zone: ZoneInfo) -> list[FlowRow]:
+    """As `parse_flows`, of rows that are text already."""
     header = [name.strip().lower() for name in next(rows, (1, [""]))[1]]
     if missing := [name for name in FLOW_COLUMNS[:3] if name not in header]:
         raise ImportRowsError([(1, name, "the column is missing") for name in missing])

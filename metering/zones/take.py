@@ -7,9 +7,9 @@ from typing import Any
 
 import asyncpg
 
-from ingest.registry.import_meters import LOCK
-from ingest.registry.zone_rows import Features, FlowRow
 from metering.errors import ImportRowsError
+from metering.import_file import IMPORT_LOCK
+from metering.zones.rows import Features, FlowRow
 
 _UNKNOWN_FLOWS = """
 SELECT u.line, CASE WHEN z.zone_id IS NULL THEN 'zone' ELSE 'meter' END AS field,
@@ -78,7 +78,7 @@ async def import_flows(connection: asyncpg.Connection, rows: Sequence[FlowRow]) 
         return 0
     lines, zones, meters, directions, since, until = (list(column) for column in zip(*rows, strict=True))
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", IMPORT_LOCK)
         _refuse(await connection.fetch(_UNKNOWN_FLOWS, lines, zones, meters))
         try:
             await connection.execute(_FLOWS, zones, meters, directions, since, until)
@@ -94,7 +94,7 @@ async def import_flows(connection: asyncpg.Connection, rows: Sequence[FlowRow]) 
 async def import_features(connection: asyncpg.Connection, features: Features) -> tuple[int, int]:
     """How many zones and meters were taken. Raises ImportRowsError; nothing is then done."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", IMPORT_LOCK)
         if features.zones:
             await _zones(connection, features)
         if features.meters:

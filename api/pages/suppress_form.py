@@ -1,0 +1,134 @@
+"""The form that suppresses alerts of a meter or a zone for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicegui import ui
+
+from api.alert_kinds import OF_ZONES, SUPPRESSIBLE
+from api.pages import evidence, parts
+from api.pages.parts import Words, box
+from api.pages.visit import Visit
+from api.queries.meters import list_zones
+from api.queries.suppressions import suppress
+from api.reasons import MAX_REASON_CHARACTERS
+from api.roles import Role
+from api.suppression_rules import Wanted
+from metering.errors import RequestError, UnavailableError
+
+USUAL_LENGTH = timedelta(days=1)
+FOR_INPUT = "%Y-%m-%dT%H:%M"
+"""As the browser's own field for date and time has it."""
+
+Changed = Callable[[], Awaitable[None]]
+Act = Callable[[str], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Of an alert; both None: the form asks."""
+
+    serial: str | None = None
+    zone_code: str | None = None
+
+
+def offer(visit: Visit, target: Target, kind: str, changed: Changed) -> None:
+    """The button of an alert, where it is about a meter or a zone."""
+    if target.serial or target.zone_code:
+        family = next((known for known in SUPPRESSIBLE if known == kind or kind.startswith(known)), "")
+        parts.button(visit.say("alerts.suppress"), lambda: ask(visit, target, family, changed))
+
+
+async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None:
+    """Opens the form. `kind`: what it proposes; empty: all kinds."""
+    say = visit.say
+    zones = await list_zones(visit.context.read)
+    names = {"": say("suppressions.only_meter"), **{zone.code: parts.named(zone.name, zone.code) for zone in zones}}
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(say("suppressions.add"), tag="h2")
+        read = _fields(visit, target, kind, names)
+        Words(say("suppressions.hint"), "nb-muted nb-small")
+
+        async def act() -> None:
+            async def add(login: str) -> None:
+                wanted = read()
+                _check(visit, wanted)
+                await suppress(visit.context.write, wanted, actor=login, now=visit.context.now())
+
+            if await carry_out(visit, add, changed):
+                dialog.close()
+
+        with box("nb-actions"):
+            parts.button(say("suppressions.add"), act, primary=True)
+            parts.button(say("frame.cancel"), dialog.close)
+    dialog.on("hide", dialog.delete)
+    dialog.open()
+
+
+def _fields(visit: Visit, target: Target, kind: str, zone_names: dict[str, str]) -> Callable[[], Wanted]:
+    """Draws them; what is returned reads them and raises RequestError when a time is missing."""
+    say = visit.say
+    serial = ui.input(label=say("suppressions.serial"), value=target.serial or "").props("outlined dense")
+    of_zone = "" if target.serial or target.zone_code not in zone_names else target.zone_code
+    zone = ui.select(zone_names, label=say("suppressions.zone"), value=of_zone).props("outlined dense options-dense")
+    kinds = {"": say("suppressions.all_kinds"), **{one: evidence.family_name(say, one) for one in SUPPRESSIBLE}}
+    chosen = ui.select(kinds, label=say("alerts.kind"), value=kind).props("outlined dense options-dense")
+    now = visit.context.now().astimezone(visit.context.zone)
+    begin, end = (
+        ui.input(label=label, value=at.strftime(FOR_INPUT)).props("outlined dense type=datetime-local stack-label")
+        for label, at in ((say("suppressions.from"), now), (say("suppressions.to"), now + USUAL_LENGTH))
+    )
+    reason = ui.textarea(label=say("suppressions.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+
+    def read() -> Wanted:
+        return Wanted(
+            (serial.value or "").strip() or None, zone.value or None, chosen.value or None,
+            _instant(visit, begin.value), _instant(visit, end.value), reason.value or "",
+        )  # fmt: skip
+
+    return read
+
+
+async def carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
+    """Does it in the name of whoever is still signed in; says how it went."""
+    say, done = visit.say, False
+    try:
+        who = await visit.still(Role.OPERATOR)
+        if who is None:
+            ui.notify(say("suppressions.not_allowed"), type="warning")
+            return False
+        await act(who.login)
+        done = True
+        ui.notify(say("suppressions.done"), type="positive")
+    except RequestError as error:
+        ui.notify(say("suppressions.refused", why=str(error)), type="warning")
+    except UnavailableError:
+        ui.notify(say("frame.data_failed_first"), type="negative")
+    visit.answers.forget()
+    await changed()
+    return done
+
+
+def _check(visit: Visit, wanted: Wanted) -> None:
+    """What people get wrong, in the reader's language. Raises RequestError."""
+    say, now = visit.say, visit.context.now()
+    if bool(wanted.serial) == bool(wanted.zone):
+        raise RequestError(say("suppressions.one_target"))
+    if wanted.serial and wanted.kind in OF_ZONES:
+        raise RequestError(say("suppressions.zone_only"))
+    if wanted.valid_to <= max(wanted.valid_from, now):
+        raise RequestError(say("suppressions.end_later"))
+    if not wanted.reason.strip():
+        raise RequestError(say("alerts.reason_needed"))
+
+
+def _instant(visit: Visit, typed: Any) -> datetime:
+    """Local time as the browser gives it. Raises RequestError."""
+    try:
+        return datetime.fromisoformat(str(typed or "")).replace(tzinfo=visit.context.zone)
+    except ValueError as error:
+        raise RequestError(visit.say("suppressions.time_needed")) from error

@@ -1,0 +1,148 @@
+"""The live leak stage: takes meters whose settled readings changed, looks at their days, and tells what it found.
+
+A batch is one transaction: states, alerts and "due no more" are written together or not at all, and what changes
+meanwhile stays due. A meter on which the detector fails is put aside alone and learned anew when it is due again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import numpy as np
+import structlog
+
+from ingest.meter_rows import meters_of
+from metering.consumption import Ints
+from metering.leak_settings import LeakSettings
+
+from . import metrics, states
+from .local_hours import day_of, midnight_s
+from .readings import read
+from .slices import Slice, found, meter_days
+from .states import UNKNOWN, Due
+from .telling import Alerts
+
+MAX_METERS = 5_000
+"""Of one transaction."""
+MAX_LEARNED = 500
+"""Of them so many are learned from the past at a time."""
+MAX_READINGS = 1_000_000
+MAX_METER_DAYS = 75_000
+"""Of a slice of meters that are looked at together; one that is larger is halved. A meter of its own has no bound."""
+LOCK = 7_310_188_002
+"""Advisory lock: a stage that lost the lead without knowing it must not write states that are older."""
+PASSING = (
+    OSError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError, asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
+)  # fmt: skip
+"""Errors that are no meter's fault: the batch is rolled back and tried again."""
+
+ABANDONED_S = 120
+"""A process that is frozen, not dead, loses the lock when it has been silent for so long within a transaction."""
+_BEGIN = f"""
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL idle_in_transaction_session_timeout = '{ABANDONED_S}s'"""
+"""A plan for readings of any time would open every chunk."""
+
+
+class LeakStage:
+    """Runs until cancelled."""
+
+    def __init__(self, pool: asyncpg.Pool, zone: ZoneInfo, settings: LeakSettings) -> None:
+        self._pool, self._zone, self._settings = pool, zone, settings
+        self._log = structlog.get_logger().bind(stage="leaks")
+
+    async def run(self) -> None:
+        while True:
+            try:
+                while await self.look_at_batch() >= MAX_METERS:
+                    pass
+                await self._measure_backlog()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, *PASSING) as error:
+                metrics.FAILURES.inc()
+                self._log.warning("a batch of the leak stage failed", error=str(error))
+            await asyncio.sleep(self._settings.every_s)
+
+    async def look_at_batch(self) -> int:
+        """Looks at the MAX_METERS that were due first, in one transaction; returns how many there were."""
+        begun = time.monotonic()
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_BEGIN)
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+                return 0
+            due = await states.due(connection, MAX_METERS)
+            if not len(due.meter_id):
+                return 0
+            await self._look_at(connection, due)
+            await states.done(connection, due)
+        metrics.BATCH_SECONDS.observe(time.monotonic() - begun)
+        return len(due.meter_id)
+
+    async def _look_at(self, connection: Any, due: Due) -> None:
+        """All of them; of those on which something fails, all but the ones whose fault it is."""
+        try:
+            async with connection.transaction():
+                await self._look(connection, due)
+        except PASSING:
+            raise
+        except Exception as error:
+            if connection.is_closed():
+                raise
+            if len(due.meter_id) > 1:
+                half = len(due.meter_id) // 2
+                await self._look_at(connection, due.only(slice(half)))
+                await self._look_at(connection, due.only(slice(half, None)))
+                return
+            metrics.SET_ASIDE.inc()
+            self._log.exception("the leak detector failed on a meter", meter_id=int(due.meter_id[0]), error=str(error))
+            await states.forget(connection, due.meter_id)
+
+    async def _look(self, connection: Any, due: Due) -> None:
+        """Those whose states can be gone on from, and those that must be learned from the past."""
+        meters = await meters_of(connection, due.meter_id)
+        due = due.only(np.isin(due.meter_id, meters.meter_id))
+        known = await states.load(connection, due.meter_id)
+        begin_s = midnight_s(self._zone, np.where(known.usable, known.day, 0))
+        goes_on = known.usable & (due.from_s >= begin_s)
+        moved = await states.moved(connection, due.meter_id, self._zone)
+        moved_day = np.array([moved.get(meter, UNKNOWN) for meter in due.meter_id.tolist()], np.int64)
+        goes_on &= known.states["day"] - known.states["days"] >= moved_day
+        seen_before = known.day != UNKNOWN
+        from_day = np.where(seen_before, known.day, day_of(self._zone, due.from_s)) - self._settings.history_days
+        from_day = np.where(goes_on, known.day, np.maximum(from_day, moved_day))
+        from_s = midnight_s(self._zone, from_day)
+        since_s = np.where(goes_on | ~seen_before, 0, due.from_s)
+        everything = Slice(meters, known.states, goes_on, from_day, since_s)
+        if goes_on.any():
+            await self._slice(connection, everything.only(goes_on), from_s[goes_on])
+        learned = np.flatnonzero(~goes_on)
+        metrics.METERS.labels("learned").inc(len(learned))
+        metrics.METERS.labels("known").inc(int(goes_on.sum()))
+        for part in np.split(learned, range(MAX_LEARNED, len(learned), MAX_LEARNED)):
+            if len(part):
+                await self._slice(connection, everything.only(part), from_s[part])
+
+    async def _slice(self, connection: Any, of: Slice, from_s: Ints) -> None:
+        alone = len(of.known) == 1
+        limit = np.iinfo(np.int64).max - 1 if alone else MAX_READINGS
+        readings = await read(connection, of.meters.meter_id, from_s, int(limit))
+        if readings is None or (not alone and meter_days(of, readings, self._zone) > MAX_METER_DAYS):
+            half = len(of.known) // 2
+            await self._slice(connection, of.only(slice(half)), from_s[:half])
+            await self._slice(connection, of.only(slice(half, None)), from_s[half:])
+            return
+        with metrics.LOOK_SECONDS.time():
+            result = await asyncio.to_thread(found, of, readings, self._zone, self._settings)
+        if result is not None:
+            await states.save(connection, result.meter_id, result.states)
+            await Alerts(connection, self._zone).tell(result, of.meters)
+
+    async def _measure_backlog(self) -> None:
+        async with self._pool.acquire() as connection:
+            backlog, oldest_s = await states.waiting(connection)
+        metrics.BACKLOG.set(backlog)
+        metrics.OLDEST.set(oldest_s)
