@@ -67,6 +67,9 @@ async def _measure(progress: Progress, seconds: float) -> dict[str, Any]:
         async with _gateway(Path(folder)) as gateway:
             for name, prefixes in FLOODS.items():
                 found[name] = await _phase(gateway, seconds, prefixes)
+                if begun := found[name]["flood"].get("begun"):
+                    more_s = found[name]["gateway_cpu_s"] - found["peace"]["gateway_cpu_s"]
+                    found[name]["gateway_us_per_handshake"] = 1e6 * more_s / begun
                 progress(f"stranger, {name}: {found[name]}")
     return found
 
@@ -79,7 +82,8 @@ async def _phase(gateway: GatewayProcess, seconds: float, prefixes: int) -> dict
     honest = await _honest(gateway, seconds)
     told = json.loads((await flood.communicate())[0]) if flood else {}
     counted = {name: value - before[name] for name, value in (await _counted(gateway)).items()}
-    return {**honest, "gateway_cpu_share": (sum(process.cpu_times()[:2]) - cpu_s) / seconds, **counted, "flood": told}
+    spent_s = sum(process.cpu_times()[:2]) - cpu_s
+    return {**honest, "gateway_cpu_s": spent_s, **counted, "flood": told}
 
 
 async def _flood(port: int, seconds: float, prefixes: int) -> asyncio.subprocess.Process:
