@@ -1,8 +1,8 @@
 """Districts, live: each hour's balance per district, each day's, and alerts of bursts on mains.
 
 An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of a
-district that is new its past hours are computed, too, as far as the detector looks. When no hour is left the detector
-looks at the past days as they are known now: what it says does not depend on when it ran. What takes long, the sums of
+district that is new its past hours are computed, too, as far as the detector looks. With each new hour, and when no hour
+is left, the detector looks at the past days as they are known now: what it says does not depend on when it ran. What takes long, the sums of
 an hour and the detector, runs outside of transactions.
 """
 
@@ -173,9 +173,8 @@ class DistrictStage:
             await self._balance(hours, now_s)
             ROUND.set(time.monotonic() - begun)
         until_s = now_s // HOUR_S * HOUR_S - (zone_hours.LAGS_H[0] - 1) * HOUR_S
-        if hours:
-            self._watched_until_s = 0
-        if len(hours) < zone_hours.MAX_HOURS and self._watched_until_s < until_s:
+        caught_up = 0 < len(hours) < zone_hours.MAX_HOURS
+        if caught_up or self._watched_until_s < until_s:
             await self._detect(until_s)
             self._watched_until_s = until_s
         return len(hours)
