@@ -1,4 +1,4 @@
-"""Words of what people say of readings, of completeness and of billing."""
+"""Words of what people say of readings, and of completeness."""
 
 from __future__ import annotations
 
@@ -41,17 +41,4 @@ AMENDMENTS: dict[str, Text] = {
     "completeness.meters": Text("抄到 / 应抄", "Read / to be read"),
     "completeness.readings": Text("收到 / 应收读数", "Readings received / expected"),
     "completeness.empty": Text("没有应抄的水表。", "No meter was to be read."),
-    "billing.intro": Text(
-        "关账后的条目不再改变；之后的更正记入更正台账。开账与关账由工程师通过 nbwater billing 或接口进行。",
-        "Entries of a closed period never change; what turns out different later goes into the ledger of corrections. "
-        "Engineers open and close periods by nbwater billing or by REST.",
-    ),
-    "billing.empty": Text("还没有账期。", "There is no billing period yet."),
-    "billing.state.open": Text("开放", "open"),
-    "billing.state.closed": Text("已关账", "closed"),
-    "billing.entries": Text("条目", "Entries"),
-    "billing.billed": Text("计费水量", "Billed"),
-    "billing.corrections": Text("更正", "Corrections"),
-    "billing.corrected": Text("更正水量", "Corrected by"),
-    "billing.days": Text("{first} 至 {last}", "{first} to {last}"),
 }
