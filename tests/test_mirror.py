@@ -52,6 +52,8 @@ COVERED_OTHERWISE = {
     "ingest.decoders": "run by their vectors through the table of formats: tests/ingest/decoders",
     "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/test_settlement.py",
     "ingest.leaks.stage": "through settlement: tests/ingest/settlement/test_stage.py",
+    "ingest.leaks.live": "through its stage: tests/ingest/leaks/live, tests/integration/test_leak_replay.py",
+    "ingest.meter_rows": "as ingest.meters",
     "ingest.meters": "through the stage: tests/ingest/settlement/test_stage.py",
     "ingest.metrics": "names only",
     "ingest.program": "run in its two processes: tests/integration/test_ingest_program.py, test_settlement_program.py",

@@ -265,7 +265,7 @@ class Tormentor:
     async def _second_ingest(self, fault: Fault) -> str:
         platform = self._platform
         first = await self._victim(fault._replace(role="ingest"))
-        fences, taken = [await self._database(_fence)], platform.said(SECOND).count(TAKEN)
+        fences = [await self._database(_fence)]
         platform.start_second_ingest(beside=first)
         try:
             await self._until(lambda: '"standby"' in platform.said(SECOND), "the second worker stands by")
@@ -275,9 +275,7 @@ class Tormentor:
             try:
                 with self._stepped("postgres", fault.step_s):
                     # By its own word: a fence that rises may be the first's, who lost the lease to an earlier fault.
-                    await self._until(
-                        lambda: platform.said(SECOND).count(TAKEN) > taken, "the second worker takes the lease"
-                    )
+                    await self._until(lambda: TAKEN in platform.said(SECOND), "the second worker takes the lease")
                     fences.append(await self._database(_fence))
             finally:
                 platform.thaw(frozen)

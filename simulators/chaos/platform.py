@@ -89,7 +89,8 @@ class Platform(Protocol):
     def empty_disk(self, server: str) -> None: ...
 
     def start_second_ingest(self, beside: str) -> None:
-        """Another worker with the settings of this one; it is `programs()["ingest.second"]` until it ends."""
+        """Another worker with the settings of this one; it is `programs()["ingest.second"]` until it ends. What an
+        earlier one `said` is forgotten."""
 
     async def end_second_ingest(self) -> None:
         """SIGTERM and wait; harmless when there is none."""
