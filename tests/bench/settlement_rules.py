@@ -40,7 +40,7 @@ DELETE FROM readings WHERE (meter_id + 50) % 100 < $1 AND ts > (SELECT max(ts) F
 
 def _plain_curve(readings: Readings, _limits: Limits) -> Curve:
     """Differences as they come."""
-    meter, ts_s, index_ml, _ = readings
+    meter, ts_s, index_ml = readings[:3]
     breaks = np.zeros(len(ts_s), np.bool_)
     breaks[1:] = (meter[1:] != meter[:-1]) | (np.diff(ts_s) > MAX_SPREAD_S)
     segment = np.cumsum(breaks, dtype=np.int64)
