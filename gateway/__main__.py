@@ -50,9 +50,11 @@ from gateway.strangers import Strangers, tell_strangers
 from metering.clock import now_us
 from metering.credentials import MasterKeys, load_master_keys
 from metering.errors import SettingsError
+from metering.firmware_settings import FirmwareAddresses
 from metering.heartbeat import beat
 from metering.process import on_stop_signal, run_program, say
 from metering.settings import (
+    DtlsSettings,
     FirmwareSettings,
     GatewaySettings,
     KeysSettings,
@@ -93,7 +95,8 @@ class Gateway:
         self.limiter = RefusalLimiter(settings.refusals_per_second / settings.workers)
         self.custody = _custody(settings, stream.partitions, self.link, self.memory, self.counters)
         self.telling = CommandTelling(self.link, now_us)
-        self.commands = CommandMirror(self.link, self.telling, time.time)
+        firmware = load(FirmwareSettings)
+        self.commands = CommandMirror(self.link, self.telling, time.time, address=_addresses(settings, firmware).of)
         self.strangers, self.key_uses = Strangers(), KeyUses(self.devices)
         intake = Intake(self.devices, self.custody, self.commands)
         limits = Limits(settings.max_payload_bytes, settings.retry_after_s)
@@ -105,7 +108,6 @@ class Gateway:
             settings, stream, intake, self.devices, self.commands, master_keys,
             self.limiter, self.counters, self.link, self.strangers, self.key_uses, self.fast.receive,
         )  # fmt: skip
-        firmware = load(FirmwareSettings)
         self.images = Images(Path(firmware.directory)) if firmware.directory else None
         self.firmware = FirmwareLane(
             self.images, self.commands, self.counters, firmware.max_transfers, settings.retry_after_s
@@ -295,6 +297,10 @@ def _custody(
         time.monotonic,
         load(LogSettings).follow_one_in,
     )
+
+
+def _addresses(settings: GatewaySettings, firmware: FirmwareSettings) -> FirmwareAddresses:
+    return FirmwareAddresses(firmware, {"coap": settings.port, "coaps": load(DtlsSettings).port})
 
 
 def _siblings(settings: GatewaySettings) -> Siblings | None:

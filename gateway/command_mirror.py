@@ -45,7 +45,8 @@ _log = structlog.get_logger()
 
 
 class CommandMirror:
-    """See `gateway.commands.Commands`; `run` is the task. `unix_s` is the clock that commands expire by."""
+    """See `gateway.commands.RecallableCommands`; `run` is the task. `unix_s` is the clock that commands expire by.
+    `address`: of a firmware image, as a meter that is vouched for so must hear it."""
 
     def __init__(
         self,
@@ -53,12 +54,15 @@ class CommandMirror:
         telling: CommandTelling,
         unix_s: Callable[[], float],
         max_devices: int = MAX_DEVICES,
+        address: Callable[[str, Authentication], str] = lambda uri, _: uri,
     ) -> None:
         self._link, self._telling, self._unix_s, self._max_devices = link, telling, unix_s, max_devices
+        self._address = address
         self._waiting: dict[str, tuple[WaitingCommand, ...]] = {}
         self._fresh: dict[str, tuple[WaitingCommand, ...]] | None = {}
         """While the stream is read anew: what is known so far. Until then the old knowledge serves."""
         self._listeners: list[Callable[[str], None]] = []
+        self._losers: list[Callable[[str], None]] = []
         self._created = ""
         self._read_at = float("-inf")
         self._whole_s = float("-inf")
@@ -84,7 +88,7 @@ class CommandMirror:
         now = self._unix_s()
         is_sure = abs(now - self._whole_s) <= VALVE_KNOWN_S
         return [
-            _timed(c, now)
+            self._for_the_door(c, authentication, now)
             for c in commands
             if c.expires_s > now and c.may_go_to(authentication) and (is_sure or c.kind not in _MAY_CLOSE)
         ]
@@ -101,6 +105,20 @@ class CommandMirror:
     def on_new(self, listener: Callable[[str], None]) -> None:
         """See `gateway.commands.Commands`."""
         self._listeners.append(listener)
+
+    def on_gone(self, listener: Callable[[str], None]) -> None:
+        """See `gateway.commands.RecallableCommands`."""
+        self._losers.append(listener)
+
+    def still_waits(self, device: str, command_id: bytes) -> bool | None:
+        """See `gateway.commands.RecallableCommands`. What is gone stays gone, so that knowledge of some age will do."""
+        if any(c.command_id == command_id for c in self._waiting.get(device, ())):
+            return True
+        return False if self.complete and len(self._waiting) < self._max_devices else None
+
+    def recalled(self, device: str, command_id: bytes, succeeded: bool, reason: str, door: Door) -> None:
+        """See `gateway.commands.RecallableCommands`."""
+        self._telling.recalled(device, command_id, succeeded, reason, door)
 
     async def run(self) -> None:
         """Mirror until cancelled."""
@@ -167,9 +185,19 @@ class CommandMirror:
         self._keep(self._waiting, device, commands)
         if self._fresh is not None:
             self._keep(self._fresh, device, commands)
-        if any(c.command_id not in known for c in commands):
-            for listener in self._listeners:
-                listener(device)
+        now = {c.command_id for c in commands}
+        for listener in (*(self._listeners if now - known else ()), *(self._losers if known - now else ())):
+            listener(device)
+
+    def _for_the_door(self, command: WaitingCommand, authentication: Authentication, now: float) -> WaitingCommand:
+        """A clock is set to the time at which the meter is told, unless the command names another; firmware is fetched
+        from where a meter of this door can."""
+        if command.kind is CommandKind.SET_CLOCK and not command.arguments:
+            return command._replace(arguments={0: int(now)})
+        if command.kind is CommandKind.FIRMWARE:
+            uri = self._address(str(command.arguments[0]), authentication)
+            return command._replace(arguments={**command.arguments, 0: uri})
+        return command
 
     def _keep(
         self, into: dict[str, tuple[WaitingCommand, ...]], device: str, commands: Sequence[WaitingCommand]
@@ -187,10 +215,3 @@ class CommandMirror:
         if self._fresh is not None:
             self._waiting, self._fresh = self._fresh, None
             _log.info("waiting commands loaded", devices=len(self._waiting), position=self.position)
-
-
-def _timed(command: WaitingCommand, now: float) -> WaitingCommand:
-    """A clock is set to the time at which the meter is told, unless the command names another."""
-    if command.kind is CommandKind.SET_CLOCK and not command.arguments:
-        return command._replace(arguments={0: int(now)})
-    return command

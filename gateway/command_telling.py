@@ -17,6 +17,7 @@ import structlog
 
 from gateway.link import StreamLink
 from metering.command_feed import EVENT_ID_BYTES, MAX_REASON_CHARACTERS, Told, encode_told
+from metering.commands import NOT_RECALLED, RECALLED
 from metering.model import Door
 from metering.streams import TOLD_STREAM, TOLD_SUBJECT
 
@@ -49,6 +50,10 @@ class CommandTelling:
         self._add(device, command_id, None, "", door, self._max_queued // 2)
 
     def ended(self, device: str, command_id: bytes, result: int, reason: str, door: Door) -> None:
+        self._add(device, command_id, result, reason[:MAX_REASON_CHARACTERS], door, self._max_queued)
+
+    def recalled(self, device: str, command_id: bytes, succeeded: bool, reason: str, door: Door) -> None:
+        result = RECALLED if succeeded else NOT_RECALLED
         self._add(device, command_id, result, reason[:MAX_REASON_CHARACTERS], door, self._max_queued)
 
     def _add(self, device: str, command_id: bytes, result: int | None, reason: str, door: Door, bound: int) -> None:

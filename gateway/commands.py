@@ -30,6 +30,22 @@ class Commands(Protocol):
         ...
 
 
+class RecallableCommands(Commands, Protocol):
+    """For a door that leaves commands in somebody else's queue, and must fetch back those that were taken back here."""
+
+    def still_waits(self, device: str, command_id: bytes) -> bool | None:
+        """False: it certainly does not, however it ended. None: that cannot be said now."""
+        ...
+
+    def on_gone(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the device's name when a command for it waits no more."""
+        ...
+
+    def recalled(self, device: str, command_id: bytes, succeeded: bool, reason: str, door: Door) -> None:
+        """Whether that queue gave it back. Told on durably; ingest writes it down of commands that were cancelled."""
+        ...
+
+
 class NoCommands:
     """Nothing ever waits."""
 

@@ -14,7 +14,7 @@ from gateway.coap.lwm2m.lane import Lwm2mLane
 from gateway.coap.lwm2m.means import Means
 from gateway.coap.lwm2m.store import RegistrationStore
 from gateway.coap.peers import Peer
-from gateway.commands import Commands
+from gateway.commands import RecallableCommands
 from gateway.devices import Devices
 from gateway.dtls.door import open_dtls
 from gateway.firmware import Images
@@ -83,7 +83,7 @@ class Parts:
     stream: NatsSettings
     intake: Intake
     devices: Devices
-    commands: Commands
+    commands: RecallableCommands
     master_keys: MasterKeys | None
     limiter: RefusalLimiter
     counters: Counters

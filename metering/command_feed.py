@@ -32,7 +32,8 @@ class DeviceCommands(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a gateway saw. `result`: a key of metering.commands.RESULTS, or None: it was handed over. `at_us`: Unix."""
+    """What a gateway saw at `at_us` (Unix). `result`: a key of metering.commands.RESULTS or RECALLS, or None: it was
+    handed over."""
 
     event_id: bytes
     at_us: int

@@ -67,6 +67,18 @@ RESULTS: Mapping[int, CommandState] = MappingProxyType({0: _S.CONFIRMED, 1: _S.F
 """What a meter reports of a command (PROTOCOLS G, key 13)."""
 
 
+class Recall(StrEnum):
+    """What became of a command that was cancelled here while an operator's platform had it in its own queue. Written
+    down beside the command's states, and is none."""
+
+    RECALLED = "recalled"
+    NOT_RECALLED = "not_recalled"
+
+
+RECALLED, NOT_RECALLED = 10, 11
+RECALLS: Mapping[int, Recall] = MappingProxyType({RECALLED: Recall.RECALLED, NOT_RECALLED: Recall.NOT_RECALLED})
+"""What a gateway tells of it, in the place of a result."""
+
 WAITING_STATES = frozenset({_S.QUEUED, _S.HANDED_OVER})
 """Gateways hand these over."""
 

@@ -31,6 +31,7 @@ from metering.door_settings import (
     PushSettings,
 )
 from metering.errors import SettingsError
+from metering.firmware_settings import FirmwareSettings
 from metering.leak_settings import LeakSettings
 from metering.section import Section
 
@@ -246,21 +247,6 @@ class CommandSettings(Section):
         20, ge=0, description="Valves that one person may have closed, or approve to close, within 24 hours"
     )
     closes_per_batch: int = Field(50, ge=0, description="Valves that may be closed by one request")
-
-
-class FirmwareSettings(Section):
-    """Firmware of meters: who signs it, where its images lie, from where meters fetch it."""
-
-    table = "firmware"
-    model_config = SettingsConfigDict(env_prefix="NBWATER_FIRMWARE_", extra="forbid", frozen=True)
-    directory: str = Field("", description="Images, one file each, named by its SHA-256; empty: gateways serve none")
-    max_transfers: int = Field(
-        256, ge=1, description="Devices that fetch images from one gateway process at a time; others get 5.03"
-    )
-    public_key_file: str = Field("", description="PEM file of the Ed25519 key that signs images; empty: none is taken")
-    uri_base: str = Field(
-        "", description="Where meters fetch images, each at /fw/ and the first 16 digits of its SHA-256"
-    )
 
 
 class ApiSettings(Section):

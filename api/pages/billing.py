@@ -1,17 +1,29 @@
-"""Billing periods with their sums, and their files."""
+"""Billing periods with their sums and files; engineers open them, look at what closing would write down, and close."""
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
 from urllib.parse import quote
+
+from nicegui import ui
 
 from api.billing_export import ExportForm
 from api.pages import parts
+from api.pages.billing_preview import show_preview
+from api.pages.deciding import Changed, buttons, carry_out
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import count, volume
-from api.queries.billing import PeriodRow, list_periods
+from api.queries.billing import MAX_NAME_CHARACTERS, NEEDED_ROLE, PeriodRow, close_period, list_periods, open_period
+from api.reasons import MAX_REASON_CHARACTERS
+from api.roles import Principal
+from metering.errors import RequestError
 
 INTERVAL_S = 30.0
+PATH = "/api/v1/billing/periods"
+
+SAID = ("billing.done", "billing.refused")
 
 
 async def build(visit: Visit) -> None:
@@ -19,6 +31,7 @@ async def build(visit: Visit) -> None:
     with box("nb-head"):
         Words(say("frame.billing"), tag="h1")
     Words(say("billing.intro"), "nb-muted")
+    actions = place("nb-actions")
     with box("nb-card"):
         found = place()
 
@@ -27,27 +40,87 @@ async def build(visit: Visit) -> None:
             if not rows:
                 parts.empty(say("billing.empty"))
             for row in rows:
-                _draw(visit, row)
+                _draw(visit, row, view.look)
 
-    await LiveView(visit, lambda: "billing", lambda: list_periods(visit.context.read), draw, INTERVAL_S).start()
+    view = LiveView(visit, lambda: "billing", lambda: list_periods(visit.context.read), draw, INTERVAL_S)
+    await view.start()
+    if visit.principal.role >= NEEDED_ROLE:
+        with actions:
+            parts.button(say("billing.open"), lambda: _ask_open(visit, view.look))
 
 
-def _draw(visit: Visit, row: PeriodRow) -> None:
-    say = visit.say
+def _draw(visit: Visit, row: PeriodRow, changed: Changed) -> None:
+    say, path = visit.say, f"{PATH}/{quote(row.name, safe='')}"
     with box("nb-alert info"):
         with box("nb-alert-head"):
             parts.tag(say(f"billing.state.{row.state}"), "good" if row.state == "closed" else "fair")
             Words(row.name, "nb-alert-kind", "span")
             Words(say("billing.days", first=row.first_day, last=row.last_day), "nb-digits", "span")
-        parts.text_pairs(
-            [
-                (say("billing.entries"), count(row.entries)),
-                (say("billing.billed"), volume(row.billed_ml)),
-                (say("billing.corrections"), count(row.corrections)),
-                (say("billing.corrected"), volume(row.corrected_ml)),
-            ]
-        )
+        if row.closed_by is not None:
+            parts.text_pairs(
+                [
+                    (say("billing.entries"), count(row.entries)),
+                    (say("billing.billed"), volume(row.billed_ml)),
+                    (say("billing.corrections"), count(row.corrections)),
+                    (say("billing.corrected"), volume(row.corrected_ml)),
+                ]
+            )
+            Words(say("billing.closed", who=row.closed_by, time=say.instant(row.closed_at)), "nb-muted nb-small")
         with box("nb-actions"):
+            if row.state == "open":
+                parts.button(say("billing.preview"), lambda: show_preview(visit, row))
+                if visit.principal.role >= NEEDED_ROLE:
+                    parts.button(say("billing.close"), lambda: _ask_close(visit, row, changed), primary=True)
             for form in ExportForm:
-                target = f"/api/v1/billing/periods/{quote(row.name, safe='')}/export?format={form}"
-                attributes(parts.link(form.upper(), target, "nb-button"), {"download": ""})
+                target = f"{path}/export?format={form}"
+                attributes(parts.link(say(f"billing.export.{form}"), target, "nb-button"), {"download": ""})
+
+
+def _ask_open(visit: Visit, changed: Changed) -> None:
+    say, context = visit.say, visit.context
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(say("billing.open"), tag="h2")
+        name = ui.input(label=say("billing.name")).props(f"outlined dense maxlength={MAX_NAME_CHARACTERS}")
+        first = ui.input(label=say("billing.first")).props('outlined dense placeholder="2026-03-01"')
+        last = ui.input(label=say("billing.last")).props('outlined dense placeholder="2026-03-31"')
+
+        async def act() -> None:
+            async def open_(who: Principal) -> None:
+                begin, end = _day(visit, first.value), _day(visit, last.value)
+                await open_period(context.write, who, name.value or "", begin, end, context.now())
+
+            if await carry_out(visit, NEEDED_ROLE, open_, changed, SAID):
+                dialog.close()
+
+        buttons(visit, dialog, say("billing.open"), act)
+
+
+def _ask_close(visit: Visit, row: PeriodRow, changed: Changed) -> None:
+    """The name is typed once more: a closed period never opens again."""
+    say, context = visit.say, visit.context
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(f"{say('billing.close')} · {row.name}", tag="h2")
+        Words(say("billing.close_hint"), "nb-muted nb-small")
+        reason = ui.textarea(label=say("amend.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+        again = ui.input(label=say("billing.type_name", name=row.name)).props("outlined dense")
+
+        async def act() -> None:
+            async def close(who: Principal) -> None:
+                text = (reason.value or "").strip()
+                if (again.value or "").strip() != row.name or not text:
+                    raise RequestError(say("billing.not_confirmed"))
+                day = context.billing.settlement_day
+                await close_period(context.write, who, row.name, context.zone, day, context.now(), text)
+
+            if await carry_out(visit, NEEDED_ROLE, close, changed, SAID):
+                dialog.close()
+
+        buttons(visit, dialog, say("billing.close"), act)
+
+
+def _day(visit: Visit, typed: Any) -> date:
+    """Raises RequestError."""
+    try:
+        return date.fromisoformat(str(typed or "").strip())
+    except ValueError as error:
+        raise RequestError(visit.say("billing.day_needed")) from error

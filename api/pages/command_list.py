@@ -16,7 +16,7 @@ from api.queries.commands import CommandRow, get_command
 from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal, Role
 from metering.command_arguments import kind_name, may_close, read_arguments
-from metering.commands import OPEN_STATES, CommandKind, CommandState
+from metering.commands import OPEN_STATES, CommandKind, CommandState, Recall
 from metering.errors import RequestError, UnavailableError
 
 STATE_TONES: dict[CommandState, parts.Tone] = {
@@ -48,6 +48,8 @@ def draw(visit: Visit, row: CommandRow, opened: set[str], changed: Changed, with
     with parts.disclosure("nb-report", row.command_id, opened) as (heading, body):
         with heading:
             parts.tag(say(f"commands.state.{row.state}"), STATE_TONES[row.state])
+            if row.recall is Recall.NOT_RECALLED:
+                parts.tag(say("commands.state.not_recalled"), "poor")
             Words(say.value("commands.kind", row.kind) + _brief(visit, row), tag="span")
             if with_meter and row.serial:
                 parts.link(row.serial, parts.meter_path(row.serial), "nb-digits")
@@ -72,6 +74,8 @@ def _details(visit: Visit, row: CommandRow) -> None:
     if row.reason:
         rows.append((say("commands.reason"), row.reason))
     parts.text_pairs(rows)
+    if row.recall is Recall.NOT_RECALLED:
+        Words(say("commands.not_recalled_hint"), "nb-small")
     facts = [say("commands.expires", time=say.instant(row.expires_at))]
     if row.approved_by:
         facts.append(say("commands.approved", login=row.approved_by))

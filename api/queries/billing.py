@@ -12,6 +12,7 @@ from api.audit import audit
 from api.database import ReadPool, WritePool
 from api.queries.accounting import midnight
 from api.queries.paging import Page, check_limit, decode_cursor, page
+from api.reasons import checked_reason
 from api.roles import ForbiddenError, Principal, Role
 from metering.billing import CLOSING_LOCK, REPORTED_WITHIN
 from metering.errors import ConflictError, NotFoundError, RequestError
@@ -139,14 +140,15 @@ async def open_period(pool: WritePool, who: Principal, name: str, first: date, l
 
 
 async def close_period(
-    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime
+    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime, reason: str = ""
 ) -> None:
     """Writes down what each installation took, for good; settlement waits meanwhile. Corrections of earlier periods
-    that were not billed yet are carried to this one.
+    that were not billed yet are carried to this one. `reason` goes into the audit log.
 
-    Raises ForbiddenError, NotFoundError, ConflictError (closed already, or its last day is not over).
+    Raises ForbiddenError, RequestError, NotFoundError, ConflictError (closed already, or its last day is not over).
     """
     _check_role(who)
+    text = checked_reason(reason)
     async with pool.transaction() as connection:
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", CLOSING_LOCK)
@@ -164,7 +166,7 @@ async def close_period(
             await connection.execute(_COMPARE, period_id, end, end + REPORTED_WITHIN, last)
         carried = await connection.execute(_CARRY, period_id)
         await connection.execute(_CLOSE, period_id, who.login, now)
-        detail = {"entries": _count(billed), "carried_corrections": _count(carried)}
+        detail = {"entries": _count(billed), "carried_corrections": _count(carried), "reason": text}
         await audit(connection, who.login, "close_billing_period", name, detail)
 
 

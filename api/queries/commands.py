@@ -14,6 +14,7 @@ from metering.command_arguments import kind_name, show_arguments
 from metering.commands import (
     CommandKind,
     CommandState,
+    Recall,
     arguments_from_json,
     database_id,
     travelling_id,
@@ -35,7 +36,8 @@ class CommandFilter:
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """`command_id` as it travels, 16 hexadecimal digits. `handovers`: how often it was sent so far."""
+    """`command_id` as it travels, 16 hexadecimal digits. `handovers`: how often it was sent so far. `recall`: of one
+    that was cancelled while an operator's platform had it in its own queue, whether that gave it back."""
 
     command_id: str
     serial: str | None
@@ -53,6 +55,7 @@ class CommandRow:
     handovers: int
     ended_at: datetime | None
     campaign_id: int | None
+    recall: Recall | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,11 @@ class CommandDetail:
 
 _SELECT = """
 SELECT c.command_id, m.serial, d.device, c.kind, c.arguments, c.state, c.reason, c.filed_by, c.filed_at, c.approved_by,
-    c.approved_at, c.expires_at, c.handed_over_at, c.handovers, c.ended_at, c.campaign_id
+    c.approved_at, c.expires_at, c.handed_over_at, c.handovers, c.ended_at, c.campaign_id,
+    CASE WHEN c.state = 'cancelled' THEN (
+        SELECT e.state FROM command_events e
+        WHERE e.command_id = c.command_id AND e.state IN ('recalled', 'not_recalled')
+        ORDER BY e.event_id DESC LIMIT 1) END AS recall
 FROM commands c
 JOIN devices d ON d.device_id = c.device_id
 LEFT JOIN meters m ON m.meter_id = c.meter_id
@@ -142,5 +149,6 @@ def _row(record: Any) -> CommandRow:
             "kind": kind_name(kind),
             "arguments": arguments,
             "state": CommandState(record["state"]),
+            "recall": Recall(record["recall"]) if record["recall"] else None,
         }
     )

@@ -24,7 +24,9 @@ from api.queries.billing import (
     open_period,
 )
 from api.queries.billing_lines import pages_of_lines
+from api.queries.billing_preview import Preview, preview_period
 from api.queries.paging import Page
+from api.reasons import MAX_REASON_CHARACTERS
 from api.routes.asking import Context, Cursor, Engineer, Limit, Viewer
 
 router = APIRouter(tags=["billing"])
@@ -39,6 +41,13 @@ class Opening(BaseModel):
     last_day: date
 
 
+class Closing(BaseModel):
+    reason: str = Field(default="", max_length=MAX_REASON_CHARACTERS)
+
+
+_WITHOUT_WORDS = Closing()
+
+
 @router.get("/billing/periods", summary="All billing periods, the newest first")
 async def periods(context: Context, _viewer: Viewer) -> list[PeriodRow]:
     return await list_periods(context.read)
@@ -50,9 +59,16 @@ async def open_(context: Context, engineer: Engineer, opening: Opening) -> Perio
     return await get_period(context.read, opening.name.strip())
 
 
+@router.get("/billing/periods/{name}/preview", summary="What closing would write down, and what of it by estimate")
+async def preview(context: Context, _viewer: Viewer, name: Name) -> Preview:
+    return await preview_period(context.read, await get_period(context.read, name), context.zone, context.now())
+
+
 @router.post("/billing/periods/{name}/close", summary="Write down what is billed, for good")
-async def close(context: Context, engineer: Engineer, name: Name) -> PeriodRow:
-    await close_period(context.write, engineer, name, context.zone, context.billing.settlement_day, context.now())
+async def close(context: Context, engineer: Engineer, name: Name, closing: Closing = _WITHOUT_WORDS) -> PeriodRow:
+    await close_period(
+        context.write, engineer, name, context.zone, context.billing.settlement_day, context.now(), closing.reason
+    )
     return await get_period(context.read, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,7 @@ from api.queries.billing import (
     open_period,
 )
 from api.queries.billing_lines import pages_of_lines
+from api.queries.billing_preview import Preview, preview_period
 from api.queries.paging import MAX_LIMIT
 from deploy import instance
 from deploy.commands.commands import pools_of, token_option
@@ -71,17 +73,44 @@ async def _open(url: str, token: str, name: str, first: datetime, last: datetime
 
 @billing.command()
 @click.argument("name")
+@data_option()
+def preview(name: str, data: Path) -> None:
+    """What closing NAME would write down, and which meters would be billed by estimate."""
+    found = asyncio.run(_preview(instance.database_url(data), name))
+    for field in fields(found):
+        if field.name != "doubtful":
+            click.echo(f"{field.name}  {getattr(found, field.name)}")
+    for line in found.doubtful:
+        why = " ".join((line.quality, *line.reasons))
+        days = (
+            f"{line.estimated_days} estimated, {line.interpolated_days} interpolated, {line.missing_days} missing days"
+        )
+        click.echo(f"{line.serial}  {line.billed_ml} ml  {days}  {why}")
+
+
+async def _preview(url: str, name: str) -> Preview:
+    pool = await open_read_pool(url, size=1)
+    try:
+        period = await get_period(pool, name)
+        return await preview_period(pool, period, load(UtilitySettings).zone, datetime.now(UTC))
+    finally:
+        await pool.close()
+
+
+@billing.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Goes into the audit log.")
 @token_option
 @data_option()
-def close(name: str, token: str, data: Path) -> None:
+def close(name: str, reason: str, token: str, data: Path) -> None:
     """Write down what each installation took, for good. Later corrections go into the ledger."""
-    click.echo(_described(asyncio.run(_close(instance.database_url(data), token, name))))
+    click.echo(_described(asyncio.run(_close(instance.database_url(data), token, name, reason))))
 
 
-async def _close(url: str, token: str, name: str) -> PeriodRow:
+async def _close(url: str, token: str, name: str, reason: str) -> PeriodRow:
     zone, settlement_day = load(UtilitySettings).zone, load(BillingSettings).settlement_day
     async with pools_of(url, token) as (read, write, who):
-        await close_period(write, who, name, zone, settlement_day, datetime.now(UTC))
+        await close_period(write, who, name, zone, settlement_day, datetime.now(UTC), reason)
         return await get_period(read, name)
 
 

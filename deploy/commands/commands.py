@@ -21,7 +21,7 @@ from api.roles import Principal, UnauthenticatedError
 from deploy import instance
 from deploy.commands.options import Command, data_option
 from metering.command_arguments import kind_name
-from metering.commands import CommandKind, CommandState
+from metering.commands import CommandKind, CommandState, Recall
 from metering.errors import RequestError
 from metering.settings import CommandSettings, load
 
@@ -169,6 +169,7 @@ async def _cancel(url: str, token: str, command_id: str, reason: str) -> None:
 def _line(row: CommandRow) -> str:
     arguments = json.dumps(row.arguments, ensure_ascii=False) if row.arguments else ""
     told = f"  handed over {row.handovers}×" if row.handovers else ""
+    told += "  COULD NOT BE RECALLED" if row.recall is Recall.NOT_RECALLED else ""
     return (
         f"{row.command_id}  {row.filed_at:%Y-%m-%dT%H:%M:%SZ}  {row.serial or row.device}  {row.kind}{arguments}  "
         f"{row.state}{told}  by {row.filed_by}" + (f": {row.reason}" if row.reason else "")

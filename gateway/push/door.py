@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import REGISTRY
 
-from gateway.commands import Commands
+from gateway.commands import RecallableCommands
 from gateway.devices import Devices
 from gateway.intake import Intake
 from gateway.link import StreamLink
@@ -51,7 +51,7 @@ class PushDoor:
         products: tuple[Product, ...],
         intake: Intake,
         devices: Devices,
-        commands: Commands,
+        commands: RecallableCommands,
         link: StreamLink,
         limiter: RefusalLimiter,
         strangers: Strangers,
@@ -135,6 +135,10 @@ class PushDoor:
             "push_spool_torn": ("Spool segments that ended in a broken record", lambda: spool.torn),
             "push_aliases": ("Platform ids known", lambda: len(self.aliases)),
             "push_open_commands": ("Commands that a platform has", lambda: len(self.courier)),
+            "push_commands_asked_again": (
+                "Commands that a platform could not be asked to give back yet",
+                lambda: self.courier.asked_again,
+            ),
         }
 
     async def _keep_watch(self) -> None:

@@ -65,6 +65,7 @@ class CommandApi(BaseModel):
     frame: str = Field("hex", pattern="^(hex|base64)$")
     version: str = "20191231141545"
     history_version: str = "20190928013337"
+    cancel_version: str = "20190615023142"
     signed_template: str = "application:{application}\ntimestamp:{timestamp}\n{parameters}{body}\n"
     """What CTWing's signature is of; see `gateway.push.north.signing`."""
     signature_hash: str = Field("sha1", pattern="^(sha1|sha256)$")

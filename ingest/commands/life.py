@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from metering.commands import NEEDS_AUTHENTICATION, RESULTS, TRANSITIONS, WAITING_STATES, CommandState, database_id
+from metering.commands import (
+    NEEDS_AUTHENTICATION,
+    RESULTS,
+    TRANSITIONS,
+    WAITING_STATES,
+    CommandState,
+    Recall,
+    database_id,
+)
 from metering.model import WEAK, Authentication
 
 MAX_HANDOVER_EVENTS = 20
@@ -23,7 +31,7 @@ class Said(NamedTuple):
 
     command_id: int
     device: str
-    state: CommandState
+    state: CommandState | Recall
     at: datetime
     actor: str
     detail: str = ""
@@ -49,7 +57,7 @@ class Event(NamedTuple):
 
     command_id: int
     at: datetime
-    state: CommandState
+    state: CommandState | Recall
     actor: str
     detail: str
     told_id: bytes | None
@@ -80,7 +88,8 @@ def decide(commands: Mapping[int, Command], said: Iterable[Said]) -> Decided:
             refused[reason] = refused.get(reason, 0) + 1
             continue
         after = _after(command, one)
-        changed[one.command_id] = after
+        if after is not command:
+            changed[one.command_id] = after
         if one.state is not CommandState.HANDED_OVER or after.handovers <= MAX_HANDOVER_EVENTS:
             events.append(Event(one.command_id, one.at, one.state, one.actor, one.detail, one.told_id))
     return Decided(changed, events, refused, unknown)
@@ -89,6 +98,8 @@ def decide(commands: Mapping[int, Command], said: Iterable[Said]) -> Decided:
 def _objection(command: Command, said: Said) -> str | None:
     if said.authentication in WEAK and command.kind in NEEDS_AUTHENTICATION:
         return "claimed"
+    if isinstance(said.state, Recall):
+        return None if command.state is CommandState.CANCELLED else "nothing_to_recall"
     late_handover = said.state is CommandState.HANDED_OVER and command.state not in WAITING_STATES
     if late_handover and command.state is not CommandState.AWAITING_APPROVAL:
         return None  # the news came after the meter's own: it is written down and changes no state
@@ -96,6 +107,8 @@ def _objection(command: Command, said: Said) -> str | None:
 
 
 def _after(command: Command, said: Said) -> Command:
+    if isinstance(said.state, Recall):
+        return command
     if said.state is CommandState.HANDED_OVER:
         first = min(said.at, command.handed_over_at or said.at)
         state = said.state if command.state in WAITING_STATES else command.state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from ingest.commands.ledger import write_down
 from ingest.commands.life import Said
 from metering.command_feed import Told, decode_told
-from metering.commands import RESULTS, CommandState, database_id
+from metering.commands import RECALLS, RESULTS, CommandState, Recall, database_id
 from metering.errors import EnvelopeError
 from metering.streams import TOLD_DURABLE, TOLD_STREAM, TOLD_SUBJECT
 
@@ -27,6 +27,7 @@ FETCH_MESSAGES = 20
 FETCH_TIMEOUT_S = 1.0
 ACK_WAIT_S = 30.0
 RETRY_S = 2.0
+_STATES: Mapping[int, CommandState | Recall] = {**RESULTS, **RECALLS}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US = 4_102_444_800_000_000
 _log = structlog.get_logger()
@@ -95,7 +96,7 @@ def said_of(told: Iterable[Told]) -> Iterable[Said]:
     """What is none of our commands, or no result of theirs, is left out."""
     for one in told:
         command_id = database_id(one.command_id)
-        state = CommandState.HANDED_OVER if one.result is None else RESULTS.get(one.result)
+        state = CommandState.HANDED_OVER if one.result is None else _STATES.get(one.result)
         if command_id is not None and state is not None:
             at = _EPOCH + timedelta(microseconds=min(max(one.at_us, 0), _LAST_US))
             detail = one.reason.replace("\0", "\ufffd")

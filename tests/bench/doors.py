@@ -31,6 +31,7 @@ from simulators import message, payloads
 from simulators.keys import protected_meter
 from simulators.lwm2m import Lwm2mMeter
 from simulators.lwm2m_client import CREATED
+from simulators.lwm2m_oscore import ProtectedLwm2mMeter
 from simulators.message import HEAD, Type, first_byte
 from tests.bench.processes import Platform, platform
 from tests.bench.sections import Progress
@@ -41,19 +42,24 @@ REPORTS, QUICK_REPORTS = 3_000, 100
 WINDOW = 32
 TAKEN_S = 60
 DAY_S = 1_767_225_600
-PATH = "0123456789abcdefghij"
+PATHS = {name: f"0123456789-{name}" for name in ("ctwing", "oceanconnect", "iotda")}
 ENVIRONMENT = {
     "NBWATER_OSCORE_FIRST_CONTACT": "accept", "NBWATER_LWM2M_REQUESTS_PER_SECOND": "1000000", "NBWATER_PUSH_PORT": "0",
 }  # fmt: skip
-PLAIN, OSCORE, DTLS, LWM2M, MQTT, PUSH = map(Meter, range(70, 76))
-KEYED = (OSCORE, DTLS, MQTT)
+PLAIN, OSCORE, DTLS, LWM2M, LWM2M_OSCORE, MQTT, CTWING, OCEANCONNECT, IOTDA = map(Meter, range(70, 79))
+KEYED = (OSCORE, DTLS, MQTT, LWM2M_OSCORE)
 
 
 def measure(progress: Progress, *, quick: bool = False) -> dict[str, Any]:
     """The keys `doors.*` of bench.json."""
     with tempfile.TemporaryDirectory(prefix="nbwater-doors-") as folder:
         products = Path(folder, "push.toml")
-        products.write_text(f'[[products]]\nname = "ctwing"\nplatform = "ctwing"\nsecret_path = "{PATH}"\n')
+        products.write_text(
+            "".join(
+                f'[[products]]\nname = "{name}"\nplatform = "{name}"\nsecret_path = "{path}"\n'
+                for name, path in PATHS.items()
+            )
+        )
         products.chmod(0o600)
         with platform(ENVIRONMENT | {"NBWATER_PUSH_PRODUCTS_FILE": str(products)}) as under_test:
             return asyncio.run(Doors(under_test, Path(folder), QUICK_REPORTS if quick else REPORTS).measure(progress))
@@ -64,19 +70,20 @@ class Doors:
 
     def __init__(self, under_test: Platform, folder: Path, reports: int) -> None:
         self._reports, self._numbers = reports, iter(range(1, 1 << 31))
-        self._city = City(_AsUp(under_test), {"ctwing": f"/push/{PATH}"}, folder)  # type: ignore[arg-type]
+        self._city = City(_AsUp(under_test), {name: f"/push/{path}" for name, path in PATHS.items()}, folder)  # type: ignore[arg-type]
         children = json.loads((under_test.data / "run" / "children.json").read_text())
         self._gateway = psutil.Process(children["gateway"][0])
 
     async def measure(self, progress: Progress) -> dict[str, Any]:
-        self._city.import_meters([PLAIN, OSCORE, DTLS, LWM2M, MQTT, PUSH])
+        self._city.import_meters([PLAIN, LWM2M, CTWING, OCEANCONNECT, IOTDA, *KEYED])
         self._city.import_keys(KEYED)
         for meter in KEYED:
             await self._city.until_keyed(meter)
         found: dict[str, Any] = {"payload_bytes": len(self._report())}
         doors = {
             "plain": self._plain, "oscore": self._oscore, "dtls": self._dtls, "lwm2m_send": self._lwm2m,
-            "mqtt": self._mqtt, "push": self._push,
+            "lwm2m_oscore_send": self._lwm2m_oscore, "mqtt": self._mqtt, "ctwing": self._ctwing,
+            "oceanconnect": self._oceanconnect, "iotda": self._iotda,
         }  # fmt: skip
         for door, run in doors.items():
             before, began = self._cpu_s(), time.monotonic()
@@ -160,11 +167,19 @@ class Doors:
         return air
 
     async def _lwm2m(self) -> Counter[str]:
+        return await self._sends(CountingMeter("127.0.0.1", self._city.coap_port, LWM2M.client()))
+
+    async def _lwm2m_oscore(self) -> Counter[str]:
+        context = protected_meter(LWM2M_OSCORE.serial, int(time.time()))
+        client = LWM2M_OSCORE.client()
+        return await self._sends(CountingProtectedMeter("127.0.0.1", self._city.coap_port, client, context))
+
+    async def _sends(self, meter: CountingMeter) -> Counter[str]:
         air = Counter[str]()
-        async with CountingMeter("127.0.0.1", self._city.coap_port, LWM2M.client()) as device:
+        async with meter as device:
             registration = device.client.register()
             assert (await device.ask(registration)).code == CREATED
-            air["session"] = len(registration) + device.answer_bytes
+            air["session"] = device.request_bytes + device.answer_bytes
             ids = iter(range(self._reports))
 
             async def send_all() -> None:
@@ -172,7 +187,7 @@ class Doors:
                     pack = cbor2.dumps([{0: APPLICATION_DATA, 8: self._report()}])
                     datagram = device.client.send(pack, number.to_bytes(2, "big"))
                     assert (await device.ask(datagram)).code == message.CHANGED
-                    air["up"], air["down"] = len(datagram), device.answer_bytes
+                    air["up"], air["down"] = device.request_bytes, device.answer_bytes
 
             await asyncio.gather(*(send_all() for _ in range(WINDOW)))
         return air
@@ -197,16 +212,46 @@ class Doors:
                 await self._until_metric("nbwater_gateway_mqtt_acknowledged", self._reports)
         return Counter(up=round(air["up"] / self._reports), down=round(air["down"] / self._reports), session=session)
 
-    async def _push(self) -> Counter[str]:
+    async def _ctwing(self) -> Counter[str]:
+        push = {"messageType": "dataReport", "topic": "v1/up/ad", "timestamp": DAY_S * 1_000, "IMEI": CTWING.imei}
+
+        def body(report: bytes) -> dict[str, Any]:
+            return {
+                **push,
+                "deviceId": "1",
+                "productId": "1",
+                "payload": {"APPdata": base64.b64encode(report).decode()},
+            }
+
+        return await self._pushes("ctwing", body)
+
+    async def _oceanconnect(self) -> Counter[str]:
+        service = {"serviceId": "Data", "serviceType": "Data", "eventTime": "20260101T000000Z"}
+
+        def body(report: bytes) -> dict[str, Any]:
+            push = {"notifyType": "deviceDataChanged", "deviceId": "2", "nodeId": OCEANCONNECT.imei}
+            return {**push, "service": {**service, "data": {"frame": report.hex()}}}
+
+        return await self._pushes("oceanconnect", body)
+
+    async def _iotda(self) -> Counter[str]:
+        header = {"device_id": f"p_{IOTDA.imei}", "node_id": IOTDA.imei, "product_id": "p"}
+
+        def body(report: bytes) -> dict[str, Any]:
+            service = {"service_id": "Data", "properties": {"frame": report.hex()}, "event_time": "20260101T000000Z"}
+            told = {"header": header, "body": {"services": [service]}}
+            return {"resource": "device.property", "event": "report", "notify_data": told}
+
+        return await self._pushes("iotda", body)
+
+    async def _pushes(self, platform_name: str, body_of: Callable[[bytes], dict[str, Any]]) -> Counter[str]:
         air = Counter[str]()
-        push = {"messageType": "dataReport", "topic": "v1/up/ad", "timestamp": DAY_S * 1_000, "IMEI": PUSH.imei}
         async with relay(int(self._city.push_url.rsplit(":", 1)[1]), air) as port, httpx.AsyncClient() as client:
-            ids, url = iter(range(self._reports)), f"http://127.0.0.1:{port}{self._city.paths['ctwing']}"
+            ids, url = iter(range(self._reports)), f"http://127.0.0.1:{port}{self._city.paths[platform_name]}"
 
             async def send_all() -> None:
                 for _ in ids:
-                    frame = {"APPdata": base64.b64encode(self._report()).decode()}
-                    body = json.dumps({**push, "deviceId": "1", "productId": "1", "payload": frame})
+                    body = json.dumps(body_of(self._report()))
                     assert (await client.post(url, content=body, timeout=60)).status_code == 200
 
             await asyncio.gather(*(send_all() for _ in range(8)))
@@ -214,14 +259,23 @@ class Doors:
 
 
 class CountingMeter(Lwm2mMeter):
-    """Knows how long the newest answer was."""
+    """Knows how long the newest request and answer were."""
 
-    answer_bytes = 0
+    request_bytes = answer_bytes = 0
+
+    def tell(self, datagram: bytes) -> None:
+        if datagram[1] and datagram[1] >> 5 == 0:
+            self.request_bytes = len(datagram)
+        super().tell(datagram)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if data[1] >> 5 == 2:  # an answer, not a request of the server
             self.answer_bytes = len(data)
         super().datagram_received(data, addr)
+
+
+class CountingProtectedMeter(CountingMeter, ProtectedLwm2mMeter):
+    """The same within OSCORE."""
 
 
 class _AsUp:

@@ -14,15 +14,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import aiomqtt
 import psutil
+from nats.js import JetStreamContext
 
 from deploy.embedded.nats import NatsServer
 from gateway.mqtt.topics import down, up
 from metering.streams import UP_STREAM
+from tests.bench.sections import Progress
 from tests.gateway.conftest import GatewayProcess, until, write_snapshot
 from tests.gateway.mqtt.conftest import Listener, entry, is_open, listener_of, make_server
 
@@ -33,21 +37,54 @@ DAILY = bytes.fromhex(
 """PROTOCOLS G."""
 PUBLISHERS, SESSIONS = 50, 500
 STREAM_BYTES = 1 << 30
-AIR = "861234567890123"
+AIR, AIR_PASSWORD = "861234567890123", "0" * 32
 METERS = tuple(f"86{n:013d}" for n in range(SESSIONS))
 
 
-async def measure(listener: Listener, gateway: GatewayProcess, seconds: float) -> dict[str, float]:
-    found = await air(listener)
-    found |= await memory(listener, is_kept=False)
-    found |= await memory(listener, is_kept=True)
-    found |= await rate(listener, gateway, seconds)
+class Place(Protocol):
+    """Where meters log in; `pid`: of its process."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def js(self) -> JetStreamContext: ...
+
+    def meter(self, device: str, **options: Any) -> aiomqtt.Client: ...
+
+
+class Own:
+    """nats-server's listener, as a place."""
+
+    def __init__(self, listener: Listener) -> None:
+        assert listener.server.process is not None
+        self.port, self.pid, self.js = listener.port, listener.server.process.pid, listener.js
+        self.meter = listener.meter
+
+
+def measure(progress: Progress, *, quick: bool = False) -> dict[str, Any]:
+    """The keys `mqtt.*` of bench.json."""
+    found = asyncio.run(_measure(2.0 if quick else 10.0))
+    progress(f"MQTT, nats-server's listener: {found}")
     return found
 
 
-async def rate(listener: Listener, gateway: GatewayProcess, seconds: float) -> dict[str, float]:
+async def measure_at(place: Place, gateway: GatewayProcess, seconds: float) -> dict[str, float]:
+    found = await air(place)
+    found |= await memory(place, is_kept=False)
+    found |= await memory(place, is_kept=True)
+    found |= await rate(place, gateway, seconds)
+    return found
+
+
+async def rate(listener: Place, gateway: GatewayProcess, seconds: float) -> dict[str, float]:
     counted: Counter[str] = Counter()
     before = await gateway.metric("nbwater_gateway_mqtt_acknowledged")
+    spent = psutil.Process(gateway.process.pid)
+    cpu_s = sum(spent.cpu_times()[:2])
     end = time.monotonic() + seconds
 
     async def publish(device: str) -> None:
@@ -61,7 +98,8 @@ async def rate(listener: Listener, gateway: GatewayProcess, seconds: float) -> d
     await until(lambda: _drained(gateway, before + counted["acknowledged"]))
     assert (await listener.js.stream_info(UP_STREAM)).state.messages
     return {
-        "publishes_per_s": round(counted["acknowledged"] / seconds), "in_custody_per_s": round(stored / seconds)
+        "publishes_per_s": round(counted["acknowledged"] / seconds), "in_custody_per_s": round(stored / seconds),
+        "gateway_us": round(1e6 * (sum(spent.cpu_times()[:2]) - cpu_s) / counted["acknowledged"]),
     }  # fmt: skip
 
 
@@ -69,10 +107,9 @@ async def _drained(gateway: GatewayProcess, wanted: float) -> bool:
     return await gateway.metric("nbwater_gateway_mqtt_acknowledged") >= wanted
 
 
-async def memory(listener: Listener, is_kept: bool) -> dict[str, float]:
+async def memory(listener: Place, is_kept: bool) -> dict[str, float]:
     """Of sessions that listen on their topic, while they are connected. `is_kept`: `clean session` 0."""
-    assert listener.server.process is not None
-    process = psutil.Process(listener.server.process.pid)
+    process = psutil.Process(listener.pid)
     before = process.memory_info().rss
     started = time.monotonic()
     meters = [listener.meter(device, clean_session=not is_kept) for device in METERS]
@@ -90,7 +127,7 @@ async def memory(listener: Listener, is_kept: bool) -> dict[str, float]:
     }
 
 
-async def air(listener: Listener) -> dict[str, float]:
+async def air(listener: Place) -> dict[str, float]:
     """A meter that wakes: connect, listen, publish, leave."""
     counted: Counter[str] = Counter()
 
@@ -104,7 +141,7 @@ async def air(listener: Listener) -> dict[str, float]:
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     port, device = server.sockets[0].getsockname()[1], AIR
     steps: dict[str, int] = {}
-    login = aiomqtt.Client("127.0.0.1", port, username=device, password="0" * 32, identifier=device)
+    login = aiomqtt.Client("127.0.0.1", port, username=device, password=AIR_PASSWORD, identifier=device)
     async with login as meter:
         steps["login"] = counted.total()
         await meter.subscribe(down(device), qos=1)
@@ -130,34 +167,42 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, coun
     writer.close()
 
 
-async def main(seconds: float) -> None:
+@asynccontextmanager
+async def gateway_of(server: NatsServer, settings: Mapping[str, str]) -> AsyncIterator[GatewayProcess]:
+    """A gateway process whose MQTT door is open."""
+    environment = os.environ | settings | {
+        "NBWATER_NATS_URL": server.url_for("gateway"), "NBWATER_NATS_MONITOR_URL": server.monitor_url,
+        "NBWATER_GATEWAY_PORT": "0", "NBWATER_GATEWAY_METRICS_PORT": "0",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        line = json.loads(await process.stdout.readline())
+        gateway = GatewayProcess(process, line["port"], line["metrics_port"])
+        await until(lambda: is_open(gateway))
+        await until(gateway.is_ready)
+        yield gateway
+        await gateway.stop()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def _measure(seconds: float) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="nbwater-mqtt-bench-"))
     server: NatsServer = make_server(folder)
     server.start()
-    process = None
     try:
-        async with listener_of(server, STREAM_BYTES) as listener:
-            await write_snapshot(listener.js, [*map(entry, METERS), entry(AIR, "0" * 32)])
-            environment = os.environ | listener.settings | {
-                "NBWATER_NATS_URL": server.url_for("gateway"), "NBWATER_NATS_MONITOR_URL": server.monitor_url,
-                "NBWATER_GATEWAY_PORT": "0", "NBWATER_GATEWAY_METRICS_PORT": "0",
-            }  # fmt: skip
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", env=environment, stdout=asyncio.subprocess.PIPE
-            )
-            assert process.stdout is not None
-            line = json.loads(await process.stdout.readline())
-            gateway = GatewayProcess(process, line["port"], line["metrics_port"])
-            await until(lambda: is_open(gateway))
-            await until(gateway.is_ready)
-            print(json.dumps(await measure(listener, gateway, seconds)))
-            await gateway.stop()
+        async with listener_of(server, STREAM_BYTES, STREAM_BYTES) as listener:
+            await write_snapshot(listener.js, [*map(entry, METERS), entry(AIR, AIR_PASSWORD)])
+            async with gateway_of(server, listener.settings) as gateway:
+                return await measure_at(Own(listener), gateway, seconds)
     finally:
-        if process is not None and process.returncode is None:
-            process.kill()
         server.stop()
         shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
+    print(json.dumps(asyncio.run(_measure(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))))

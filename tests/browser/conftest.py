@@ -30,7 +30,7 @@ ARGUMENTS = [
 PATIENCE_MS = 90_000
 """A browser shares two cores with the platforms of other tests; its own limit is 30 s."""
 SCREENSHOTS = Path("build/screenshots")
-READY_S = 60
+READY_S = 240
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 

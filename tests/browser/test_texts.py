@@ -25,7 +25,7 @@ from ingest.first_contact import BOUND_BY
 from ingest.leaks.events import Kind
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
-from metering.commands import CommandKind, CommandState
+from metering.commands import CommandKind, CommandState, Recall
 from metering.consumption import Flag
 from metering.leak_settings import VendorRule
 from metering.model import Authentication, ContentFormat, Door, Outcome, Quality, Valve
@@ -93,7 +93,7 @@ def test_every_text_is_used() -> None:
         ("suppressions.state", list(SuppressionState)),
         ("alerts.severity", list(SEVERITIES)),
         ("alerts", list(AlertAction)),
-        ("commands.state", list(CommandState)),
+        ("commands.state", [*CommandState, *Recall]),
         ("commands.kind", [kind_name(kind) for kind in CommandKind]),
         ("meters.state", list(MeterState)),
         ("frame.role", [role.label for role in Role]),

@@ -218,10 +218,11 @@ async def _alerts(connection: asyncpg.Connection) -> None:
 
 
 async def _commands(connection: asyncpg.Connection) -> None:
-    """One that waits for a second person, one that is done."""
+    """One that waits for a second person, one that is done, one that a platform did not give back."""
     for command_id, kind, arguments, state, reason in (
         (1, 2, '{"0": 1}', "awaiting_approval", HOSTILE_TEXT),
         (2, 4, "{}", "confirmed", ""),
+        (3, 2, '{"0": 0}', "cancelled", ""),
     ):
         await connection.execute(
             "INSERT INTO commands (command_id, device_id, meter_id, kind, arguments, state, reason, filed_by,"
@@ -233,6 +234,9 @@ async def _commands(connection: asyncpg.Connection) -> None:
         await connection.execute(
             "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, 'wang')", command_id, state
         )
+    await connection.execute(
+        "INSERT INTO command_events (command_id, state, actor) VALUES (3, 'not_recalled', 'iotda')"
+    )
 
 
 async def _campaigns(connection: asyncpg.Connection) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 from simulators.town_plan import INLET_ZONES
 from tests.e2e.running import Up, until
 
-METERS, DAYS = 120, 2
+METERS, DAYS = 160, 2
 SPEED = 20_000
 
 

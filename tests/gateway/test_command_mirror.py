@@ -26,7 +26,9 @@ from ingest.commands.publisher import CommandPublisher
 from ingest.commands.told import CommandsTold
 from metering.command_feed import DeviceCommands, Told, decode_told, encode_waiting
 from metering.commands import CommandKind, WaitingCommand
+from metering.firmware_settings import FirmwareAddresses
 from metering.model import Authentication, Door
+from metering.settings import FirmwareSettings
 from metering.streams import COMMANDS_STREAM, TOLD_STREAM, waiting_subject
 from tests.gateway.conftest import IMEI, GatewayProcess, OpenSender, Sender, StartGateway, until
 from tests.integration.ingest_town import (
@@ -213,6 +215,33 @@ async def test_the_mirror_is_bounded_and_tells_doors_of_what_is_new() -> None:
     mirror.ended("a", CLOCK.command_id, 0, "", Door.LWM2M)
     assert list(mirror.waiting("a", Authentication.DTLS)) == [CLOSE]
     assert not mirror.waiting("b", Authentication.OSCORE)
+
+
+async def test_what_waits_no_more_is_told_to_doors_that_left_it_elsewhere() -> None:
+    mirror, gone = new_mirror(), []
+    mirror.on_gone(gone.append)
+    assert mirror.still_waits("a", CLOSE.command_id) is None
+    mirror.apply(said(1, "a", CLOCK, CLOSE))
+    assert mirror.still_waits("a", CLOSE.command_id) is True
+    mirror._finish()
+    mirror.apply(said(2, "a", CLOCK))
+    mirror.apply(said(3, "a", CLOCK))
+    assert gone == ["a"]
+    assert [mirror.still_waits("a", c.command_id) for c in (CLOCK, CLOSE)] == [True, False]
+    full = new_mirror(max_devices=1)
+    full.apply(said(1, "b", CLOCK))
+    full._finish()
+    assert full.still_waits("a", CLOSE.command_id) is None
+
+
+async def test_firmware_is_fetched_from_where_a_meter_of_the_door_can() -> None:
+    update = WaitingCommand(b"firmware", CommandKind.FIRMWARE, {0: "coap://gw/fw/12", 1: bytes(32), 2: 9}, SOON_S)
+    addresses = FirmwareAddresses(FirmwareSettings(uri_base="coap://gw"), {"coap": 5683, "coaps": 5684})
+    link = StreamLink()
+    mirror = CommandMirror(link, CommandTelling(link, lambda: 0, 4), lambda: 100.0, address=addresses.of)
+    mirror.apply(said(1, "a", update))
+    assert mirror.waiting("a", Authentication.OSCORE)[0] == update
+    assert mirror.waiting("a", Authentication.DTLS)[0].arguments == {**update.arguments, 0: "coaps://gw/fw/12"}
 
 
 async def test_a_close_is_handed_over_only_while_the_stream_is_known_to_its_end() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from ingest import classify
 from ingest.device_clock import ALIKE
+from ingest.installations import Installations
+from ingest.lateness import earlier_lateness
 from ingest.pipeline import Pipeline
 from metering.envelope import Report
 from metering.model import Authentication, ContentFormat, Door
@@ -72,6 +74,11 @@ async def test_one_batch_of_many_days_gives_what_a_batch_a_day_gives(connection:
     days = [report_of(day, waited_s=60 * (day % 3)) for day in range(7)]
     await take(connection, days[:2], days[2:])
     assert await offsets(connection) == [0] * (ALIKE - 1) + [3 * HOUR_S] * (8 - ALIKE)
+
+
+async def test_nothing_is_asked_where_nothing_seems_late() -> None:
+    decoded = classify.prepare_reports([report_of(0, behind_s=0)]).decoded
+    assert await earlier_lateness(None, decoded, Installations()) == {}
 
 
 async def test_a_flush_after_an_outage_is_not_a_clock_and_a_platforms_wait_neither(connection: Any) -> None:

@@ -31,6 +31,7 @@ async def environment(pool: Any, database_url: str) -> AsyncIterator[dict[str, s
         "NBWATER_DATABASE_URL": own,
         "NBWATER_SETTLEMENT_METRICS_PORT": "0",
         "NBWATER_SETTLEMENT_EVERY_S": "0.1",
+        "NBWATER_LEAKS_EVERY_S": "0.1",
     }
     await pool.execute(f"DROP ROLE {role}")
 
@@ -42,8 +43,8 @@ async def start(environment: dict[str, str]) -> tuple[asyncio.subprocess.Process
     return process, json.loads(await asyncio.wait_for(process.stdout.readline(), START_S))
 
 
-async def settled(pool: Any, meter_id: int, hour: int) -> None:
-    """Two readings from this hour on come in and are settled."""
+async def settled(pool: Any, meter_id: int, hour: int, looked_at: bool = True) -> None:
+    """Two readings from this hour on come in and are settled, and looked at for leaks."""
     await pool.execute(
         "INSERT INTO readings SELECT $1, to_timestamp($2 + n * 3600), 0, n * 1000 FROM generate_series(0, 1) n",
         meter_id, FIRST_S + hour * HOUR_S,
@@ -54,11 +55,13 @@ async def settled(pool: Any, meter_id: int, hour: int) -> None:
     )  # fmt: skip
 
     async def done() -> bool:
-        return not await pool.fetchval("SELECT count(*) FROM touched_spans")
+        waiting = await pool.fetchval("SELECT count(*) FROM touched_spans")
+        return not waiting and not (looked_at and await pool.fetchval("SELECT count(*) FROM leak_due"))
 
     await until(done, "settlement")
     found = await pool.fetchval("SELECT sum(readings) FROM settled_days WHERE meter_id = $1", meter_id)
     assert found == await pool.fetchval("SELECT count(*) FROM readings WHERE meter_id = $1", meter_id)
+    assert await pool.fetchval("SELECT count(*) FROM leak_states WHERE meter_id = $1", meter_id) == 1
 
 
 async def ready(said: dict[str, Any]) -> None:
@@ -107,7 +110,7 @@ async def test_a_frozen_one_loses_the_lead_and_settles_nothing_twice(pool: Any, 
     await ready(also_said)  # standing by
     first.send_signal(signal.SIGSTOP)
     try:
-        await settled(pool, meter_id, 4)
+        await settled(pool, meter_id, 4, looked_at=False)  # a transaction that the frozen one left open lasts longer
     finally:
         first.send_signal(signal.SIGCONT)
     second.kill()

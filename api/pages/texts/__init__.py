@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.pages.texts.alerts import ALERTS
 from api.pages.texts.amendments import AMENDMENTS
+from api.pages.texts.billing import BILLING
 from api.pages.texts.campaigns import CAMPAIGNS
 from api.pages.texts.commands import COMMANDS
 from api.pages.texts.dead_letters import DEAD_LETTERS
@@ -29,6 +30,7 @@ TEXTS: dict[str, Text] = {
     **METERS,
     **METER,
     **AMENDMENTS,
+    **BILLING,
     **KEYS,
     **DISTRICTS,
     **ALERTS,

@@ -25,6 +25,13 @@ COMMANDS: dict[str, Text] = {
     "commands.state.refused": Text("水表拒绝", "refused by the meter"),
     "commands.state.expired": Text("已过期", "expired"),
     "commands.state.cancelled": Text("已撤销", "cancelled"),
+    "commands.state.recalled": Text("已从运营商平台撤回", "taken back from the platform"),
+    "commands.state.not_recalled": Text("未能从运营商平台撤回", "could not be recalled"),
+    "commands.not_recalled_hint": Text(
+        "该指令仍在运营商平台的队列中，可能在过期前送达水表；请留意水表之后的上报，必要时下发相反的指令。",
+        "It is still in the operator platform's queue and may reach the meter until it expires there: watch the "
+        "meter's reports, and file the opposite command if need be.",
+    ),
     "commands.argument.valve": Text("动作", "Action"),
     "commands.argument.period_s": Text("周期（秒）", "Period (s)"),
     "commands.argument.offset_s": Text("偏移（秒）", "Offset (s)"),

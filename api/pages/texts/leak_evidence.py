@@ -51,9 +51,14 @@ LEAK_EVIDENCE: dict[str, Text] = {
     ),
     "evidence.rate": Text("估计漏失 {rate}{interval}，约始于 {start}", "It loses about {rate}{interval} since {start}"),
     "evidence.interval": Text("（{low} 至 {high}）", " ({low} to {high})"),
-    "evidence.lost": Text("至今已漏 {volume}，合 {money}", "{volume} so far, worth {money}"),
+    "evidence.rate_while_running": Text(
+        "时流时停，流时约 {rate}{interval}，约始于 {start}",
+        "While it runs it loses about {rate}{interval}, since {start}",
+    ),
+    "evidence.at_most": Text("最多", "at most "),
+    "evidence.lost": Text("至今已漏{bound} {volume}，合 {money}", "{bound}{volume} so far, worth {money}"),
     "evidence.lost_a_year": Text(
-        "若不处理，一年 {volume}，合 {money}", "a year of it would be {volume}, worth {money}"
+        "若不处理，一年{bound} {volume}，合 {money}", "a year of it would be {bound}{volume}, worth {money}"
     ),
     "evidence.leak_cleared": Text(
         "到 {time} 用水已恢复往常习惯，平台已解除：可能已修好或已关阀，核实后可关闭此告警。",
@@ -67,7 +72,7 @@ LEAK_EVIDENCE: dict[str, Text] = {
     "evidence.burst_alone": Text("{start} 至 {end} 流量高达 {peak}。", "{start} to {end} it ran at up to {peak}."),
     "evidence.meter_alarms": Text("水表同时自报：{alarms}。", "The meter itself says at the same time: {alarms}."),
     "evidence.stuck": Text(
-        "示数停在 {index} 已 {still} 没有动；本户以往最长停走 {before}。",
+        "示数停在 {index}，{still}没有动；本户以往最长停走 {before}。",
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",
     ),
     "evidence.advice.stuck": Text(

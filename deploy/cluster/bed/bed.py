@@ -149,7 +149,7 @@ class Bed:
             partitions=self.plan.partitions,
             replicas=int(self.admin["NBWATER_NATS_REPLICAS"]),
             up_max_bytes=STREAM_BYTES,
-            mqtt_max_bytes=0,
+            mqtt_max_bytes=int(self.admin["NBWATER_NATS_MQTT_MAX_BYTES"]),  # the plan has no listener
             tls_ca=self.admin.get("NBWATER_NATS_TLS_CA", ""),
         )
 

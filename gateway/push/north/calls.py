@@ -59,7 +59,13 @@ def command_call(
 
 
 def ctwing_call(
-    api: CommandApi, path: str, version: str, content: Mapping[str, Any], master_key: bool, now_s: float
+    api: CommandApi,
+    path: str,
+    version: str,
+    content: Mapping[str, Any],
+    master_key: bool,
+    now_s: float,
+    method: str = "POST",
 ) -> Call:
     """A signed request to CTWing. `master_key`: this API is told the product's."""
     body = _json(content)
@@ -77,16 +83,21 @@ def ctwing_call(
         "Content-Type": "application/json; charset=UTF-8",
         **parameters,
     }
-    return Call("POST", api.url.rstrip("/") + path, headers, body)
+    return Call(method, api.url.rstrip("/") + path, headers, body)
+
+
+def product_number(api: CommandApi, platform_product: str) -> int | str:
+    """What CTWing calls the product."""
+    number = platform_product or api.product_id
+    return int(number) if number.isdecimal() else number
 
 
 def _ctwing_command(api: CommandApi, way: Way, paras: Mapping[str, str], ttl_s: int, now_s: float) -> Call:
-    number = way.platform_product or api.product_id
     content = {
         "command": {"serviceId": api.service, "method": api.method, "paras": paras},
         "deviceId": way.platform_id,
         "operator": OPERATOR,
-        "productId": int(number) if number.isdecimal() else number,
+        "productId": product_number(api, way.platform_product),
         "ttl": ttl_s,
         "level": 1,
     }

@@ -3,7 +3,7 @@
 A command goes to the platform when it is filed and the device has pushed before, else right after the device's next
 push: it is awake then, and the platform delivers at once. One command of a device is at a platform at a time. A
 platform that takes none is asked again at the device's next push. A product hears only of commands for devices that are
-bound to it, and only it says how they ended.
+bound to it, and only it says how they ended. What was taken back here is fetched back from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.commands import Commands
+from gateway.commands import RecallableCommands
 from gateway.devices import Devices
 from gateway.push.aliases import Aliases, Way
 from gateway.push.counts import Counts
@@ -24,10 +24,12 @@ from gateway.push.messages import CommandNews, Kind, Message
 from gateway.push.north.calls import PLATFORM_STATES, command_call, login_call, login_token, platform_command_id
 from gateway.push.north.client import send
 from gateway.push.north.ledger import MAX_OPEN, Ledger, Open
+from gateway.push.north.recalls import CANCELLED, recall_call
+from gateway.push.north.taking_back import TakingBack, door_of
 from gateway.push.products import CommandApi, Platform, Product
 from metering.commands import WaitingCommand
 from metering.errors import NbwaterError
-from metering.model import Authentication, Door
+from metering.model import Authentication
 
 AT_ONCE = 4
 """Calls to platforms at the same time."""
@@ -39,6 +41,7 @@ MAX_EARLY_NEWS = 1_000
 """News of commands whose call has not been answered yet: the oldest are forgotten."""
 
 TOKEN_SPARE_S = 60
+LOOK_EVERY_S = 30.0
 _log = structlog.get_logger()
 
 
@@ -48,7 +51,7 @@ class Courier:
     def __init__(
         self,
         products: Sequence[Product],
-        commands: Commands,
+        commands: RecallableCommands,
         aliases: Aliases,
         devices: Devices,
         directory: Path,
@@ -65,10 +68,19 @@ class Courier:
         self._early: OrderedDict[tuple[str, str, str], CommandNews] = OrderedDict()
         self._tokens: dict[str, tuple[str, float]] = {}
         self._writes: asyncio.Queue[Open] = asyncio.Queue(MAX_OPEN)
+        self._ending: set[Open] = set()
+        """In `_writes`: the platform has said how they ended."""
+        self._back = TakingBack(commands, self._ledger, counts, lambda name: self._products.get(name), self._ask_back)
         commands.on_new(self._filed)
+        commands.on_gone(self._look)
 
     def __len__(self) -> int:
         return len(self._ledger)
+
+    @property
+    def asked_again(self) -> int:
+        """Commands that a platform could not be asked to give back yet."""
+        return len(self._back)
 
     def use(self, products: Sequence[Product]) -> None:
         self._products = {product.name: product for product in products}
@@ -85,13 +97,16 @@ class Courier:
             for number in range(AT_ONCE):
                 group.create_task(self._bring(), name=f"push commands {number}")
             group.create_task(self._note_ends(), name="push command ends")
+            group.create_task(self._look_around(), name="push commands taken back")
 
     def _filed(self, device: str) -> None:
         if self._aliases.way_to(device) is not None:
             self._look(device)
 
     def _look(self, device: str) -> None:
-        if device in self._queued or not self._commands.waiting(device, Authentication.PUSHER):
+        if device in self._queued:
+            return
+        if not self._commands.waiting(device, Authentication.PUSHER) and self._ledger.of_device(device) is None:
             return
         if not self._due.full():
             self._queued.add(device)
@@ -114,20 +129,32 @@ class Courier:
 
     async def _bring_one(self, device: str) -> None:
         """Raises UnavailableError when the platform takes nothing."""
+        self._ledger.expire(time.time())
+        if await self._is_at_a_platform(device):
+            return
         way, waiting = self._aliases.way_to(device), self._commands.waiting(device, Authentication.PUSHER)
         product = self._products.get(way.product) if way else None
         if way is None or product is None or product.commands is None or not waiting or not self._ledger.has_room():
             return
-        if (known := self._devices.find(device)) is None or product.name not in known[1].pushers:
+        if not self._is_bound(device, product.name):
             return  # bound to another product, or to none, since it was heard
-        self._ledger.expire(time.time())
-        if (there := self._ledger.of_device(device)) is not None:
-            is_open = any(command.command_id == there.command_id for command in waiting)
-            if is_open and there.product == product.name:
-                return  # the platform still has it
-            # It ended otherwise: cancelled, told by the meter, or with a platform that the device has left.
-            await asyncio.to_thread(self._ledger.ended, there)
         await self._hand_over(product, product.commands, way, device, waiting[0])
+
+    async def _is_at_a_platform(self, device: str) -> bool:
+        """Whether one of its commands is. One that waits no more is fetched back first, and one that is with a platform
+        which the device has left is no longer minded."""
+        there = self._ledger.of_device(device)
+        if there is None:
+            return False
+        waits = self._commands.still_waits(device, there.command_id)
+        if there in self._ending or waits is None or (waits and self._is_bound(device, there.product)):
+            return True  # the platform still has it, or nobody can say
+        await (asyncio.to_thread(self._ledger.ended, there) if waits else self._back.take_back(there))
+        return False
+
+    def _is_bound(self, device: str, product: str) -> bool:
+        known = self._devices.find(device)
+        return known is not None and product in known[1].pushers
 
     async def _hand_over(
         self, product: Product, api: CommandApi, way: Way, device: str, command: WaitingCommand
@@ -135,12 +162,22 @@ class Courier:
         token = await self._token(product, api) if product.platform is Platform.OCEANCONNECT else ""
         call = command_call(product, api, way, command, token, time.time())
         number = platform_command_id(product.platform, await send(call, api, self._ca))
-        entry = Open(product.name, number, device, command.command_id, command.expires_s)
+        entry = Open(
+            product.name, number, device, command.command_id, command.expires_s, way.platform_id, way.platform_product
+        )  # fmt: skip
         await asyncio.to_thread(self._ledger.sent, entry)
         self._counts.commands[product.name, "taken"] += 1
-        self._commands.handed_over(device, command, _door(product))
+        self._commands.handed_over(device, command, door_of(product))
         if (news := self._early.pop((product.name, number, device), None)) is not None:
             self._news(product, device, news)
+
+    async def _ask_back(self, product: Product, there: Open) -> bytes | None:
+        """See `taking_back.Ask`."""
+        assert product.commands is not None  # noqa: S101 - TakingBack has looked, for the type checker
+        api = product.commands
+        token = await self._token(product, api) if product.platform is Platform.OCEANCONNECT else ""
+        call = recall_call(product, api, there, token, time.time())
+        return None if call is None else await send(call, api, self._ca)
 
     async def _token(self, product: Product, api: CommandApi) -> str:
         token, until_s = self._tokens.get(product.name, ("", 0.0))
@@ -162,24 +199,35 @@ class Courier:
                 self._early.popitem(last=False)
             return
         result = PLATFORM_STATES.get(news.status)
-        if result is not None:
+        if result is not None and entry not in self._ending:
             reason = f"{product.platform}: {news.status}" + (f" ({news.detail})" if news.detail else "")
-            self._commands.ended(entry.device, entry.command_id, result, reason, _door(product))
+            if news.status in CANCELLED and self._commands.still_waits(entry.device, entry.command_id) is False:
+                self._commands.recalled(entry.device, entry.command_id, True, reason, door_of(product))
+            else:
+                self._commands.ended(entry.device, entry.command_id, result, reason, door_of(product))
             if not self._writes.full():
+                self._ending.add(entry)
                 self._writes.put_nowait(entry)
 
     async def _note_ends(self) -> None:
         """Off the loop: each costs an fsync. The device's next command may go then."""
         while True:
             entry = await self._writes.get()
-            if self._ledger.find(entry.product, entry.platform_command_id) is None:
-                continue
             try:
                 await asyncio.to_thread(self._ledger.ended, entry)
             except OSError as error:
                 _log.warning("push_command_end_not_kept", error=str(error))
+            self._ending.discard(entry)
             self._look(entry.device)
 
-
-def _door(product: Product) -> Door:
-    return Door.CTWING if product.platform is Platform.CTWING else Door.IOTDA
+    async def _look_around(self) -> None:
+        """For what was taken back while this process was not there, and what a platform could not be asked for."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for there in self._ledger.here():
+                if self._commands.still_waits(there.device, there.command_id) is False:
+                    self._look(there.device)
+            try:
+                await self._back.try_again()
+            except OSError as error:
+                _log.warning("push_command_end_not_kept", error=str(error))

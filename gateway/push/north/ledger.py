@@ -24,13 +24,16 @@ _log = structlog.get_logger()
 
 
 class Open(NamedTuple):
-    """A command at a platform. `platform_command_id` is unique within the product."""
+    """A command at a platform. `platform_command_id` is unique within the product. `platform_id`, `platform_product`:
+    what the platform calls the device and its product; empty where an earlier release wrote it down."""
 
     product: str
     platform_command_id: str
     device: str
     command_id: bytes
     expires_s: int
+    platform_id: str = ""
+    platform_product: str = ""
 
 
 class Ledger:
@@ -84,6 +87,17 @@ class Ledger:
             if self._lines > 2 * len(self._open) + SPARE_LINES:
                 self._rewrite()
 
+    def left(self, entry: Open) -> None:
+        """It was cancelled and the platform keeps it: what becomes of it is still heard, and the device's next command
+        does not wait for it. On disk when this returns. Raises OSError."""
+        with self._lock:
+            self._leave(entry)
+            self._write(_leaving(entry))
+
+    def here(self) -> list[Open]:
+        """Each device's one."""
+        return list(self._of_device.values())
+
     def expire(self, now_s: float) -> None:
         """Forget what ended without a word."""
         with self._lock:
@@ -91,15 +105,18 @@ class Ledger:
                 self._drop(entry)
 
     def _apply(self, line: dict[str, object]) -> None:
-        if line.get("ended"):
+        if line.get("ended") or line.get("left"):
             entry = self._open.get((str(line["product"]), str(line["platform_command_id"])))
-            if entry is not None:
+            if entry is not None and line.get("left"):
+                self._leave(entry)
+            elif entry is not None:
                 self._drop(entry)
             return
         self._put(
             Open(
                 str(line["product"]), str(line["platform_command_id"]), str(line["device"]),
                 bytes.fromhex(str(line["command_id"])), int(str(line["expires_s"])),
+                str(line.get("platform_id", "")), str(line.get("platform_product", "")),
             )
         )  # fmt: skip
 
@@ -109,6 +126,9 @@ class Ledger:
 
     def _drop(self, entry: Open) -> None:
         self._open.pop((entry.product, entry.platform_command_id), None)
+        self._leave(entry)
+
+    def _leave(self, entry: Open) -> None:
         if self._of_device.get(entry.device) == entry:
             del self._of_device[entry.device]
 
@@ -125,7 +145,13 @@ class Ledger:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             for entry in self._open.values():
                 file.write(json.dumps({**entry._asdict(), "command_id": entry.command_id.hex()}) + "\n")
+                if self._of_device.get(entry.device) != entry:
+                    file.write(json.dumps(_leaving(entry)) + "\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, self._path)
         self._lines = len(self._open)
+
+
+def _leaving(entry: Open) -> dict[str, object]:
+    return {"product": entry.product, "platform_command_id": entry.platform_command_id, "left": True}

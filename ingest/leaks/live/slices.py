@@ -10,7 +10,7 @@ import numpy as np
 from ingest.leaks.grid import counted, flow_grid
 from ingest.leaks.habits import DAY_H, States, unknown_meters
 from ingest.meters import Meters
-from metering.consumption import HOUR_S, Bools, Ints, Readings, curve_of, keys_of
+from metering.consumption import HOUR_S, Bools, Ints, Readings, keys_of
 from metering.leak_settings import LeakSettings
 
 from .days import Followed, follow
@@ -30,12 +30,14 @@ class Slice(NamedTuple):
     states: States
     known: Bools
     """False: the state is rubbish, and what the readings tell is learned from the first on."""
+    from_day: Ints
+    """The first local day of which readings are looked at."""
     since_s: Ints
     """Faults that were over before are not told: that they were has been said, or it was not for long."""
 
     def only(self, which: Bools | Ints | slice) -> Slice:
         meters = Meters(*(column[which] for column in self.meters))
-        return Slice(meters, self.states[which], self.known[which], self.since_s[which])
+        return Slice(meters, self.states[which], self.known[which], self.from_day[which], self.since_s[which])
 
 
 class Found(NamedTuple):
@@ -61,7 +63,7 @@ def meter_days(of: Slice, readings: Readings, zone: ZoneInfo) -> int:
 
 def found(of: Slice, readings: Readings, zone: ZoneInfo, settings: LeakSettings) -> Found | None:
     """None: not one of them has a reading. Raises what a record or a reading beyond all bounds makes numpy raise."""
-    meter, ts_s, running = counted(curve_of(readings, of.meters.limits))
+    meter, ts_s, running = counted(readings, of.meters.limits)
     every = np.arange(len(of.known))
     first, last = np.searchsorted(meter, every), np.searchsorted(meter, every, "right") - 1
     there = last >= first
@@ -81,9 +83,9 @@ def found(of: Slice, readings: Readings, zone: ZoneInfo, settings: LeakSettings)
 
 
 def _begun(of: Slice, first_day: Ints, there: Bools) -> States:
-    """States to go on from: of meters that are not known, new ones of the day of their first reading."""
+    """States to go on from: of meters that are not known, new ones of the day of their first reading that counts."""
     states = np.where(of.known, of.states, unknown_meters(len(of.known), 0))
-    begin = np.where(of.known, states["day"], first_day)
+    begin = np.where(of.known, states["day"], np.maximum(first_day, of.from_day))
     begin[~there] = begin[there].min()
     unknown = ~of.known
     states["day"] = begin

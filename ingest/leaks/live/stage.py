@@ -28,7 +28,7 @@ from .telling import Alerts
 
 MAX_METERS = 5_000
 """Of one transaction."""
-MAX_LEARNED = 500
+MAX_LEARNED = 250
 """Of them so many are learned from the past at a time."""
 MAX_READINGS = 1_000_000
 MAX_METER_DAYS = 75_000
@@ -40,6 +40,13 @@ PASSING = (
     asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
 )  # fmt: skip
 """Errors that are no meter's fault: the batch is rolled back and tried again."""
+
+ABANDONED_S = 120
+"""A process that is frozen, not dead, loses the lock when it has been silent for so long within a transaction."""
+_BEGIN = f"""
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL idle_in_transaction_session_timeout = '{ABANDONED_S}s'"""
+"""A plan for readings of any time would open every chunk."""
 
 
 class LeakStage:
@@ -64,8 +71,7 @@ class LeakStage:
         """Looks at the MAX_METERS that were due first, in one transaction; returns how many there were."""
         begun = time.monotonic()
         async with self._pool.acquire() as connection, connection.transaction():
-            # A plan for readings of any time would open every chunk.
-            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            await connection.execute(_BEGIN)
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
                 return 0
             due = await states.due(connection, MAX_METERS)
@@ -107,9 +113,10 @@ class LeakStage:
         goes_on &= known.states["day"] - known.states["days"] >= moved_day
         seen_before = known.day != UNKNOWN
         from_day = np.where(seen_before, known.day, day_of(self._zone, due.from_s)) - self._settings.history_days
-        from_s = np.where(goes_on, begin_s, midnight_s(self._zone, np.maximum(from_day, moved_day)))
+        from_day = np.where(goes_on, known.day, np.maximum(from_day, moved_day))
+        from_s = midnight_s(self._zone, from_day)
         since_s = np.where(goes_on | ~seen_before, 0, due.from_s)
-        everything = Slice(meters, known.states, goes_on, since_s)
+        everything = Slice(meters, known.states, goes_on, from_day, since_s)
         if goes_on.any():
             await self._slice(connection, everything.only(goes_on), from_s[goes_on])
         learned = np.flatnonzero(~goes_on)

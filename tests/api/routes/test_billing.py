@@ -160,6 +160,34 @@ async def test_the_meters_own_settlement_index_is_compared(
     assert (line["meter_index_ml"], line["reasons"]) == ("1050000", "sum_mismatch")
 
 
+async def test_the_preview_tells_what_would_be_estimated(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "UPDATE settled_days SET quality = 'estimated', reasons = '{gap,profile}' WHERE day = '2026-03-09'"
+    )
+    await connection.execute("DELETE FROM settled_days WHERE day = '2026-03-08'")
+    await engineer.post(API, json=MARCH)
+    found = (await engineer.get(f"{PATH}/preview")).json()
+    (line,) = found.pop("doubtful")
+    assert (line["serial"], line["quality"], line["missing_days"]) == ("210000000001", "estimated", 1)
+    installed = await connection.fetchval(
+        "SELECT count(*) FROM installations WHERE valid_from < '2026-03-09 16:00Z' "
+        "AND COALESCE(valid_to, 'infinity') > '2026-03-07 16:00Z'"
+    )
+    assert found == {
+        "is_over": True, "entries": 1, "billed_ml": line["billed_ml"], "edited": 0, "interpolated": 0, "estimated": 1,
+        "estimated_ml": line["billed_ml"], "incomplete": 1, "missing_days": 1, "silent": installed - 1,
+        "waiting_spans": await connection.fetchval("SELECT count(*) FROM touched_spans"), "corrections": 0,
+        "corrected_ml": 0,
+    }  # fmt: skip
+    closed_now = (await engineer.post(f"{PATH}/close", json={"reason": "looked at"})).json()
+    assert closed_now["billed_ml"] == found["billed_ml"]
+    detail = await connection.fetchval("SELECT detail->>'reason' FROM audit_log WHERE action = 'close_billing_period'")
+    assert detail == "looked at"
+    assert (await engineer.get(f"{PATH}/preview")).status_code == 409
+
+
 async def test_refusals(engineer: httpx.AsyncClient, operator: httpx.AsyncClient) -> None:
     assert (await operator.post(API, json=MARCH)).status_code == 403
     assert (await engineer.post(f"{API}/none/close")).status_code == 404

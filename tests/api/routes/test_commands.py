@@ -170,3 +170,21 @@ async def test_lists_are_filtered_and_paged(operator: httpx.AsyncClient, viewer:
     assert [row["command_id"] for row in found["items"]] == [ids[0]]
     for missing in ("0" * 16, "f" * 16):
         assert (await viewer.get(f"{COMMANDS}/{missing}")).status_code == 404
+
+
+async def test_a_command_that_a_platform_did_not_give_back_shows_it(
+    wang: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    command_id = await filed(wang, CLOCK)
+
+    async def recall() -> tuple[object, object]:
+        shown = (await wang.get(f"{COMMANDS}/{command_id}")).json()["command"]
+        return shown["recall"], (await wang.get(COMMANDS)).json()["items"][0]["recall"]
+
+    note = "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, 'iotda')"
+    await connection.execute(note, int(command_id, 16), "not_recalled")
+    assert await recall() == (None, None)  # it is not cancelled
+    await wang.post(f"{COMMANDS}/{command_id}/cancel")
+    assert await recall() == ("not_recalled", "not_recalled")
+    await connection.execute(note, int(command_id, 16), "recalled")
+    assert await recall() == ("recalled", "recalled")

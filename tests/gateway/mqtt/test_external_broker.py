@@ -12,6 +12,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+import deploy.mqtt
 from deploy.embedded.nats import NatsServer
 from deploy.embedded.ports import free_tcp_port
 from deploy.mqtt.acl import GATEWAY_USER, mosquitto
@@ -57,7 +58,7 @@ async def start_broker(tmp_path: Path) -> AsyncIterator[StartBroker]:
             f"listener {made.meters_port} 127.0.0.1\nuse_username_as_clientid true\n"
             f"listener {made.gateways_port} 127.0.0.1\n"
         )
-        (tmp_path / "mosquitto.conf").write_text(f"{rules}\n{listeners}max_inflight_messages 512\nuser root\n")
+        (tmp_path / "mosquitto.conf").write_text(f"{rules}\n{_shipped()}\nuser root\n{listeners}")
         (tmp_path / "acl").write_text(mosquitto(GATEWAY_USER))
         _write_passwords(tmp_path)
         started.append(await asyncio.create_subprocess_exec(str(BROKER), "-c", "mosquitto.conf", cwd=tmp_path))
@@ -69,6 +70,13 @@ async def start_broker(tmp_path: Path) -> AsyncIterator[StartBroker]:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _shipped() -> str:
+    """How the configuration that we ship has it keep messages, in the working directory."""
+    lines = (Path(deploy.mqtt.__file__).parent / "mosquitto.conf").read_text().splitlines()
+    kept = lines[lines.index("persistence true") :]
+    return "\n".join(line for line in kept if not line.startswith("persistence_location"))
 
 
 def _write_passwords(folder: Path) -> None:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest.commands.life import MAX_HANDOVER_EVENTS, Command, Decided, Said, decide, results_of
-from metering.commands import CommandKind, CommandState
-from metering.model import WEAK, Authentication
+from ingest.commands.told import said_of
+from metering.command_feed import Told
+from metering.commands import CommandKind, CommandState, Recall
+from metering.model import WEAK, Authentication, Door
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 CLOSE = Command(7, "861", CommandKind.VALVE, CommandState.QUEUED, 0, None, None)
@@ -62,6 +64,23 @@ def test_what_the_meter_did_counts_though_it_says_so_late() -> None:
 def test_events_are_bounded_and_the_count_is_not() -> None:
     found = decided(*[HANDED] * 50)
     assert (found.changed[7].handovers, len(found.events)) == (50, MAX_HANDOVER_EVENTS)
+
+
+def test_whether_a_platform_gave_it_back_is_written_of_cancelled_commands_only() -> None:
+    note = Said(7, "861", Recall.NOT_RECALLED, AT, "iotda", "iotda: no")
+    cancelled = Command(7, "861", CommandKind.VALVE, CommandState.CANCELLED, 1, AT, AT)
+    found = decided(note, command=cancelled)
+    assert ([event[2:5] for event in found.events], found.changed) == ([("not_recalled", "iotda", "iotda: no")], {})
+    assert decided(note, DONE, command=cancelled).changed[7].state is CommandState.CONFIRMED
+    for state in CommandState:
+        if state is not CommandState.CANCELLED:
+            other = Command(7, "861", CommandKind.VALVE, state, 1, AT, AT)
+            assert decided(note, command=other) == Decided({}, [], {"nothing_to_recall": 1}, [])
+
+
+def test_a_gateways_news_of_it_are_read() -> None:
+    told = [Told(bytes(16), 5, "861", bytes(7) + b"\x07", result, "why", Door.IOTDA) for result in (10, 11, 12)]
+    assert [one.state for one in said_of(told)] == [Recall.RECALLED, Recall.NOT_RECALLED]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import numpy as np
 import pytest
 
+from ingest.meters import Meters
+from ingest.settlement.days import Days
+from ingest.settlement.frozen import compared
 from ingest.settlement.stage import SettlementStage
 from metering.consumption import Rules
 from metering.settings import SettlementSettings
@@ -69,6 +73,12 @@ async def test_the_index_of_the_settlement_day_is_compared_with_that_midnight(co
     await say_frozen(connection, 1_055, first_of_april + timedelta(hours=26))
     assert await reasons(connection, settlement_day=0) == {30: ["24"], 31: ["24"], 1: ["23"]}
     assert await reasons(connection) == {30: ["24"], 31: ["24", "sum_mismatch"], 1: ["23"]}
+
+
+async def test_without_a_settlement_day_nothing_is_asked() -> None:
+    one = np.ones(1, np.int64)
+    days = Days(one, one, one, one, one, one, one, one > 0, one)
+    assert await compared(None, days, Meters(one, one, one, one, one), ZONE, 0) is days
 
 
 async def test_a_freeze_that_differs_from_the_hours_reading_marks_both_days(connection: Any) -> None:

@@ -15,14 +15,16 @@ APPLICATION, SECRET, MASTER_KEY = "dAaFG7DiPt8", "s3cret", "cd35c680b6d647068861
 
 
 class StubPlatform:
-    """`commands`: what it took, as (path, body). `refuses`: answer 503 to everything."""
+    """`commands` and `recalled`: what it took and gave back, as (path, body). `refuses`: answer 503 to everything;
+    `keeps`: give nothing back."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.history: list[dict[str, Any]] = []
         self.unsigned: list[str] = []
         self.logins = 0
-        self.refuses = False
+        self.refuses = self.keeps = False
+        self.recalled: list[tuple[str, dict[str, Any]]] = []
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,6 +32,9 @@ class StubPlatform:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status, answer = stub.answer(self.path, dict(self.headers.items()), body)
                 self._reply(status, answer)
+
+            def do_PUT(self) -> None:
+                self.do_POST()
 
             def do_GET(self) -> None:
                 status, answer = stub.answer(self.path, dict(self.headers.items()), b"")
@@ -76,6 +81,11 @@ class StubPlatform:
             return 200, self._page(said)
         if headers.get("masterkey") != MASTER_KEY:
             return 200, {"code": 1202, "msg": "no rights"}
+        if path == "/aep_device_command/cancelCommand":
+            if self.keeps:
+                return 200, {"code": 1604, "msg": "it is over"}
+            self.recalled.append((path, said))
+            return 200, {"code": 0, "msg": "ok"}
         self.commands.append((path, said))
         return 200, {
             "code": 0,
@@ -120,5 +130,8 @@ class StubPlatform:
             return 401, {}
         if "/deviceDataHistory" in path:
             return 200, {"deviceDataHistoryDTOs": self.history, "totalCount": len(self.history)}
+        if path.startswith("/iocm/app/cmd/v1.4.0/deviceCommands/"):
+            self.recalled.append((path, json.loads(body)))
+            return 200, {"status": "CANCELED"}
         self.commands.append((path, json.loads(body)))
         return 201, {"commandId": f"ocean-{len(self.commands)}", "status": "PENDING"}
