@@ -53,6 +53,7 @@ SECTIONS = {
     "custody_oscore": Section("tests.bench.custody_oscore", limit_s=480, usual_s=150),
     "doors": Section("tests.bench.doors", limit_s=420, usual_s=150),
     "push": Section("tests.bench.push", limit_s=180, usual_s=60),
+    "stranger": Section("tests.bench.stranger", limit_s=240, usual_s=90),
     "mqtt": Section("tests.bench.mqtt_door", limit_s=180, usual_s=60),
     "mqtt_broker": Section("tests.bench.mqtt_broker", limit_s=180, usual_s=60),
     "end_to_end": Section("tests.bench.end_to_end", limit_s=1_500, usual_s=720, many=True),
