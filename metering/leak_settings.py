@@ -30,7 +30,7 @@ class LeakSettings(Section):
         120, ge=28, le=400, description="So much of the past a meter is learned from when nothing is known of it"
     )
     evidence: float = Field(
-        1.2, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
+        1.3, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
     )
     own_highest: float = Field(1.3, ge=1, description="Evidence needed in terms of the highest the home had by itself")
     learn_below: float = Field(

@@ -31,6 +31,10 @@ INTERVAL = (0.1, 0.5)
 """Quantiles of those hours: the interval of the estimate."""
 
 
+HOUSEHOLD_Q3_M3_H = 2.5
+"""Of the DN15 meter whose litres the levels are."""
+
+
 class Outcome(NamedTuple):
     """What a look found."""
 
@@ -40,8 +44,29 @@ class Outcome(NamedTuple):
     """In order of time per meter."""
 
 
-def look(states: States, flow: Floats, weekend: bool, settings: LeakSettings) -> Outcome:
-    """The first hours (or all) of the day that the states wait for; `flow` in litres, (meter, hour), NaN unknown."""
+def look(
+    states: States, flow: Floats, weekend: bool, settings: LeakSettings, size: Floats | None = None
+) -> Outcome:  # fmt: skip
+    """The first hours (or all) of the day that the states wait for; `flow` in litres, (meter, hour), NaN unknown.
+
+    `size`: each meter's Q3 in terms of a household's, `HOUSEHOLD_Q3_M3_H`; all levels are in proportion to it, and what
+    the states remember is in such units.
+    """
+    if size is None:
+        return _look(states, flow, weekend, settings)
+    found = _look(states, (flow / size[:, None]).astype(np.float32), weekend, settings)
+    return found._replace(events=[_of_size(event, float(size[event.meter])) for event in found.events])
+
+
+def _of_size(event: Event, size: float) -> Event:
+    """In litres an hour again."""
+    if event.rate_l_h is None or event.interval_l_h is None:
+        return event
+    low, high = event.interval_l_h
+    return event._replace(rate_l_h=event.rate_l_h * size, interval_l_h=(low * size, high * size))
+
+
+def _look(states: States, flow: Floats, weekend: bool, settings: LeakSettings) -> Outcome:
     states = states.copy()
     found = answers(states["recent"], flow)
     needed = _needed(states, settings)

@@ -1,7 +1,8 @@
 """Leak detection against known faults: `make bench-leaks LEAKS='--leakbench DIR'`.
 
 Builds leakbench's data sets (its half 0, several seeds) with its own program, lets `nbwater leaks evaluate` write
-alerts without seeing the truth, and has its scorer judge them. Writes build/bench-leaks.json and build/bench-leaks.md.
+alerts without seeing the truth, and has its scorer judge them; the same for simulated cities and what their simulator
+put in. Writes build/bench-leaks.json and build/bench-leaks.md.
 The data are not this repository's, and no test needs them. `--python`: an interpreter that has pandas, which leakbench
 needs. A folder that is there already is not built again.
 """
@@ -17,18 +18,20 @@ from pathlib import Path
 from typing import Any
 
 BUILD = Path("build")
-METERS = 300
+METERS, DAYS = 300, 120
 SEEDS = (101, 102, 103)
+CITIES = (1,)
 TARGETS = {
     "f1": "≥ .88", "fa_per_1000_meter_month": "≤ 10", "ttd_median_h": "≤ 24", "ttd_p90_h": "≤ 72",
     "rate_err_median": "≤ .10",
 }  # fmt: skip
-KINDS = {"cyclic": "≥ .60", "under": "≥ .50", "stuck": "≥ .90"}
+KINDS = {"toilet_cyclic": "≥ .60", "under": "≥ .50", "stuck": "≥ .90"}
 
 
 def main() -> int:
     options = arguments()
-    found = {str(seed): measured(options, seed) for seed in options.seeds}
+    found = {str(seed): measured(options, built(options, seed)) for seed in options.seeds}
+    found |= {f"city {seed}": measured(options, simulated(options, seed)) for seed in options.cities}
     BUILD.mkdir(exist_ok=True)
     (BUILD / "bench-leaks.json").write_text(json.dumps(found, indent=2) + "\n")
     (BUILD / "bench-leaks.md").write_text(table(found))
@@ -36,21 +39,37 @@ def main() -> int:
     return 0
 
 
-def measured(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """What leakbench's scorer says of one seed, and how long the evaluation took."""
-    folder = options.folder / f"half{options.half}-{seed}"
-    program = [options.python, str(options.leakbench / "leakbench.py")]
+def built(options: argparse.Namespace, seed: int) -> Path:
+    """The folder of leakbench's data set."""
+    folder: Path = options.folder / f"half{options.half}-{seed}"
     if not (folder / "truth.json").exists():
         build = ["build", "--n", str(METERS), "--seed", str(seed), "--half", str(options.half), "--out", str(folder)]
-        subprocess.run([*program, *build], check=True)
+        subprocess.run([options.python, str(options.leakbench / "leakbench.py"), *build], check=True)
+    return folder
+
+
+def simulated(options: argparse.Namespace, seed: int) -> Path:
+    """The folder of a city."""
+    folder: Path = options.folder / f"city-{seed}"
+    if not (folder / "truth.json").exists():
+        simulate = ["simulate", "city", "--to", str(folder), "--seed", str(seed)]
+        size = ["--meters", str(METERS), "--days", str(DAYS)]
+        subprocess.run([sys.executable, "-m", "deploy", *simulate, *size], check=True)
+    return folder
+
+
+def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """What leakbench's scorer says of a data set, and how long the evaluation took."""
     inputs = {"readings": "readings.csv", "inlet": "dma_inlet.csv", "inflow": "bwdf_inflow.csv"}
-    files = [word for name, file in inputs.items() for word in (f"--{name}", str(folder / file))]
+    there = {name: folder / file for name, file in inputs.items() if (folder / file).exists()}
+    files = [word for name, path in there.items() for word in (f"--{name}", str(path))]
     began = time.monotonic()
     evaluate = [sys.executable, "-m", "deploy", "leaks", "evaluate", *files, "--out", str(folder / "alerts.csv")]
     subprocess.run(evaluate, check=True)
     took_s = time.monotonic() - began
-    score = [*program, "score", "--out", str(folder), "--alerts", str(folder / "alerts.csv")]
-    said = subprocess.run(score, check=True, capture_output=True, text=True).stdout
+    score = ["score", "--out", str(folder), "--alerts", str(folder / "alerts.csv")]
+    program = [options.python, str(options.leakbench / "leakbench.py")]
+    said = subprocess.run([*program, *score], check=True, capture_output=True, text=True).stdout
     truth = json.loads((folder / "truth.json").read_text())
     months = truth["n"] * truth["days"] / 30.4
     found: dict[str, Any] = json.loads(said)
@@ -84,6 +103,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=BUILD / "leakbench", help="where data sets are built")
     parser.add_argument("--half", type=int, default=0, choices=(0, 1))
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--cities", type=int, nargs="*", default=CITIES, help="seeds of simulated cities")
     return parser.parse_args()
 
 

@@ -79,6 +79,7 @@ SECTIONS = {
         variable="NBWATER_TEST_TIMESCALE_URL",
         function="measure_shortly",
     ),
+    "leak_stage": Section("tests.bench.leak_stage", limit_s=900, usual_s=240, variable="NBWATER_TEST_TIMESCALE_URL"),
     "back_pressure": Section(
         "tests.bench.back_pressure",
         limit_s=800,

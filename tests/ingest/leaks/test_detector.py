@@ -9,7 +9,7 @@ from ingest.leaks.detector import leak_rate, look
 from ingest.leaks.events import Event, Kind, Phase
 from ingest.leaks.faults import SINGLE_HOURS
 from ingest.leaks.grid import flow_grid
-from ingest.leaks.habits import CYCLIC, DAY_H, unknown_meters
+from ingest.leaks.habits import CYCLIC, DAY_H, States, unknown_meters
 from metering.leak_settings import LeakSettings
 from tests.ingest.leaks import homes
 
@@ -81,6 +81,48 @@ def test_rates() -> None:
     assert leak_rate(drip, cyclic=False, level=SINGLE_HOURS + 1)[0] == pytest.approx(0)
     assert leak_rate(np.zeros(3, np.float32), cyclic=True, level=4) == (None, None)
     assert CYCLIC > 0
+
+
+def looked_at(flow: np.ndarray, size: np.ndarray | None = None) -> tuple[States, list[Event]]:
+    states, events = unknown_meters(len(flow), 0), []
+    for day in range(flow.shape[1] // DAY_H):
+        today = flow[:, day * DAY_H : (day + 1) * DAY_H].astype(np.float32)
+        outcome = look(states, today, day % 7 >= 5, SETTINGS, size)
+        states, events = outcome.states, events + outcome.events
+    return states, events
+
+
+def test_levels_are_in_proportion_to_the_meters_size() -> None:
+    """A hotel with forty times a home's water behind a meter for forty times as much is as quiet as the home."""
+    flow = homes.flows(1)
+    flow[0, LEAK_DAY * DAY_H : OVER_DAY * DAY_H] += 10
+    _, of_home = looked_at(flow)
+    _, of_hotel = looked_at(40 * flow, np.array([40.0]))
+    assert [event[:5] for event in of_hotel] == [event[:5] for event in of_home]
+    assert of_home[0].rate_l_h is not None
+    assert of_hotel[0].rate_l_h == pytest.approx(40 * of_home[0].rate_l_h)
+
+
+def test_a_meter_counts_too_little_when_all_sizes_of_flow_have_shrunk() -> None:
+    flow = homes.flows(3, seed=3)
+    begin = LEAK_DAY * DAY_H
+    flow[0, begin:] = np.floor(0.35 * flow[0, begin:])  # the meter
+    flow[1, begin:] = np.minimum(flow[1, begin:], np.quantile(flow[1, flow[1] > 0], 0.6))  # no more baths
+    _, events = looked_at(flow)
+    assert [(event.meter, event.kind) for event in events] == [(0, Kind.UNDER)]
+
+
+def test_only_where_people_use_water_can_a_meter_be_stuck() -> None:
+    flow = homes.flows(3, seed=5)
+    begin = LEAK_DAY * DAY_H
+    flow[0, begin:] = 0
+    flow[1, :begin][np.arange(begin) // DAY_H % 7 < 3] = 0  # there at weekends
+    flow[1, begin:] = 0
+    flow[2] = 0  # nobody ever was
+    _, events = looked_at(flow)
+    assert [(event.meter, event.kind, event.began_h) for event in events] == [
+        (0, Kind.STUCK, pytest.approx(begin, abs=9))
+    ]
 
 
 def test_the_grid_of_hours() -> None:
