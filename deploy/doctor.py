@@ -75,7 +75,7 @@ async def _mqtt_store(js: JetStreamContext, wanted: int) -> str:
     except NotFoundError:
         return "; it has no MQTT listener"
     bound = info.config.max_bytes or 0
-    if wanted and (bound <= 0 or info.config.discard is not DiscardPolicy.NEW):
+    if wanted and (bound <= 0 or info.config.discard != DiscardPolicy.NEW):  # nats-py gives the text
         raise StreamContractError(f"{MQTT_STREAM} could fill the whole store: run `nbwater migrate`")
     share = f"{100 * info.state.bytes / bound:.0f} % of its bound" if bound > 0 else f"{info.state.bytes} bytes"
     return f"; MQTT reports that no gateway has taken yet: {info.state.messages}, {share}"

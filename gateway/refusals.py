@@ -53,6 +53,11 @@ class RefusalLimiter:
         self._buckets[prefix] = (tokens - 1, now)
         return True
 
+    def would_allow(self, address: int, now: float) -> bool:
+        """As `allow`, for who only looks: nothing is taken and nobody is learned."""
+        bucket = self._buckets.get(prefix_of(address))
+        return bucket is None or bucket[0] + (now - bucket[1]) * self._per_second >= 1
+
     def _sweep(self, now: float) -> bool:
         """Forget prefixes whose bucket is full again; whether there is room now."""
         if now < self._next_sweep:

@@ -30,6 +30,7 @@ from nats.js.api import (
     ConsumerConfig,
     DiscardPolicy,
     ObjectStoreConfig,
+    PersistMode,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -282,6 +283,8 @@ def _deviations(config: StreamConfig) -> list[str]:
         ("retention", config.retention, RetentionPolicy.LIMITS),
         ("discard", config.discard, DiscardPolicy.NEW),
         ("max_age", config.max_age or 0, 0),
+        # `async` answers before the disk, whatever the server's sync_interval says
+        ("persist_mode", str(config.persist_mode or PersistMode.DEFAULT.value), PersistMode.DEFAULT.value),
     ]
     found = [f"{name} is {is_!s}, must be {must!s}" for name, is_, must in wanted if is_ != must]
     if not config.max_bytes or config.max_bytes <= 0:

@@ -20,6 +20,7 @@ COVERED_OTHERWISE = {
     "api.queries.billing_preview": "as api.routes",
     "api.queries.commanding": "as api.routes",
     "api.queries.commands": "as api.routes",
+    "api.queries.day_edits": "as api.routes",
     "api.queries.settled_days": "as api.routes",
     "api.metrics": "as api.routes",
     "api.problems": "as api.routes",

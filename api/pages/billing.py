@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -12,19 +11,19 @@ from nicegui import ui
 from api.billing_export import ExportForm
 from api.pages import parts
 from api.pages.billing_preview import show_preview
+from api.pages.deciding import Changed, buttons, carry_out
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import count, volume
 from api.queries.billing import MAX_NAME_CHARACTERS, NEEDED_ROLE, PeriodRow, close_period, list_periods, open_period
 from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
-from metering.errors import RequestError, UnavailableError
+from metering.errors import RequestError
 
 INTERVAL_S = 30.0
 PATH = "/api/v1/billing/periods"
 
-Changed = Callable[[], Awaitable[None]]
-Act = Callable[[Principal], Awaitable[object]]
+SAID = ("billing.done", "billing.refused")
 
 
 async def build(visit: Visit) -> None:
@@ -90,10 +89,10 @@ def _ask_open(visit: Visit, changed: Changed) -> None:
                 begin, end = _day(visit, first.value), _day(visit, last.value)
                 await open_period(context.write, who, name.value or "", begin, end, context.now())
 
-            if await _carry_out(visit, open_, changed):
+            if await carry_out(visit, NEEDED_ROLE, open_, changed, SAID):
                 dialog.close()
 
-        _buttons(visit, dialog, say("billing.open"), act)
+        buttons(visit, dialog, say("billing.open"), act)
 
 
 def _ask_close(visit: Visit, row: PeriodRow, changed: Changed) -> None:
@@ -113,38 +112,10 @@ def _ask_close(visit: Visit, row: PeriodRow, changed: Changed) -> None:
                 day = context.billing.settlement_day
                 await close_period(context.write, who, row.name, context.zone, day, context.now(), text)
 
-            if await _carry_out(visit, close, changed):
+            if await carry_out(visit, NEEDED_ROLE, close, changed, SAID):
                 dialog.close()
 
-        _buttons(visit, dialog, say("billing.close"), act)
-
-
-def _buttons(visit: Visit, dialog: ui.dialog, name: str, act: Callable[[], Awaitable[None]]) -> None:
-    with box("nb-actions"):
-        parts.button(name, act, primary=True)
-        parts.button(visit.say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
-
-
-async def _carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
-    """Do it as whoever is still signed in; say how it went."""
-    say, done = visit.say, False
-    try:
-        who = await visit.still(NEEDED_ROLE)
-        if who is None:
-            ui.notify(say("amend.not_allowed"), type="warning")
-            return False
-        await act(who)
-        done = True
-        ui.notify(say("billing.done"), type="positive")
-    except RequestError as error:
-        ui.notify(say("billing.refused", why=str(error)), type="warning")
-    except UnavailableError:
-        ui.notify(say("frame.data_failed_first"), type="negative")
-    visit.answers.forget()
-    await changed()
-    return done
+        buttons(visit, dialog, say("billing.close"), act)
 
 
 def _day(visit: Visit, typed: Any) -> date:

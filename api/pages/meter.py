@@ -12,6 +12,7 @@ from api.pages import (
     commands,
     meter_amendments,
     meter_charts,
+    meter_day_edits,
     meter_keys,
     meter_pressure,
     meter_report,
@@ -67,7 +68,8 @@ async def build(visit: Visit) -> None:
             facts = place()
         with card(say("meter.device_state")):
             state = place()
-    amended, alerts = _card(say("amend.title")), _card(say("meter.alerts"))
+    amended, edited = _card(say("amend.title")), _card(say("day_edit.title"))
+    alerts = _card(say("meter.alerts"))
     if visit.principal.role >= Role.ENGINEER:
         with card(say("keys.title")):
             await _keys(visit, serial, place())
@@ -86,6 +88,7 @@ async def build(visit: Visit) -> None:
     meter_id = now.detail.meter.meter_id
     await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
     await meter_amendments.of_meter(visit, meter_id, serial, amended)
+    await meter_day_edits.of_meter(visit, meter_id, serial, edited)
     await _alerts(visit, serial, alerts)
     await commands.of_meter(visit, serial, told)
     await _reports(visit, meter_id, reports)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,20 +10,20 @@ from nicegui.element import Element
 
 from api.amendment_rules import NEEDED_ROLE
 from api.pages import parts
+from api.pages.deciding import Changed, buttons, carry_out
 from api.pages.parts import Words, box
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import ML_PER_L, index_m3
 from api.queries.amendments import AmendmentRow, amend_reading, list_amendments, withdraw_amendment
 from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
-from metering.errors import RequestError, UnavailableError
+from metering.errors import RequestError
 from metering.model import MeterId
 
 INTERVAL_S = 10.0
 SHOWN = 20
 
-Changed = Callable[[], Awaitable[None]]
-Act = Callable[[Principal], Awaitable[object]]
+SAID = ("amend.done", "amend.refused")
 
 
 async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Element) -> None:
@@ -56,10 +55,10 @@ def _draw(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> Non
             Words(f"{say.instant(row.ts, seconds=True)}: {value}", "nb-digits", "span")
         why = say("amend.start_index") if row.source == "installation" else row.reason
         Words(why, "nb-said")
-        facts = [say("amend.made", who=_who(visit, row.made_by), time=say.instant(row.made_at))]
+        facts = [say("amend.made", who=who_of(visit, row.made_by), time=say.instant(row.made_at))]
         if row.withdrawn_at is not None:
             facts.append(
-                say("amend.withdrawn_at", who=_who(visit, row.withdrawn_by or ""), time=say.instant(row.withdrawn_at),
+                say("amend.withdrawn_at", who=who_of(visit, row.withdrawn_by or ""), time=say.instant(row.withdrawn_at),
                     why=say("amend.replaced") if row.withdrawn_why == "replaced" else row.withdrawn_why or "")
             )  # fmt: skip
         Words(" · ".join(facts), "nb-muted nb-small")
@@ -68,7 +67,7 @@ def _draw(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> Non
                 parts.button(say("amend.withdraw"), lambda: _ask_back(visit, serial, row, changed))
 
 
-def _who(visit: Visit, login: str) -> str:
+def who_of(visit: Visit, login: str) -> str:
     return visit.say("alerts.platform") if login == "platform" else login
 
 
@@ -83,14 +82,14 @@ def _ask(visit: Visit, serial: str, changed: Changed) -> None:
 
         async def act() -> None:
             async def amend(who: Principal) -> None:
-                ts, index_ml = _instant(visit, time.value), _millilitres(litres.value)
+                ts, index_ml = _instant(visit, time.value), millilitres(litres.value)
                 context = visit.context
                 await amend_reading(context.write, who, serial, ts, index_ml, reason.value or "", context.now())
 
-            if await _carry_out(visit, amend, changed):
+            if await carry_out(visit, NEEDED_ROLE, amend, changed, SAID):
                 dialog.close()
 
-        _buttons(visit, dialog, say("amend.give"), act)
+        buttons(visit, dialog, say("amend.give"), act)
 
 
 def _ask_back(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> None:
@@ -106,38 +105,10 @@ def _ask_back(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) ->
                     context.write, who, serial, row.amendment_id, reason.value or "", context.now()
                 )
 
-            if await _carry_out(visit, withdraw, changed):
+            if await carry_out(visit, NEEDED_ROLE, withdraw, changed, SAID):
                 dialog.close()
 
-        _buttons(visit, dialog, say("amend.withdraw"), act)
-
-
-def _buttons(visit: Visit, dialog: ui.dialog, name: str, act: Callable[[], Awaitable[None]]) -> None:
-    with box("nb-actions"):
-        parts.button(name, act, primary=True)
-        parts.button(visit.say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
-
-
-async def _carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
-    """Do it as whoever is still signed in; say how it went."""
-    say, done = visit.say, False
-    try:
-        who = await visit.still(NEEDED_ROLE)
-        if who is None:
-            ui.notify(say("amend.not_allowed"), type="warning")
-            return False
-        await act(who)
-        done = True
-        ui.notify(say("amend.done"), type="positive")
-    except RequestError as error:
-        ui.notify(say("amend.refused", why=str(error)), type="warning")
-    except UnavailableError:
-        ui.notify(say("frame.data_failed_first"), type="negative")
-    visit.answers.forget()
-    await changed()
-    return done
+        buttons(visit, dialog, say("amend.withdraw"), act)
 
 
 def _instant(visit: Visit, typed: Any) -> datetime:
@@ -149,7 +120,7 @@ def _instant(visit: Visit, typed: Any) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=visit.context.zone)
 
 
-def _millilitres(typed: Any) -> int | None:
+def millilitres(typed: Any) -> int | None:
     """Litres as people write them; nothing takes the reading away. Raises RequestError."""
     text = str(typed or "").strip()
     if not text:

@@ -126,6 +126,9 @@ class Endpoint:
         if not hello.suites & _OURS:
             self.ignored["no_common_suite"] += 1
             return
+        if hello.has_cookie and not self._handshakes.could_begin(address, now):
+            self.refused += 1  # unseen: to look at its cookie costs four times as much
+            return
         reply, handshake = self._engine.greet(datagram, peer)
         if handshake is None:
             self.greeted += 1

@@ -54,6 +54,10 @@ class Handshakes:
         floods takes nothing of what all have."""
         return self._by_prefix_rate.allow(address, now) and self._rate.allow(_ALL, now)
 
+    def could_begin(self, address: int, now: float) -> bool:
+        """As `may_begin`, for who only looks."""
+        return self._by_prefix_rate.would_allow(address, now) and self._rate.would_allow(_ALL, now)
+
     def add(self, peer: Peer, handshake: Handshake, hello_random: bytes, address: int, now: float) -> None:
         """In a full table the prefix that holds most gives up its oldest."""
         self.remove(peer)

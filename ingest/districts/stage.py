@@ -1,9 +1,9 @@
 """Districts, live: each hour's balance per district, each day's, and alerts of bursts on mains.
 
-An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of a
-district that is new its past hours are computed, too, as far as the detector looks. When no hour is left the detector
-looks at the past days as they are known now: what it says does not depend on when it ran. What takes long, the sums of
-an hour and the detector, runs outside of transactions.
+An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of
+a district that is new its past hours are computed, too, as far as the detector looks. With each new hour, and when no
+hour is left, the detector looks at the past days as they are known now: what it says does not depend on when it ran.
+What takes long, the sums of an hour and the detector, runs outside of transactions.
 """
 
 from __future__ import annotations
@@ -129,8 +129,12 @@ RETURNING a.alert_id"""  # noqa: S608 - joins two constants
 _RAISE = f"""{_FOUND}, raised AS (
     INSERT INTO alerts (kind, severity, zone_id, started_at, raised_at, last_seen_at, ended_at, rate_ml_h, loss_ml,
                         evidence)
-    SELECT kind, severity, zone_id, started_at, raised_at, seen_at, ended_at, rate_ml_h, loss_ml, evidence FROM found f
-    WHERE NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
+    SELECT kind, severity, zone_id, started_at,
+           COALESCE(alert_suppressed_until(NULL, zone_id, kind, raised_at), raised_at), seen_at, ended_at,
+           rate_ml_h, loss_ml, evidence
+    FROM found f
+    WHERE alert_suppressed_until(NULL, zone_id, kind, seen_at) IS NULL
+      AND NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
                       AND a.raised_at >= f.started_at)
     ON CONFLICT DO NOTHING
     RETURNING alert_id, raised_at
@@ -150,6 +154,8 @@ class DistrictStage:
         self._reached_s: dict[int, int] = {}
         """Down to which hour the past of a new district was computed, so that hours without a row are not again."""
         self._past_due_s = self._watched_until_s = 0
+        self._unwatched = False
+        """Hours were computed that the detector has not looked at."""
         self._log = structlog.get_logger().bind(stage="districts")
 
     async def run(self) -> None:
@@ -173,11 +179,11 @@ class DistrictStage:
             await self._balance(hours, now_s)
             ROUND.set(time.monotonic() - begun)
         until_s = now_s // HOUR_S * HOUR_S - (zone_hours.LAGS_H[0] - 1) * HOUR_S
-        if hours:
-            self._watched_until_s = 0
-        if len(hours) < zone_hours.MAX_HOURS and self._watched_until_s < until_s:
+        self._unwatched |= bool(hours)
+        caught_up = len(hours) < zone_hours.MAX_HOURS
+        if (caught_up and self._unwatched) or self._watched_until_s < until_s:
             await self._detect(until_s)
-            self._watched_until_s = until_s
+            self._watched_until_s, self._unwatched = until_s, not caught_up
         return len(hours)
 
     async def _due(self, now_s: int) -> list[int]:

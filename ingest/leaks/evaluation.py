@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
-from metering.consumption import HOUR_S, Bools, Ints, Limits, Readings, curve_of, ordered
+from metering.consumption import HOUR_S, Bools, Ints, Limits, Readings, ordered
 from metering.errors import RequestError
 from metering.leak_settings import LeakSettings
 
@@ -84,8 +84,8 @@ def _faults(part: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAl
     days = int(part.ts_s.max()) // day_s - first_day + 1
     q4 = np.full(len(part.names), Q4_ML_H, np.int64)
     limits = Limits(q4, np.full(len(q4), REGISTER_MAX_ML, np.int64), np.full(len(q4), RESOLUTION_ML, np.int64))
-    curve = curve_of(Readings(part.meter, part.ts_s, part.index_ml), limits)
-    flow = flow_grid(*counted(curve), q4, first_day * day_s, days * DAY_H)
+    readings = Readings(part.meter, part.ts_s, part.index_ml)
+    flow = flow_grid(*counted(readings, limits), q4, first_day * day_s, days * DAY_H)
     states = unknown_meters(len(part.names), first_day)
     for day in range(days):
         outcome = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], is_weekend(first_day + day), settings)

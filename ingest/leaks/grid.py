@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metering.consumption import EXCLUDED, HOUR_S, Curve, Ints
+from metering.consumption import HOUR_S, MAX_SPREAD_S, Ints, Limits, Readings
 
 from .habits import Floats
 
@@ -16,22 +16,22 @@ TIMES_Q4 = 2
 """A step that is so many times faster than the overload flow rate, either way, is no water."""
 
 
-def counted(curve: Curve) -> tuple[Ints, Ints, Ints]:
-    """Meter, time and running volume (ml) of the curve's readings, of which `flow_grid` makes hours.
+def counted(readings: Readings, limits: Limits) -> tuple[Ints, Ints, Ints]:
+    """Meter, time and running volume (ml) of readings, of which `flow_grid` makes hours: the register's steps as they
+    are, but that it may have rolled over.
 
-    Bridged readings are not there, a register that rolled over ran on, corrections count. Steps that are no water by
-    the curve are taken as the register shows them: they may have run back. A newest reading that ends such a step is
-    left out until the next one says whether it was wrong.
+    Not the validated curve: that bridges a reading lower than both its neighbours, and so hides an hour that ran back.
     """
-    excluded = (curve.flags[:-1] & EXCLUDED) != 0
-    steps = np.where(excluded, np.diff(curve.index_ml), np.diff(curve.water_ml))
-    steps[curve.segment[1:] != curve.segment[:-1]] = 1  # not a rest: nobody knows what flowed in such a silence
-    running = np.zeros(len(curve.ts_s), np.int64)
+    meter, ts_s, index_ml = readings.meter, readings.ts_s, readings.index_ml
+    steps, length_s = np.diff(index_ml), np.diff(ts_s)
+    of = meter[1:]
+    rolled = steps + limits.register_max_ml[of]
+    most = limits.q4_ml_h[of] * np.minimum(length_s, MAX_SPREAD_S) // HOUR_S + limits.resolution_ml[of]
+    steps = np.where((steps < 0) & (rolled >= 0) & (rolled <= most), rolled, steps)
+    steps[length_s > MAX_SPREAD_S] = 1  # not a rest: nobody knows what flowed in such a silence
+    running = np.zeros(len(ts_s), np.int64)
     np.cumsum(steps, out=running[1:])
-    kept = np.ones(len(running), np.bool_)
-    last = np.append(curve.meter[1:] != curve.meter[:-1], True)[: len(running)]
-    kept[1:] = ~(last[1:] & excluded & (curve.meter[1:] == curve.meter[:-1]))
-    return curve.meter[kept], curve.ts_s[kept], running[kept]
+    return meter, ts_s, running
 
 
 def flow_grid(meter: Ints, ts_s: Ints, index_ml: Ints, q4_ml_h: Ints, from_s: int, hours: int) -> Floats:

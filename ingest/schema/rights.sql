@@ -27,7 +27,7 @@ BEGIN
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
             'command_events, command_outbox, firmware_images, campaigns, campaign_meters, amendments, billing_periods, '
             'billing_entries, billing_corrections, alert_meters, zone_flows, zone_hours, zone_days, leak_states, '
-            'leak_due, alert_suppressions, pusher_bindings TO %I', program);
+            'leak_due, alert_suppressions, pusher_bindings, day_edits TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -81,7 +81,8 @@ BEGIN
         GRANT UPDATE (expires_at, revoked_at, revoked_why) ON credentials TO nbwater_api;
         GRANT INSERT (device_id, product, bound_by) ON pusher_bindings TO nbwater_api;
         GRANT UPDATE (ended_at, ended_by, ended_why) ON pusher_bindings TO nbwater_api;
-        GRANT INSERT ON amendments, billing_periods, billing_entries TO nbwater_api;
+        GRANT INSERT ON amendments, day_edits, billing_periods, billing_entries TO nbwater_api;
+        GRANT UPDATE (withdrawn_at, withdrawn_by, withdrawn_why) ON day_edits TO nbwater_api;
         GRANT UPDATE (withdrawn_at, withdrawn_by, withdrawn_why) ON amendments TO nbwater_api;
         GRANT UPDATE (state, closed_by, closed_at) ON billing_periods TO nbwater_api;
         GRANT UPDATE (meter_index_ml, reasons) ON billing_entries TO nbwater_api;    -- in the transaction that closes

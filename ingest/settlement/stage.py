@@ -31,7 +31,7 @@ from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
 from metering.leak_settings import LeakSettings
 from metering.settings import SettlementSettings
 
-from . import days, frozen, habits, metrics, reading
+from . import day_edits, days, frozen, habits, metrics, reading
 from .reading import Read, ReadingTable
 from .spans import DAY_S, Reached, Spans, joined, merged, reached, sliced, window
 
@@ -68,6 +68,7 @@ class SettlementStage:
         self._pause_s = min(settings.every_s, settings.lease_s / 3)
         """A round is a sign of life, too: the server closes a connection that is silent for the length of the lease."""
         self._table = ReadingTable(connection)
+        self._edits = day_edits.NO_EDITS
         self._closed_until: date | None = None
         self._before_later: list[Spans] = []
         """Spans of the batch in hand that have readings after them."""
@@ -126,6 +127,7 @@ class SettlementStage:
     async def _settle_all(self, spans: Spans) -> None:
         meters = await meters_of(self._connection, np.unique(spans.meter_id))
         await self._table.prepare(meters.meter_id)
+        self._edits = await day_edits.in_force(self._connection, meters.meter_id, self._zone)
         self._closed_until = await days.closed_until(self._connection)
         known = np.isin(spans.meter_id, meters.meter_id)
         metrics.SPANS.labels("unknown_meter").inc(int((~known).sum()))
@@ -190,7 +192,7 @@ class SettlementStage:
             settled = days.days_of(spread, changed, self._zone)
             settled = await frozen.compared(self._connection, settled, meters, self._zone, self._rules.settlement_day)
         with metrics.step("write"):
-            await days.write(self._connection, settled, self._zone)
+            await days.write(self._connection, day_edits.laid_over(settled, self._edits), self._zone)
             await days.recheck_billed(self._connection, changed, self._closed_until, self._zone)
         with metrics.step("leaks"):
             chosen, watched = self._leaks.vendor_rules, frozenset[int]()

@@ -53,6 +53,7 @@ SECTIONS = {
     "custody_oscore": Section("tests.bench.custody_oscore", limit_s=480, usual_s=150),
     "doors": Section("tests.bench.doors", limit_s=420, usual_s=150),
     "push": Section("tests.bench.push", limit_s=180, usual_s=60),
+    "stranger": Section("tests.bench.stranger", limit_s=240, usual_s=90),
     "mqtt": Section("tests.bench.mqtt_door", limit_s=180, usual_s=60),
     "mqtt_broker": Section("tests.bench.mqtt_broker", limit_s=180, usual_s=60),
     "end_to_end": Section("tests.bench.end_to_end", limit_s=1_500, usual_s=720, many=True),
@@ -78,6 +79,7 @@ SECTIONS = {
         variable="NBWATER_TEST_TIMESCALE_URL",
         function="measure_shortly",
     ),
+    "leak_stage": Section("tests.bench.leak_stage", limit_s=900, usual_s=240, variable="NBWATER_TEST_TIMESCALE_URL"),
     "back_pressure": Section(
         "tests.bench.back_pressure",
         limit_s=800,

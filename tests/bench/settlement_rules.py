@@ -27,7 +27,7 @@ import asyncpg
 import numpy as np
 
 from ingest.schema.migrate import migrate
-from ingest.settlement import days, habits, reading, spans, stage
+from ingest.settlement import day_edits, days, habits, reading, spans, stage
 from metering.consumption import MAX_GAP_S, MAX_SPREAD_S, Curve, Flag, Ints, Limits, Readings
 from metering.settings import SettlementSettings
 from tests.bench.databases import named, server
@@ -40,7 +40,7 @@ DELETE FROM readings WHERE (meter_id + 50) % 100 < $1 AND ts > (SELECT max(ts) F
 
 def _plain_curve(readings: Readings, _limits: Limits) -> Curve:
     """Differences as they come."""
-    meter, ts_s, index_ml, _ = readings
+    meter, ts_s, index_ml = readings[:3]
     breaks = np.zeros(len(ts_s), np.bool_)
     breaks[1:] = (meter[1:] != meter[:-1]) | (np.diff(ts_s) > MAX_SPREAD_S)
     segment = np.cumsum(breaks, dtype=np.int64)
@@ -63,6 +63,10 @@ async def _no_spans(*_of: object) -> spans.Spans:
     return spans.joined([])
 
 
+async def _no_edits(*_of: object) -> day_edits.DayEdits:
+    return day_edits.NO_EDITS
+
+
 @contextlib.contextmanager
 def without_rules() -> Iterator[None]:
     """Settlement as it would be if it only took differences."""
@@ -71,6 +75,7 @@ def without_rules() -> Iterator[None]:
         patched.enter_context(patch.object(reading.ReadingTable, "prepare", _nothing))
         patched.enter_context(patch.object(habits, "with_gaps_filled", _as_it_is))
         patched.enter_context(patch.object(habits, "later_gaps", _no_spans))
+        patched.enter_context(patch.object(day_edits, "in_force", _no_edits))
         for name in ("closed_until", "recheck_billed", "forget_unreached"):
             patched.enter_context(patch.object(days, name, _nothing))
         yield

@@ -40,6 +40,31 @@ async def test_an_engineer_gives_a_reading_and_takes_it_back(changing_site: Site
     assert not visitor.faults
 
 
+async def test_an_engineer_edits_a_day_and_takes_it_back(changing_site: Site, visitors: Visitors) -> None:
+    connection = await asyncpg.connect(changing_site.database_url)
+    day = await connection.fetchval("SELECT (max(day) - 2)::text FROM settled_days WHERE meter_id = 2")
+    visitor = await visitors.new(changing_site)
+    await visitor.log_in("engineer")
+    await visitor.open("/meters/21060100000002")
+    page, dialog = visitor.page, visitor.page.locator(".q-dialog")
+    await page.get_by_role("button", name="修改日水量").click()
+    await dialog.locator("input").nth(0).fill(day)
+    await dialog.locator("input").nth(1).fill("120")
+    await dialog.locator("textarea").fill("爆管，与用户商定")
+    await visitor.shoot("day-edit-dialog-zh-1280")
+    await dialog.get_by_role("button", name="修改日水量").click()
+    await page.get_by_text("爆管，与用户商定").first.wait_for()
+    await visitor.shoot("day-edit-zh-1280")
+    await page.get_by_role("button", name="撤回修改").click()
+    await dialog.locator("textarea").fill("弄错了日期")
+    await dialog.get_by_role("button", name="撤回修改").click()
+    await page.get_by_text("弄错了日期").first.wait_for()
+    row = await connection.fetchrow("SELECT day::text, volume_ml, reason, made_by, withdrawn_why FROM day_edits")
+    await connection.close()
+    assert tuple(row) == (day, 120_000, "爆管，与用户商定", "test-engineer", "弄错了日期")
+    assert not visitor.faults
+
+
 async def test_an_operator_sees_amendments_and_no_buttons(site: Site, visitors: Visitors) -> None:
     visitor = await visitors.new(site)
     await visitor.log_in()

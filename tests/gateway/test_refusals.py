@@ -33,3 +33,14 @@ def test_the_table_is_bounded_and_swept_at_most_once_a_second() -> None:
     assert limiter.allow(address("10.0.5.1"), 1.4)  # a known prefix is not hurt
     assert limiter.allow(address("10.1.0.1"), 2.5)
     assert len(limiter) <= 100
+
+
+def test_who_only_looks_takes_nothing() -> None:
+    limiter = RefusalLimiter(1)
+    source = address("10.0.0.1")
+    assert all(limiter.would_allow(source, 0.0) for _ in range(100))
+    assert len(limiter) == 0
+    while limiter.allow(source, 0.0):
+        assert limiter.would_allow(address("10.0.1.1"), 0.0)
+    assert [limiter.would_allow(source, now) for now in (0.0, 0.9, 1.0)] == [False, False, True]
+    assert limiter.allow(source, 1.0)

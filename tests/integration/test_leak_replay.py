@@ -131,7 +131,7 @@ async def states(pool: Any) -> list[tuple[Any, ...]]:
 async def alerts(pool: Any) -> list[tuple[Any, ...]]:
     """Of our detector."""
     rows = await pool.fetch(
-        "SELECT meter_id, kind, raised_at, started_at, last_seen_at, ended_at, certainty, rate_ml_h, rate_low_ml_h "
+        "SELECT meter_id, kind, raised_at, started_at, ended_at, certainty "
         "FROM alerts WHERE kind <> 'continuous_flow' ORDER BY meter_id, kind"
     )
     return [tuple(row) for row in rows]

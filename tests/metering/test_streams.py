@@ -1,6 +1,6 @@
 import pytest
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy
+from nats.js.api import DiscardPolicy, PersistMode
 from nats.js.errors import ServiceUnavailableError
 
 from deploy.embedded.nats import NatsServer
@@ -29,6 +29,15 @@ async def test_a_stream_that_forgets_is_refused(js: JetStreamContext, nats_serve
     config = (await js.stream_info(UP_STREAM)).config
     await js.update_stream(config.evolve(discard=DiscardPolicy.OLD, max_age=3600))
     with pytest.raises(StreamContractError, match=r"discard.*max_age"):
+        await verify(js, nats_server.monitor_url)
+
+
+async def test_a_stream_that_answers_before_the_disk_is_refused(js: JetStreamContext, nats_server: NatsServer) -> None:
+    """nats-server takes that of a stream though the server as a whole says `sync_interval: always`."""
+    config = (await js.stream_info(UP_STREAM)).config
+    await js.delete_stream(UP_STREAM)
+    await js.add_stream(config.evolve(persist_mode=PersistMode.ASYNC))
+    with pytest.raises(StreamContractError, match="persist_mode"):
         await verify(js, nats_server.monitor_url)
 
 

@@ -28,6 +28,19 @@ AMENDMENTS: dict[str, Text] = {
     "amend.done": Text("已记录；水量数秒内重新结算。", "Recorded; volumes follow within seconds."),
     "amend.refused": Text("无法修正：{why}", "Cannot be done: {why}"),
     "amend.not_allowed": Text("您已退出登录或权限不足。", "You are signed out, or your role does not allow it."),
+    "day_edit.title": Text("日水量修改", "Edited days"),
+    "day_edit.none": Text("没有修改过的日水量。", "No day was edited."),
+    "day_edit.give": Text("修改日水量", "Edit a day"),
+    "day_edit.withdraw": Text("撤回修改", "Take the edit back"),
+    "day_edit.void": Text("该日水量作废", "nothing of that day counts"),
+    "day_edit.day": Text("日期（当地）", "Day (local)"),
+    "day_edit.day_needed": Text("请填写日期，如 2026-03-01", "give the day, such as 2026-03-01"),
+    "day_edit.volume_l": Text("当日用水量（升）", "The day's use (litres)"),
+    "day_edit.hint": Text(
+        "水量留空表示该日作废、不计水量。读数和示数不变，差额列为未计水量；合计与账期随后更新，修改可以撤回。",
+        "Leave the volume empty to void the day. Readings and indices stay as they are, the difference stands as "
+        "excluded; sums and billing follow, and the edit can be taken back.",
+    ),
     "completeness.intro": Text(
         "抄表成功率 = 抄到的水表 ÷ 应抄的水表，按本公司的定义（每日至少 {least} 个读数{midnight}）。",
         "Reading rate = meters read ÷ meters to be read, by the utility's own definition (at least {least} readings a "

@@ -30,8 +30,9 @@ class Followed(NamedTuple):
     past: Floats
     """Litres in each local hour from `past_h` on, NaN unknown."""
     past_h: int
-    sure_h: Ints
-    """The hour by whose end the evidence of a raised leak was last seen to suffice; NONE."""
+    sure_h: dict[tuple[int, int], int]
+    """By meter and the hour in which its leak was raised: the hour by whose end its evidence was last seen to suffice,
+    at the ends of days and now."""
     events: list[Event]
     """`meter` is a position here; of a meter and kind in order of time."""
 
@@ -47,7 +48,7 @@ def follow(
     """`flow`: litres in local hours, (meter, hour), from `first_day` on, which is no later than any state's day.
     `newest_day` is the day of each meter's newest reading; `until_h` says up to where that day's hours are whole."""
     kept, events = states.copy(), []
-    sure_h = np.full(len(states), NONE, np.int64)
+    sure_h: dict[tuple[int, int], int] = {}
     last_day = int(newest_day.max(initial=first_day))
     for day in range(int(states["day"].min(initial=last_day)), last_day):
         at = np.flatnonzero((kept["day"] == day) & (newest_day > day))
@@ -100,6 +101,12 @@ def raised_share(states: States, settings: LeakSettings) -> tuple[Ints, Floats]:
     return test, of_kind[np.arange(len(found)), test]
 
 
-def _note_sure(sure_h: Ints, at: Ints, states: States, last_h: Ints, settings: LeakSettings) -> None:
-    sure = (states["leak_h"] != NONE) & (raised_share(states, settings)[1] > 1)
-    sure_h[at[sure]] = last_h[sure]
+def _note_sure(
+    sure_h: dict[tuple[int, int], int], at: Ints, states: States, last_h: Ints, settings: LeakSettings
+) -> None:
+    raised = np.flatnonzero(states["leak_h"] != NONE)
+    if not len(raised):
+        return
+    sure = raised[raised_share(states[raised], settings)[1] > 1]
+    faults = zip(at[sure].tolist(), states["leak_h"][sure].tolist(), strict=True)
+    sure_h.update(zip(faults, last_h[sure].tolist(), strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from ingest.leaks.alerts import Finding, instant
 from ingest.leaks.detector import leak_rate
 from ingest.leaks.events import Event, Kind, Phase
-from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS
+from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats
 from ingest.leaks.rules import URGENT_Q3_SHARE
 from ingest.meters import Meters
 from metering.consumption import HOUR_S, Ints
@@ -24,6 +24,8 @@ from .local_hours import hour_begin_s
 
 LEAST_RATE_H = 6
 """A rate is read off so many hours at least."""
+BURST_LOW = 0.8
+"""As in `faults`."""
 Interval = tuple[float, float] | None
 
 
@@ -98,7 +100,9 @@ class Findings:
         until_h = int(followed.until_h[at])
         lasts = incident.cleared is None
         said = incident.confirmed or incident.raised
-        if lasts and followed.sure_h[at] == until_h - 1:
+        raised_h = int(followed.now["leak_h"][at]) if incident.raised is None else incident.raised.at_h
+        sure_h = followed.sure_h.get((at, raised_h), NONE)
+        if lasts and sure_h == until_h - 1:
             test, share = int(self._test[at]), float(self._share[at])
             began_h = int(followed.now["began"][at, test])
             hours = followed.hours(at, until_h)
@@ -106,7 +110,7 @@ class Findings:
             rate, interval = leak_rate(lasting[~np.isnan(lasting)], test >= CYCLIC, TESTS[test].level)
         elif said is not None:
             test, share, began_h, rate, interval = said.test, said.certainty, said.began_h, *said[5:7]
-            until_h = max(said.at_h, int(followed.sure_h[at]) if lasts else said.at_h) + 1
+            until_h = max(said.at_h, sure_h) + 1
             hours = followed.hours(at, until_h)
         else:
             return None
@@ -125,7 +129,7 @@ class Findings:
             until_h = min(until_h, int(now["reverse_h"][at]) + 1)
         hours = followed.hours(at, until_h)
         if kind is Kind.BURST:
-            rate, interval = (None, None) if said is None else (said.rate_l_h, said.interval_l_h)
+            rate, interval = _burst_rate(hours) if said is None else (said.rate_l_h, said.interval_l_h)
             began_h = int(now["burst_h"][at]) - 1 if said is None else said.began_h
             figures = evidence.burst(now, at, said, hours[-max(until_h - began_h, 2) :])
             return _Picture(until_h, began_h, rate, interval, 2, figures)
@@ -175,14 +179,22 @@ class Findings:
         known = np.flatnonzero(~np.isnan(past[: event.at_h + 1 - first_h]))
         last_h = first_h + int(known[-1]) if len(known) else event.at_h
         last = self._seen.last(event.meter, hour_begin_s(self._seen.zone, last_h + 1))
-        begin_s = hour_begin_s(self._seen.zone, last_h)
-        return begin_s if last is None else max(begin_s, int(self._seen.ts_s[last]))
+        return hour_begin_s(self._seen.zone, last_h) if last is None else int(self._seen.ts_s[last])
 
     def _noted(self, event: Event) -> dict[str, Any]:
         return {
             "certainty": event.phase.value, "at": instant(self._reading_s(event)).isoformat(),
             "from": instant(hour_begin_s(self._seen.zone, event.began_h)).isoformat(), "rate_ml_h": _ml(event.rate_l_h),
         }  # fmt: skip
+
+
+def _burst_rate(hours: Floats) -> tuple[float | None, Interval]:
+    """Of one that goes on: the lesser of its two last known hours, as when it was raised."""
+    last = hours[~np.isnan(hours)][-2:]
+    if not len(last):
+        return None, None
+    rate = float(last.min())
+    return rate, (BURST_LOW * rate, float(last.max()))
 
 
 def _ml(litres: float | None) -> int | None:

@@ -11,7 +11,6 @@ import numpy as np
 from ingest.leaks.grid import counted, flow_grid
 from ingest.leaks.habits import DAY_H
 from ingest.meters import Meters
-from metering.consumption import curve_of
 
 from .evidence import night_minimum_ml
 from .local_hours import day_of, local_hours, midnight_s
@@ -50,7 +49,7 @@ async def _of(connection: Any, asked: Sequence[Asked], meters: Meters, zone: Zon
     if readings is None or not len(readings.ts_s):
         return {}
     limits = meters.of(meter_id).limits
-    meter, ts_s, running = counted(curve_of(readings, limits))
+    meter, ts_s, running = counted(readings, limits)
     first_day = int(end_day.min()) - NIGHTS
     local = local_hours(zone, first_day, int(end_day.max()) - first_day)
     flow = local.of(flow_grid(meter, ts_s, running, limits.q4_ml_h, local.from_s, local.utc_hours))

@@ -10,7 +10,7 @@ import numpy as np
 from ingest.leaks.grid import counted, flow_grid
 from ingest.leaks.habits import DAY_H, States, unknown_meters
 from ingest.meters import Meters
-from metering.consumption import HOUR_S, Bools, Ints, Readings, curve_of, keys_of
+from metering.consumption import HOUR_S, Bools, Ints, Readings, keys_of
 from metering.leak_settings import LeakSettings
 
 from .days import Followed, follow
@@ -63,7 +63,7 @@ def meter_days(of: Slice, readings: Readings, zone: ZoneInfo) -> int:
 
 def found(of: Slice, readings: Readings, zone: ZoneInfo, settings: LeakSettings) -> Found | None:
     """None: not one of them has a reading. Raises what a record or a reading beyond all bounds makes numpy raise."""
-    meter, ts_s, running = counted(curve_of(readings, of.meters.limits))
+    meter, ts_s, running = counted(readings, of.meters.limits)
     every = np.arange(len(of.known))
     first, last = np.searchsorted(meter, every), np.searchsorted(meter, every, "right") - 1
     there = last >= first

@@ -28,7 +28,7 @@ from .telling import Alerts
 
 MAX_METERS = 5_000
 """Of one transaction."""
-MAX_LEARNED = 500
+MAX_LEARNED = 250
 """Of them so many are learned from the past at a time."""
 MAX_READINGS = 1_000_000
 MAX_METER_DAYS = 75_000

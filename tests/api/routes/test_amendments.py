@@ -118,3 +118,42 @@ def test_rules_in_short() -> None:
     with pytest.raises(RequestError):
         amendment_rules.check_reason("a" * 501)
     assert amendment_rules.check_reason(" seen ") == "seen"
+
+
+async def test_a_day_is_given_as_such_and_flows_into_sums_bills_and_the_ledger(
+    engineer: httpx.AsyncClient, operator: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    wanted = {"volume_ml": 12_000, "reason": "burst behind the meter, agreed with the customer"}
+    path = f"{API}/days/2026-03-08/edit"
+    assert (await operator.post(path, json=wanted)).status_code == 403
+    assert (await engineer.post(path, json={**wanted, "reason": " "})).status_code == 400
+    assert (await engineer.post(path, json={**wanted, "volume_ml": 10**9})).status_code == 400
+    assert (await engineer.post(f"{API}/days/2019-03-08/edit", json=wanted)).status_code == 404
+    assert (await engineer.post(f"{API}/days/2199-03-08/edit", json=wanted)).status_code == 400
+    await connection.execute("UPDATE installations SET multiplier = 10 WHERE meter_id = 1")
+    period = {"name": "P", "first_day": "2026-03-08", "last_day": "2026-03-09"}
+    await engineer.post("/api/v1/billing/periods", json=period)
+    billed = (await engineer.post("/api/v1/billing/periods/P/close")).json()["billed_ml"]
+    made = await engineer.post(path, json=wanted)
+    assert made.status_code == 201
+    await settle(connection)
+    day, following = await volumes(engineer, "day")
+    assert day == (12_000, "edited")
+    ledger = (await engineer.get("/api/v1/billing/periods/P/corrections")).json()["items"]
+    assert [row["after_ml"] for row in ledger] == [12_000 + following[0]]
+    listed = (await engineer.get(f"{API}/day-edits")).json()
+    assert [(row["day"], row["volume_ml"], row["withdrawn_at"]) for row in listed] == [("2026-03-08", 12_000, None)]
+    void = await engineer.post(path, json={"volume_ml": None, "reason": "void"})
+    await settle(connection)
+    assert (await volumes(engineer, "day"))[0] == (0, "edited")
+    taken_back = await engineer.post(f"{API}/day-edits/{void.json()}/withdraw", json={"reason": "was right"})
+    assert [row["withdrawn_why"] for row in taken_back.json()] == ["was right", "replaced"]
+    await settle(connection)
+    assert (await volumes(engineer, "day"))[0] == (240_000, "measured")
+    ledger = (await engineer.get("/api/v1/billing/periods/P/corrections")).json()["items"]
+    assert sum(row["difference_ml"] for row in ledger) == 0
+    assert billed == 240_000 + following[0]
+    again = await engineer.post(f"{API}/day-edits/{void.json()}/withdraw", json={"reason": "was right"})
+    assert again.status_code == 409
+    actions = await connection.fetch("SELECT action FROM audit_log WHERE action LIKE '%day%' ORDER BY at")
+    assert [row["action"] for row in actions] == ["edit_day", "edit_day", "withdraw_day_edit"]

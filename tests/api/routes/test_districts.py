@@ -1,6 +1,7 @@
 """Districts and pressure over REST: the tree, balances with their uncertainty, the IWA balance, and who may ask."""
 
 import json
+from dataclasses import asdict
 
 import asyncpg
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from api.queries.districts import LEAST_SHARE_OF_DAYS
 from api.queries.pressure import MAX_ROWS
+from api.queries.zone_imports import Imported
 from tests.api.conftest import Seed
 
 API = "/api/v1"
@@ -101,7 +103,7 @@ def zones(*properties: dict[str, object]) -> bytes:
 
 async def test_engineers_send_bulk_meters(engineer: httpx.AsyncClient, seeded: Seed, database_url: str) -> None:
     answer = await engineer.post(f"{API}/districts/flows", content=FLOWS, headers={"Content-Type": "text/csv"})
-    assert (answer.status_code, answer.json()) == (201, {"zones": 0, "meters": 0, "flows": 2})
+    assert (answer.status_code, answer.json()) == (201, asdict(Imported(flows=2)))
     wrong = FLOWS.replace("210000000002", "nobody")
     answer = await engineer.post(f"{API}/districts/flows", content=wrong, headers={"Content-Type": "text/csv"})
     assert answer.status_code == 422
@@ -118,7 +120,7 @@ async def test_engineers_send_bulk_meters(engineer: httpx.AsyncClient, seeded: S
 async def test_engineers_send_a_map(engineer: httpx.AsyncClient, seeded: Seed, database_url: str) -> None:
     body = zones({"code": "DMA-2", "name": "龙港二区", "parent": "HLD", "mains_m": 900})
     answer = await engineer.post(f"{API}/districts/map", content=body)
-    assert (answer.status_code, answer.json()) == (201, {"zones": 1, "meters": 0, "flows": 0})
+    assert (answer.status_code, answer.json()) == (201, asdict(Imported(zones=1)))
     tree = await get(engineer, "/districts")
     assert [(row["code"], row["depth"]) for row in tree] == [("HLD", 0), ("DMA-1", 1), ("DMA-2", 1)]
     answer = await engineer.post(f"{API}/districts/map", content=zones({"code": "X"}, {"code": "Y", "parent": "none"}))

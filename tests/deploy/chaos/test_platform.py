@@ -1,10 +1,12 @@
 """`nbwater simulate chaos` from the outside: what it leaves behind when somebody stops it."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -62,3 +64,24 @@ async def test_before_it_runs_there_is_nothing_to_harm():
     finally:
         await platform.stop(keep=False)
     assert not platform.data.exists()
+
+
+def test_who_was_stopped_twice_goes_on_when_the_last_lets_go(monkeypatch):
+    """A pause and the step of a clock, or the copy of a database, at once."""
+    platform = OwnPlatform()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        monkeypatch.setattr(platform, "_pid", lambda _: process.pid)
+        pause, step = platform.freeze("nats"), platform.freeze("nats")
+        platform.thaw(step)
+        until(process.pid, stopped=True)
+        platform.thaw(pause)
+        until(process.pid, stopped=False)
+        process.stdin.close()
+    asyncio.run(platform.stop(keep=False))
+
+
+def until(pid, stopped):
+    deadline = time.monotonic() + DEADLINE_S
+    while (psutil.Process(pid).status() == psutil.STATUS_STOPPED) is not stopped:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -221,6 +221,27 @@ def test_a_prefix_that_floods_takes_nothing_from_others() -> None:
     bench.session()
 
 
+def test_a_prefix_beyond_its_share_is_refused_before_its_cookie_is_looked_at() -> None:
+    """And a forged cookie takes no share: a stranger may write any address on his datagrams."""
+    bench = Bench(limits=HandshakeLimits(1000, 20, 1))
+    looked: list[object] = []
+    greet = bench.endpoint._engine.greet
+    bench.endpoint._engine.greet = lambda *given: (looked.append(given), greet(*given))[1]
+    for known in KEYED:
+        bench.devices.apply(known)
+    bench.devices.ready = True
+    for n in range(20):
+        client, peer = DtlsClient(IDENTITY, OTHER_KEY), (f"10.0.0.{n}", 1000)
+        client.proceed()
+        bench.give(client.outgoing.pop(), peer, 0xFFFF_0A00_0000 + n)
+        client.receive(bench.taken(peer)[0])
+        bench.give(client.outgoing.pop(), (f"10.0.0.{n}", 999), 0xFFFF_0A00_0000 + n)  # the cookie is not this peer's
+    assert (bench.endpoint.refused, len(bench.handshakes), len(looked)) == (0, 0, 40)
+    for n in range(10):
+        begun(bench, (f"10.0.0.{n}", 2000), 0xFFFF_0A00_0000 + n)
+    assert (len(bench.handshakes), bench.endpoint.refused, len(looked)) == (2, 8, 40 + 10 + 2)
+
+
 def test_the_last_flight_is_repeated_for_a_client_that_missed_it(bench: Bench) -> None:
     client = DtlsClient(IDENTITY, KEY)
     client.proceed()

@@ -24,7 +24,7 @@ DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
     "pusher_bindings",
 }  # fmt: skip
-BILLING = {"amendments", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
+BILLING = {"amendments", "day_edits", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
 LEAKS = {"leak_states", "leak_due", "alert_suppressions"}
 ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | BILLING | DISTRICTS | LEAKS
 SHOWN = ALL_TABLES - SECRET - SEALED
@@ -48,7 +48,9 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | dict.fromkeys(SECRET, READ | WRITE)
     | {"audit_log": READ | APPEND, "alert_events": READ | APPEND, "command_events": READ | APPEND}
     | {"firmware_images": READ | APPEND, "campaign_meters": READ | APPEND}
-    | dict.fromkeys(["amendments", "billing_periods", "billing_entries", "alert_suppressions"], READ | APPEND)
+    | dict.fromkeys(
+        ["amendments", "day_edits", "billing_periods", "billing_entries", "alert_suppressions"], READ | APPEND
+    )
     | dict.fromkeys(["commands", "campaigns"], READ | frozenset({"INSERT", "UPDATE"})),
     "nbwater_reader": dict.fromkeys(SHOWN, READ),
 }

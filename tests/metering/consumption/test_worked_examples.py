@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from ingest.device_clock import behind_s
 from metering import consumption as c
 from metering.consumption.amendments import NO_AMENDMENTS, amended
 from metering.consumption.curve import curve_of, ordered
@@ -129,6 +130,21 @@ def test_amendments():
     said = c.Amendments(np.array([0, 0]), ts_s[[2, 3]], np.array([120 * LITRE, c.VOID]), np.array([True, True]))
     found = curve_of(amended(np.zeros(4, np.int64), ts_s, index_ml, said), DN15)
     assert whole(found) == (20, 0, "edited", ["edited"])
+
+
+def test_sum_check():
+    hours = [(hour, 1_000 + 2 * hour) for hour in range(49)]  # 1,048 L at the first midnight
+    assert whole(curve([*hours, (24, 1_049)])) == (96, 0, "measured", [])
+    found = curve([*hours, (24, 1_050)])
+    days_of_it = days(found, ZONE)[2]
+    assert [c.reasons(int(flags)) for flags in days_of_it.flags[:2]] == [["sum_mismatch"]] * 2
+    assert days_of_it.consumption_ml[:2].tolist() == [48 * LITRE] * 2
+
+
+def test_clock_behind():
+    own_s, earlier_s = 3 * HOUR_S + 45, [3 * HOUR_S + 50, 9 * HOUR_S, 3 * HOUR_S + 42, 3 * HOUR_S + 47]
+    assert behind_s(own_s, earlier_s) == 3 * HOUR_S
+    assert behind_s(own_s, [*earlier_s, 20]) == 0
 
 
 def test_stuck_by_size():

@@ -117,6 +117,19 @@ async def due(pool: Any) -> int:
     return found
 
 
+async def test_a_burst_that_goes_on_keeps_its_rate(pool: Any) -> None:
+    meter_id, flow = await leaking(pool, 0)
+    flow[BEGIN_H : BEGIN_H + 30] += 900
+    await store(pool, meter_id, flow, BEGIN_H, BEGIN_H + 10)
+    await look(pool)
+    await store(pool, meter_id, flow, BEGIN_H + 10, BEGIN_H + 30)
+    await look(pool)
+    (alert,) = [alert for alert in await own_alerts(pool) if alert["kind"] == "burst"]
+    assert (alert["certainty"], alert["severity"], alert["last_seen_at"]) == ("confirmed", "critical", at(BEGIN_H + 29))
+    assert alert["rate_ml_h"] == pytest.approx(920_000, rel=0.05)
+    assert alert["evidence"]["peak_ml_h"] >= alert["rate_ml_h"] > alert["evidence"]["own_maximum_ml_h"]
+
+
 async def test_what_is_lost_before_commit_is_done_again(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server ends the connection when all is written but the commit."""
     await leaking(pool)
