@@ -84,7 +84,7 @@ def test_rates() -> None:
 
 
 def looked_at(flow: np.ndarray, size: np.ndarray | None = None) -> tuple[States, list[Event]]:
-    states, events = unknown_meters(len(flow), 0), []
+    states, events = unknown_meters(len(flow), 0), list[Event]()
     for day in range(flow.shape[1] // DAY_H):
         today = flow[:, day * DAY_H : (day + 1) * DAY_H].astype(np.float32)
         outcome = look(states, today, day % 7 >= 5, SETTINGS, size)
@@ -120,9 +120,8 @@ def test_only_where_people_use_water_can_a_meter_be_stuck() -> None:
     flow[1, begin:] = 0
     flow[2] = 0  # nobody ever was
     _, events = looked_at(flow)
-    assert [(event.meter, event.kind, event.began_h) for event in events] == [
-        (0, Kind.STUCK, pytest.approx(begin, abs=9))
-    ]
+    assert [(event.meter, event.kind) for event in events] == [(0, Kind.STUCK)]
+    assert begin - 9 <= events[0].began_h <= begin
 
 
 def test_the_grid_of_hours() -> None:
