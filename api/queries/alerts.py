@@ -109,8 +109,8 @@ _SELECT = """
 SELECT a.alert_id, a.kind, a.severity, a.state, a.meter_id, m.serial, COALESCE(sp.address, '') AS address,
     z.code AS zone_code, z.name AS zone_name, a.started_at, a.raised_at, a.last_seen_at, a.ended_at, a.closed_at,
     a.certainty, a.rate_ml_h, a.rate_low_ml_h, a.rate_high_ml_h, a.loss_ml,
-    CASE WHEN a.ended_at IS NULL AND a.state IN ('open', 'acknowledged') THEN a.rate_ml_h * 8760 END
-        AS loss_year_ml,
+    CASE WHEN a.ended_at IS NULL AND a.state IN ('open', 'acknowledged')
+        THEN (a.rate_ml_h * 8760 * COALESCE((a.evidence->>'flowing_share')::numeric, 1))::bigint END AS loss_year_ml,
     a.evidence
 FROM alerts a
 LEFT JOIN meters m ON m.meter_id = a.meter_id

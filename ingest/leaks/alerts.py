@@ -37,7 +37,8 @@ class Finding(NamedTuple):
     seen_at_s: int
     """The newest evidence."""
     rate_ml_h: int | None
-    """What is being lost; the loss so far is this rate since the fault began."""
+    """What is being lost; the loss so far is this rate since the fault began, by `flowing_share` of the evidence where
+    it comes and goes."""
     evidence: dict[str, Any]
     certainty: str | None = None
     """suspected or confirmed; None: of a kind that is there or not."""
@@ -56,9 +57,10 @@ class Ended(NamedTuple):
 
 _FOUND = """
 WITH found AS (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                         $6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::text[], $10::text[], $11::bigint[],
-                         $12::bigint[])
+    SELECT *, COALESCE((evidence::jsonb->>'flowing_share')::numeric, 1) AS flowing_share
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
+                $6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::text[], $10::text[], $11::bigint[],
+                $12::bigint[])
         AS f (meter_id, kind, severity, started_at, evidence_from, raised_at, seen_at, rate_ml_h, evidence, certainty,
               rate_low_ml_h, rate_high_ml_h)
 )"""
@@ -76,7 +78,8 @@ SET severity = c.severity, started_at = c.began,
     raised_at = CASE WHEN a.ended_at IS NULL THEN a.raised_at ELSE c.raised_at END,
     last_seen_at = c.seen_at, ended_at = NULL, rate_ml_h = c.rate_ml_h,
     rate_low_ml_h = c.rate_low_ml_h, rate_high_ml_h = c.rate_high_ml_h, certainty = c.certainty,
-    loss_ml = (c.rate_ml_h * extract(epoch FROM c.seen_at - c.began) / 3600)::bigint, evidence = c.evidence::jsonb
+    loss_ml = (c.rate_ml_h * c.flowing_share * extract(epoch FROM c.seen_at - c.began) / 3600)::bigint,
+    evidence = c.evidence::jsonb
 FROM current c
 WHERE a.alert_id = c.alert_id"""  # noqa: S608 - joins two constants
 
@@ -86,8 +89,8 @@ raised AS (
                         loss_ml, evidence, certainty, rate_low_ml_h, rate_high_ml_h)
     SELECT f.kind, f.severity, f.meter_id, i.service_point_id, f.started_at,
            COALESCE(alert_suppressed_until(f.meter_id, NULL, f.kind, f.raised_at), f.raised_at), f.seen_at,
-           f.rate_ml_h, (f.rate_ml_h * extract(epoch FROM f.seen_at - f.started_at) / 3600)::bigint, f.evidence::jsonb,
-           f.certainty, f.rate_low_ml_h, f.rate_high_ml_h
+           f.rate_ml_h, (f.rate_ml_h * f.flowing_share * extract(epoch FROM f.seen_at - f.started_at) / 3600)::bigint,
+           f.evidence::jsonb, f.certainty, f.rate_low_ml_h, f.rate_high_ml_h
     FROM found f
     LEFT JOIN LATERAL (
         SELECT service_point_id FROM installations

@@ -17,7 +17,7 @@ from api.queries.alerts import AlertFilter, list_alerts, valued
 from tests.ingest.leaks import homes
 from tests.ingest.leaks.live.test_stage import BEGIN_H, ZONE, add_meters, look, store
 
-UNTIL_H = BEGIN_H + 13 * 24
+UNTIL_H = BEGIN_H + 20 * 24
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def _town() -> list[Any]:
     steady, drip, cyclic, burst, stuck = homes.flows(5)
     steady[BEGIN_H:] += 6
     drip[BEGIN_H::2] += 1
-    cyclic[BEGIN_H::2] += 20
+    cyclic[BEGIN_H:] += np.where(np.arange(len(cyclic) - BEGIN_H) % 4 < 2, 25, 0)
     burst[UNTIL_H - 5 :] += 1_500
     stuck[BEGIN_H:] = 0
     return [steady, drip, cyclic, burst, stuck]
@@ -50,6 +50,11 @@ async def test_every_alert_of_the_detector_has_its_words(pool: Any, database_url
         await read.close()
     own = {row.meter_id: row for row in found if row.evidence.get("detector") == "own"}
     assert {own[meter].kind for meter in meters if meter in own} >= {"leak", "burst", "stuck"}
+    comes_and_goes = own[meters[2]]
+    assert comes_and_goes.evidence["pattern"] == "cyclic"
+    assert comes_and_goes.rate_ml_h is not None
+    assert comes_and_goes.loss_year_ml is not None
+    assert 0.4 < comes_and_goes.loss_year_ml / (comes_and_goes.rate_ml_h * 8_760) < 0.8
     for row in own.values():
         for language in Language:
             say = Wording(language, ZONE)

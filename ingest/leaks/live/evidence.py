@@ -13,7 +13,7 @@ import numpy as np
 
 from ingest.leaks.detector import CLEARED_SHARE, shares
 from ingest.leaks.events import Event
-from ingest.leaks.faults import SINGLE_HOURS
+from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS
 from ingest.leaks.habits import (
     CYCLIC,
     DAY_H,
@@ -74,8 +74,15 @@ def leak(
         "night_minimum_before_ml_h": None,
         "night_minimum_now_ml_h": night_minimum_ml(hours, until_h - len(hours)),
         "hours_counted": int((~np.isnan(counted)).sum()),
+        "flowing_share": _flowing_share(counted) if test >= CYCLIC else 1.0,
         "clears_when": _clears_when(one, test, weekend, settings) if lasts else None,
     }
+
+
+def _flowing_share(hours: Floats) -> float:
+    """Of the known hours those of which the rate of a leak that comes and goes is taken."""
+    known = hours[~np.isnan(hours)]
+    return round(float((known >= CYCLIC_FLOWS_L).mean()), 3) if len(known) else 1.0
 
 
 def night_minimum_ml(hours: Floats, first_h: int) -> int | None:
