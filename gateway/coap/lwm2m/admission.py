@@ -45,9 +45,19 @@ async def known(means: Means, sessions: Sessions, key: bytes, remote: Remote) ->
     comes from elsewhere may have been at another gateway."""
     session = sessions.get(key)
     if session is not None and session.remote == remote and session.bootstrapping is None:
-        record: Registration | None = session.record
-    else:
-        record = await means.store.get(key)
+        return _living(means, session.record, remote)
+    return _living(means, await means.store.get(key), remote)
+
+
+async def known_by_address(means: Means, remote: Remote) -> Registration | None:
+    """As `known`, of who registered from this address last, at whichever gateway: so the store is asked. What a process
+    remembers of the address may be of a client that has left it, whose reports another's would become."""
+    key = await means.store.id_at(remote.shown)
+    record = None if key is None else _living(means, await means.store.get(key), remote)
+    return record if record is not None and record.peer == remote.shown else None
+
+
+def _living(means: Means, record: Registration | None, remote: Remote) -> Registration | None:
     if record is None or record.expired(means.wall(), means.settings.grace_s):
         return None
     vouched = remote.vouched

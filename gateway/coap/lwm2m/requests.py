@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.coap import message as coap
 from gateway.coap.lwm2m import downlink
-from gateway.coap.lwm2m.admission import admitted, known, read_id
+from gateway.coap.lwm2m.admission import admitted, known, known_by_address, read_id
 from gateway.coap.lwm2m.bootstrapping import Bootstrapping, formats_for
 from gateway.coap.lwm2m.enrolment import account_of, enrolled
 from gateway.coap.lwm2m.exchange import DELETE, DELETED, PUT
@@ -133,13 +133,14 @@ class Requests:
         return await self._kept(record, remote)
 
     async def _kept(self, record: Registration, remote: Remote) -> Registration:
-        """The record, and whose its address is, so that a Send is known after a restart."""
+        """The record, and whose its address is, so that a Send is known at every gateway."""
         means, key = self._means, registration_id(record.device)
         kid = b"" if remote.vouched is None else remote.vouched.kid
         if kid != record.kid:  # observations asked for under another key cannot be read any more
             record = record._replace(kid=kid, bound={}, established=frozenset())
         keep_s, now_s = means.keep_s(record), int(means.wall())
-        if remote.vouched is None and now_s - record.peer_kept_s > record.lifetime_s / 2:
+        stale = now_s - record.peer_kept_s > record.lifetime_s / 2
+        if remote.vouched is None and (stale or await means.store.id_at(record.peer) != key):
             record = record._replace(peer_kept_s=now_s)
             await means.store.put_peer(record.peer, key, keep_s)
         await means.store.put(key, record, keep_s)
@@ -190,9 +191,8 @@ class Requests:
         if remote.vouched is not None or endpoint is not None:
             device = admitted(means, endpoint, remote)
             return await known(means, self._sessions, registration_id(device), remote)
-        key = self._sessions.id_at(remote.shown) or await means.store.id_at(remote.shown)
-        record = None if key is None else await known(means, self._sessions, key, remote)
-        if record is None or record.peer != remote.shown:
+        record = await known_by_address(means, remote)
+        if record is None:
             return None
         session = self._sessions.at(remote.shown)
         silent_s = abs(means.wall() - record.last_heard_s)

@@ -31,9 +31,6 @@ class Sessions:
     def get(self, key: bytes) -> Session | None:
         return self._by_id.get(key)
 
-    def id_at(self, shown: str) -> bytes | None:
-        return self._at.get(shown)
-
     def at(self, shown: str) -> Session | None:
         key = self._at.get(shown)
         return None if key is None else self._by_id.get(key)

@@ -197,6 +197,26 @@ async def test_in_plain_a_silent_address_may_be_anothers_by_now(open_desk: OpenD
     assert sent == [b"\x80", b"\x81", b"\x83", b"\x85"]
 
 
+async def test_in_plain_an_address_is_whose_registered_there_last_at_any_gateway(
+    open_desk: OpenDesk, open_meter: OpenMeter
+) -> None:
+    """This process heard a client there a second ago; at another gateway somebody else registered from there since."""
+    desk = await open_desk(observe=[], read=[])
+    meter = await open_meter(desk.port, client())
+    assert (await meter.ask(meter.client.register())).code == 0x41
+    assert (await meter.ask(meter.client.send(b"\x80"))).code == 0x44
+    key = bytes.fromhex(meter.client.location[1])
+    record = await desk.store.get(key)
+    assert record is not None
+    await desk.store.put_peer(record.peer, registration_id("another"), 60)
+    assert (await meter.ask(meter.client.send(b"\x81"))).code == 0x84
+    assert (await meter.ask(meter.client.update())).code == 0x44
+    assert (await meter.ask(meter.client.send(b"\x82"))).code == 0x44
+    await desk.store.put(key, record._replace(peer="127.0.0.1:1"), 60)  # it was heard from elsewhere
+    assert (await meter.ask(meter.client.send(b"\x83"))).code == 0x84
+    assert [item[2] for item in desk.custody.items()] == [b"\x80", b"\x82"]
+
+
 async def test_an_address_that_was_heard_in_the_future_vouches_for_nobody(
     open_desk: OpenDesk, open_meter: OpenMeter
 ) -> None:
