@@ -93,5 +93,5 @@ async def seed_leaks(connection: asyncpg.Connection) -> None:
         "INSERT INTO alert_suppressions (meter_id, zone_id, kind, valid_from, valid_to, reason, created_by) VALUES"
         " (NULL, (SELECT zone_id FROM zones WHERE code = 'LG-01'), 'district_leak', now() - INTERVAL '2 hours',"
         " now() + INTERVAL '8 hours', '滨海路主管更换', 'wang'),"
-        " (30, NULL, NULL, now() + INTERVAL '1 day', now() + INTERVAL '2 days', '泳池注水', 'li')"
+        " (30, NULL, NULL, now() + INTERVAL '1 day', now() + INTERVAL '2 days', '注满泳池', 'li')"
     )

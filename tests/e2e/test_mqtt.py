@@ -52,3 +52,4 @@ async def test_a_report_by_mqtt_reaches_the_database(start: Callable[..., Up]) -
     done = up.nbwater("doctor")
     assert (done.returncode, done.stdout.count("ok  ")) == (0, 4), done.stdout + done.stderr
     assert "reaches its own two topics and no other's" in done.stdout
+    assert "MQTT reports that no gateway has taken yet: 0, 0 % of its bound" in done.stdout
