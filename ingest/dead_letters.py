@@ -102,7 +102,7 @@ async def _replay_some(pool: Any, pipeline: Pipeline, zone: ZoneInfo, choice: Ro
                 done = await _replay_letters(connection, pipeline, zone, letters)
                 return done, letters[-1]["dead_letter_id"] if letters else None
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError):
-            pass
+            pipeline.installations.clear()  # it may know what was bound in the transaction that was rolled back
         try:
             async with connection.transaction():
                 await pass_gate(connection)
@@ -110,6 +110,7 @@ async def _replay_some(pool: Any, pipeline: Pipeline, zone: ZoneInfo, choice: Ro
                 done = await _replay_letters(connection, pipeline, zone, letters)
                 return done, letters[-1]["dead_letter_id"] if letters else None
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
+            pipeline.installations.clear()
             failed = letters[0]
             await _again(connection, [(failed["report_id"], "write_error", f"{type(error).__name__}: {error}")])
             return Replayed(dead_lettered=1), failed["dead_letter_id"]

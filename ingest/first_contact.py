@@ -19,6 +19,12 @@ from metering.pushers import BINDING_LOCK, PRODUCT_NAME, Standing, product_of
 from .installations import Device, Installations
 
 BOUND_BY = "first report"
+_MAY = """
+    SELECT device_id FROM unnest($1::bigint[]) AS first (device_id)
+    WHERE NOT EXISTS (SELECT FROM pusher_bindings b WHERE b.device_id = first.device_id)
+      AND NOT EXISTS (SELECT FROM device_latest l WHERE l.device_id = first.device_id)
+"""
+"""Asked before the lock is taken: of a city that moves to push nearly every device was heard before."""
 _BIND = """
     INSERT INTO pusher_bindings (device_id, product, bound_by)
     SELECT device_id, product, $3 FROM unnest($1::bigint[], $2::text[]) AS first (device_id, product)
@@ -44,9 +50,15 @@ async def bind_first(connection: Any, reports: Iterable[Report], known: Installa
             names[report.device] = device
     if not wanted:
         return
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", BINDING_LOCK)
-    bound = await connection.fetch(_BIND, list(wanted), list(wanted.values()), BOUND_BY)
+    may = {row["device_id"] for row in await connection.fetch(_MAY, list(wanted))}
+    wanted = {device_id: product for device_id, product in wanted.items() if device_id in may}
+    bound = []
+    if wanted:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", BINDING_LOCK)
+        bound = await connection.fetch(_BIND, list(wanted), list(wanted.values()), BOUND_BY)
     for name in names:
         known.forget(name)
     await known.load(connection, names)
+    if not wanted:
+        return
     _log.info("first_reports_bound", devices=len(bound), asked=len(wanted))

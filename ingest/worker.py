@@ -276,6 +276,7 @@ class Worker:
         except Exception as error:
             if _is_outage(error):
                 raise
+            self._pipeline.installations.clear()  # it may know what was bound in the transaction that was rolled back
             log.warning("fast_write_failed", error=type(error).__name__, detail=str(error)[:500])
             metrics.FAILURES.labels("fast_write").inc()
         try:
@@ -283,6 +284,7 @@ class Worker:
         except Exception as error:
             if _is_outage(error):
                 raise
+            self._pipeline.installations.clear()
             log.exception("reports_cannot_be_written", reports=batch.prepared.reports)
             metrics.FAILURES.labels("bad_data").inc()
         prepared = await isolate(batch.prepared, self._attempt)
@@ -316,6 +318,7 @@ class Worker:
                 return error
             finally:
                 await transaction.rollback()
+                self._pipeline.installations.clear()
         return None
 
     async def _follow_registry(self, connection: Any) -> None:

@@ -84,7 +84,7 @@ SET meter_index_ml = said.index_ml,
                    THEN array_append(e.reasons, 'sum_mismatch') ELSE e.reasons END
 FROM (SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settlement_index_ml')::bigint AS index_ml
       FROM reports r JOIN meters m USING (meter_id)
-      WHERE r.received_at >= $2 AND r.received_at < $3 AND r.extra ? 'settlement_index_ml'
+      WHERE r.received_at >= $2 AND r.received_at < $3 AND r.extra->>'settlement_index_ml' ~ '^[0-9]{1,17}$'
       ORDER BY r.meter_id, r.received_at DESC) said
 WHERE e.period_id = $1 AND e.meter_id = said.meter_id AND e.last_day = $4
 """

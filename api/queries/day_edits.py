@@ -82,6 +82,8 @@ async def edit_day(
     """
     check_role(who)
     text = check_reason(reason)
+    if day > now.astimezone(zone).date():
+        raise RequestError("that day is not over")
     begins_at, ends_at = midnight(day, zone), midnight(day + timedelta(days=1), zone)
     if ends_at > now:
         raise RequestError("that day is not over")

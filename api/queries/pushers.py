@@ -64,13 +64,15 @@ WHERE m.serial = $1
 
 _END_OTHERS = """
 UPDATE pusher_bindings SET ended_at = now(), ended_by = $3, ended_why = 'moved'
-WHERE device_id = $1 AND product <> $2 AND ended_at IS NULL
+WHERE device_id = $1 AND product <> $2 AND ended_at IS NULL RETURNING product
 """
 
 _BIND = """
 INSERT INTO pusher_bindings (device_id, product, bound_by) VALUES ($1, $2, $3)
 ON CONFLICT (device_id, product) WHERE ended_at IS NULL DO NOTHING RETURNING binding_id
 """
+
+_BOUND = "SELECT binding_id FROM pusher_bindings WHERE device_id = $1 AND product = $2 AND ended_at IS NULL"
 
 _COUNT = "SELECT count(*) FROM pusher_bindings WHERE device_id = $1 AND ended_at IS NULL"
 
@@ -111,18 +113,25 @@ async def bind_meter(pool: WritePool, serial: str, product: str, *, beside: bool
 async def bind_device(
     connection: Any, device_id: int, device: str, product: str, *, beside: bool, actor: str
 ) -> int | None:  # fmt: skip
-    """As `bind_meter`, in the caller's transaction; None: it was bound to it before."""
+    """As `bind_meter`, in the caller's transaction; None: it was bound to it, and to no other, before."""
     if not re.fullmatch(PRODUCT_NAME, product):
         raise RequestError("that is no name of a push product")
     await connection.execute("SELECT pg_advisory_xact_lock($1)", BINDING_LOCK)
-    if not beside:
-        await connection.execute(_END_OTHERS, device_id, product, actor)
+    others = [] if beside else await connection.fetch(_END_OTHERS, device_id, product, actor)
     made: int | None = await connection.fetchval(_BIND, device_id, product, actor)
+    if made is None and others:
+        made = await connection.fetchval(_BOUND, device_id, product)
     if made is None:
         return None
     if await connection.fetchval(_COUNT, device_id) > MAX_PUSHERS:
         raise ConflictError(f"{MAX_PUSHERS} products may speak for the device already")
-    await audit(connection, actor, "pushers.bind", device, {"product": product, "beside_others": beside})
+    await audit(
+        connection,
+        actor,
+        "pushers.bind",
+        device,
+        {"product": product, "beside_others": beside, "ended": [row["product"] for row in others]},
+    )
     return made
 
 

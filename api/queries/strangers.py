@@ -17,7 +17,7 @@ from api.queries.paging import Page, check_limit, decode_cursor, page
 from api.queries.pushers import bind_device
 from metering.errors import ConflictError, NotFoundError
 from metering.model import Door
-from metering.pushers import product_of
+from metering.pushers import BINDING_LOCK, product_of
 
 PUSH_DOORS = frozenset({Door.CTWING, Door.IOTDA})
 
@@ -75,13 +75,15 @@ async def approve_stranger(
             raise NotFoundError("nobody of this name knocks")
         if plain and stranger["source"] != source:
             raise ConflictError(f"it knocks from {stranger['source']} by now: look again, and name that address")
+        pusher = _pusher_of(stranger["door"], stranger["source"], source)
+        if pusher:  # before the device's row is locked, as ingest does
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", BINDING_LOCK)
         try:
             device: str = await connection.fetchval("SELECT enrol_stranger($1, $2, $3)", name, serial.strip(), plain)
         except asyncpg.RaiseError as error:
             raise ConflictError(str(error)) from error
         except asyncpg.UniqueViolationError as error:
             raise ConflictError("the registry has this device or meter already") from error
-        pusher = _pusher_of(stranger["door"], stranger["source"], source)
         if pusher:
             device_id = await connection.fetchval("SELECT device_id FROM devices WHERE device = $1", device)
             await bind_device(connection, device_id, device, pusher, beside=False, actor=actor)

@@ -44,7 +44,8 @@ _ROWS = """
 WITH rows AS (
     SELECT s.suppression_id, m.serial, z.code AS zone_code, z.name AS zone_name, s.kind, s.valid_from, s.valid_to,
         s.reason, s.created_by, s.created_at, s.ended_by,
-        CASE WHEN s.valid_to <= $1 THEN 'over' WHEN s.valid_from > $1 THEN 'planned' ELSE 'in_force' END AS state
+        CASE WHEN s.valid_to <= $1 OR (s.ended_by IS NOT NULL AND s.valid_from > $1) THEN 'over'
+             WHEN s.valid_from > $1 THEN 'planned' ELSE 'in_force' END AS state
     FROM alert_suppressions s LEFT JOIN meters m USING (meter_id) LEFT JOIN zones z USING (zone_id)
 )
 SELECT * FROM rows
@@ -59,7 +60,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING suppression_id
 """
 _END = """
 UPDATE alert_suppressions SET valid_to = GREATEST($2, valid_from + INTERVAL '1 microsecond'), ended_by = $3
-WHERE suppression_id = $1 AND valid_to > $2 RETURNING valid_to
+WHERE suppression_id = $1 AND valid_to > $2 AND ended_by IS NULL RETURNING valid_to
 """
 """One that has not begun is left with the shortest time there is: a window has a length, and stays on record."""
 

@@ -70,7 +70,8 @@ class Aliases:
             for column in (self._id_of_device, self._product_of_device, self._ids_of_device):
                 column.append(0)
         if (number := self._ids.find(key)) < 0:
-            if self._ids_of_device[owner] >= MAX_IDS_OF_DEVICE:
+            room = MAX_IDS_OF_DEVICE if is_way else MAX_IDS_OF_DEVICE // 2  # the rest is for who it is bound to
+            if self._ids_of_device[owner] >= room:
                 return
             number = self._ids.add(key)
             self._device_of_id.append(NOBODY)

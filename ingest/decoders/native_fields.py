@@ -52,7 +52,8 @@ PLAUSIBLE: tuple[tuple[int, int, int], ...] = (
 
 _KEYS = range(len(NAMES))
 _KNOWN_KEYS = frozenset(_KEYS)
-RESERVED = frozenset({"results", "tasks", "implausible", "inner_decoder", "services", "undecoded"})
+RESERVED = frozenset({"results", "tasks", "implausible", "inner_decoder", "services", "undecoded",
+                      "settlement_index_ml"})  # fmt: skip
 """Names in ``extra`` that the platform acts on or makes itself: a device cannot put its own words there."""
 
 _HEX = frozenset("0123456789abcdefABCDEF")

@@ -18,7 +18,7 @@ from .days import Days
 _SAID = """
 SELECT string_agg(int8send(meter_id), ''), string_agg(int8send(index_ml), '')
 FROM (SELECT DISTINCT ON (meter_id) meter_id, (extra->>'settlement_index_ml')::bigint AS index_ml FROM reports
-      WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) AND extra ? 'settlement_index_ml'
+      WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) AND extra->>'settlement_index_ml' ~ '^[0-9]{1,17}$'
         AND received_at >= to_timestamp($2::bigint) AND received_at < to_timestamp($3::bigint)
       ORDER BY meter_id, received_at DESC) said"""
 

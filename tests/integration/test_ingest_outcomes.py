@@ -10,7 +10,7 @@ from nats.js import JetStreamContext
 from ingest.dead_letters import Replayed, replay
 from metering.alarms import Alarm
 from metering.clock import now_us
-from metering.model import DecodedReport, DeviceState
+from metering.model import Authentication, DecodedReport, DeviceState
 from tests.integration.ingest_town import (
     FIRST_S,
     HOUR_S,
@@ -279,6 +279,30 @@ async def test_a_row_that_no_check_foresaw_is_found_and_set_aside(
     await accounts_hold(pool)
     monkeypatch.undo()
     assert await replay(pool, settings(), ZONE) == Replayed(stored=1)
+    await accounts_hold(pool)
+
+
+async def test_a_first_push_beside_a_row_that_cannot_be_written_binds(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a transaction bound that was rolled back must not be believed by the next one."""
+    import ingest.pipeline as pipeline
+
+    await install(pool, "1001")
+    await install(pool, "1002")
+    good = pipeline.ended_values
+
+    def bad_row(ended: Any, sequence: int) -> tuple[Any, ...]:
+        row = good(ended, sequence)
+        return row if ended.placed.content.seq != 13 else (*row[:7], "nul \0 in a text", *row[8:])
+
+    monkeypatch.setattr(pipeline, "ended_values", bad_row)
+    first = report("1001", native(1, FIRST_S, [1]))._replace(
+        authentication=Authentication.FIRST_PUSHER, source="east 10.0.0.1"
+    )
+    await take_all(pool, js, await publish(js, first, report("1002", native(13, FIRST_S, [1]))))
+    assert await pool.fetchval("SELECT count(*) FROM reports WHERE outcome = 'stored'") == 1
+    assert await pool.fetch("SELECT product FROM pusher_bindings") == [("east",)]
     await accounts_hold(pool)
 
 

@@ -78,6 +78,7 @@ async def waits_for_a_lock(pool: Any) -> bool:
 async def test_a_worker_frozen_in_its_transaction_is_replaced_and_commits_nothing_when_it_wakes(
     js: JetStreamContext, pool: Any, environment: dict[str, str]
 ) -> None:
+    environment["NBWATER_INGEST_LEASE_S"] = "6"  # of both alike: one takes what was not renewed for its own lease
     await install(pool, "1001")
     async with worker(environment) as frozen:
         await held_by(pool, frozen)
@@ -86,7 +87,7 @@ async def test_a_worker_frozen_in_its_transaction_is_replaced_and_commits_nothin
             sequence = await publish(js, report("1001", native(1, FIRST_S, [1, 2, 3])))
             await until(lambda: waits_for_a_lock(pool), "the worker to be within its transaction")
             frozen.send_signal(signal.SIGSTOP)
-        async with worker(environment, NBWATER_INGEST_LEASE_S="60") as next_one:
+        async with worker(environment) as next_one:
             await held_by(pool, next_one)
             await watermark_reaches(pool, sequence)
             assert (await accounts_hold(pool))["stored"] == 1

@@ -198,6 +198,8 @@ class Requests:
         silent_s = abs(means.wall() - record.last_heard_s)
         if session is not None and session.record.device == record.device:
             silent_s = min(silent_s, means.clock() - session.window.heard_at)
+            if session.bootstrapping is None:
+                record = session.record  # what the conversation under way knows is not stored yet
         return record if silent_s <= means.settings.send_fresh_s else None
 
     async def _bootstrap(self, inbound: Inbound) -> Answer:

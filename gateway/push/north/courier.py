@@ -98,6 +98,7 @@ class Courier:
                 group.create_task(self._bring(), name=f"push commands {number}")
             group.create_task(self._note_ends(), name="push command ends")
             group.create_task(self._look_around(), name="push commands taken back")
+            group.create_task(self._ask_again(), name="push commands asked for again")
 
     def _filed(self, device: str) -> None:
         if self._aliases.way_to(device) is not None:
@@ -141,15 +142,15 @@ class Courier:
         await self._hand_over(product, product.commands, way, device, waiting[0])
 
     async def _is_at_a_platform(self, device: str) -> bool:
-        """Whether one of its commands is. One that waits no more is fetched back first, and one that is with a platform
-        which the device has left is no longer minded."""
+        """Whether one of its commands is. One that waits no more is fetched back first, and so is one that is with a
+        platform which the device has left: it would still deliver it."""
         there = self._ledger.of_device(device)
         if there is None:
             return False
         waits = self._commands.still_waits(device, there.command_id)
         if there in self._ending or waits is None or (waits and self._is_bound(device, there.product)):
             return True  # the platform still has it, or nobody can say
-        await (asyncio.to_thread(self._ledger.ended, there) if waits else self._back.take_back(there))
+        await self._back.take_back(there)
         return False
 
     def _is_bound(self, device: str, product: str) -> bool:
@@ -221,12 +222,17 @@ class Courier:
             self._look(entry.device)
 
     async def _look_around(self) -> None:
-        """For what was taken back while this process was not there, and what a platform could not be asked for."""
+        """For what was taken back while this process was not there."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for there in self._ledger.here():
                 if self._commands.still_waits(there.device, there.command_id) is False:
                     self._look(there.device)
+
+    async def _ask_again(self) -> None:
+        """For what a platform could not be asked for; a task of its own, since one that hangs takes its time."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
             try:
                 await self._back.try_again()
             except OSError as error:

@@ -39,7 +39,8 @@ class TakingBack:
         ask: Ask,
     ) -> None:
         self._commands, self._ledger, self._counts, self._product, self._ask = commands, ledger, counts, product, ask
-        self._again: dict[bytes, Open] = {}
+        self._again: dict[tuple[str, str], Open] = {}
+        """By product and the platform's number: a device that moved may have one command at two platforms."""
 
     def __len__(self) -> int:
         """Those that their platform is asked for again."""
@@ -55,13 +56,13 @@ class TakingBack:
         failure, again = await self._asked(product, there)
         if self._ledger.find(there.product, there.platform_command_id) is None:
             return  # the platform told how it ended meanwhile
-        known = self._again.pop(there.command_id, None) is not None
+        known = self._again.pop(_key(there), None) is not None
         if not failure:
             self._tell(product, there, True, "taken back from its queue")
             await asyncio.to_thread(self._ledger.ended, there)
             return
         if again and len(self._again) < MAX_AGAIN:
-            self._again[there.command_id] = there
+            self._again[_key(there)] = there
         if not known:
             self._tell(product, there, False, failure)
             await asyncio.to_thread(self._ledger.left, there)
@@ -70,7 +71,7 @@ class TakingBack:
         """Raises OSError."""
         for there in list(self._again.values()):
             if self._ledger.find(there.product, there.platform_command_id) is None or there.expires_s <= time.time():
-                self._again.pop(there.command_id, None)
+                self._again.pop(_key(there), None)
             else:
                 await self.take_back(there)
 
@@ -90,6 +91,10 @@ class TakingBack:
         if not succeeded:
             _log.warning("push_command_not_recalled", device=there.device, product=there.product, reason=reason)
         self._commands.recalled(there.device, there.command_id, succeeded, f"{platform}: {reason}", door_of(product))
+
+
+def _key(there: Open) -> tuple[str, str]:
+    return there.product, there.platform_command_id
 
 
 def door_of(product: Product | None) -> Door:

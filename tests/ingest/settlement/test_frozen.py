@@ -75,6 +75,19 @@ async def test_the_index_of_the_settlement_day_is_compared_with_that_midnight(co
     assert await reasons(connection) == {30: ["24"], 31: ["24", "sum_mismatch"], 1: ["23"]}
 
 
+async def test_what_is_no_index_stops_nothing(connection: Any) -> None:
+    """A decoder of a utility's own may put anything there."""
+    await connection.execute("INSERT INTO meters (serial) VALUES ('S1')")
+    await store(connection, *((hour, 0, 1_000 + hour) for hour in range(72)))
+    first_of_april = datetime(2026, 4, 1, tzinfo=ZONE).astimezone(UTC)
+    await say_frozen(connection, 1_055, first_of_april + timedelta(hours=2))
+    for said in ('"x"', "1.5", "true", "1e300", "-1", "null", '"12345678901234567890"'):
+        await connection.execute(
+            "UPDATE reports SET extra = jsonb_build_object('settlement_index_ml', $1::jsonb)", said
+        )
+        assert await reasons(connection) == {30: ["24"], 31: ["24"], 1: ["23"]}
+
+
 async def test_without_a_settlement_day_nothing_is_asked() -> None:
     one = np.ones(1, np.int64)
     days = Days(one, one, one, one, one, one, one, one > 0, one)
