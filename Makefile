@@ -16,7 +16,7 @@ help:
 	@echo "make demo    the platform with a simulated town, in a browser within two minutes"
 	@echo "make test    all tests (PYTEST='-k word' to choose)"
 	@echo "make check   ruff, mypy, import rules"
-	@echo "make bench   the benchmarks, 45 minutes; writes build/bench.json, build/bench.md and curves"
+	@echo "make bench   the benchmarks, about an hour and a half; writes build/bench.json, build/bench.md and curves"
 	@echo "             (BENCH='--only custody', BENCH=--quick, BENCH='--compare OLD.json')"
 	@echo "make bench-leaks  leak detection against known faults (LEAKS='--leakbench DIR')"
 	@echo "make chaos   faults under load, then every report accounted for (CHAOS='--seed 7 --minutes 10'); build/chaos.log"

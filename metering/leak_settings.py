@@ -40,7 +40,7 @@ class LeakSettings(Section):
     first_days: int = Field(14, ge=7, le=90, description="Days a meter is learned before anything is said of it")
     least_hours: int = Field(24, ge=6, le=168, description="What flowed shorter than this is use, not a leak")
     burst_l_h: float = Field(600.0, gt=0, description="A burst flows at least so much in two hours running")
-    burst_own: float = Field(1.2, ge=1, description="And so many times the most the home ever used in an hour")
+    burst_own: float = Field(1.2, ge=1, description="And so many times the most that two hours running ever had")
     stuck_days: float = Field(11.0, ge=1, description="A register that stands still so long may be stuck")
     stuck_own: float = Field(1.5, ge=1, description="And so many times the longest it stood still before")
     stuck_used: float = Field(0.8, gt=0, le=1, description="Only where water was used on so many of the days before")

@@ -70,7 +70,7 @@ def reverse_flow(say: Wording, alert: AlertRow) -> list[str]:
 
 def cost(say: Wording, alert: AlertRow) -> str:
     """The rate with its interval, and what it cost and would cost; empty where no rate is known. The rate of a leak
-    that comes and goes is that of the hours in which it runs: what it loses is less than this makes."""
+    that comes and goes is that of the hours in which it runs; what it loses counts these only."""
     if not alert.rate_ml_h:
         return ""
     interval = ""
@@ -79,13 +79,12 @@ def cost(say: Wording, alert: AlertRow) -> str:
     pauses = alert.evidence.get("pattern") == "cyclic"
     key = "evidence.rate_while_running" if pauses else "evidence.rate"
     said = [say(key, rate=rate(alert.rate_ml_h), interval=interval, start=say.instant(alert.started_at))]
-    bound = say("evidence.at_most") if pauses else ""
     if alert.loss_ml:
         money = say.money(alert.loss_money, alert.currency)
-        said.append(say("evidence.lost", bound=bound, volume=volume(alert.loss_ml), money=money))
+        said.append(say("evidence.lost", volume=volume(alert.loss_ml), money=money))
     if alert.loss_year_ml:
         money = say.money(alert.loss_year_money, alert.currency)
-        said.append(say("evidence.lost_a_year", bound=bound, volume=yearly(alert.loss_year_ml), money=money))
+        said.append(say("evidence.lost_a_year", volume=yearly(alert.loss_year_ml), money=money))
     return say("evidence.comma").join(said) + say("evidence.stop")
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -138,7 +139,8 @@ LIMIT $9
 """
 
 _OVER = "(CASE WHEN a.state NOT IN ('open', 'acknowledged') THEN 20 WHEN a.ended_at IS NOT NULL THEN 10 ELSE 0 END)"
-_RATE = "-COALESCE(a.rate_ml_h, 0)"
+_RATE = "-COALESCE((a.rate_ml_h * COALESCE((a.evidence->>'flowing_share')::numeric, 1))::bigint, 0)"
+"""Over all hours, where a leak comes and goes."""
 _KEYS = {
     AlertOrder.WORST: (f"({_OVER} + array_position(ARRAY['critical', 'warning', 'info'], a.severity))", _RATE),
     AlertOrder.LOSS: (_OVER, _RATE),
@@ -211,7 +213,14 @@ def _key(row: AlertRow, order: AlertOrder) -> list[int]:
         return [int(row.state is AlertState.DISMISSED), -(row.loss_ml or 0), -row.alert_id]
     over = 20 if row.state not in ACTIVE else 10 if row.ended_at is not None else 0
     rank = SEVERITIES.index(row.severity) + 1 if order is AlertOrder.WORST else 0
-    return [over + rank, -(row.rate_ml_h or 0), -row.alert_id]
+    return [over + rank, -_mean_rate_ml_h(row), -row.alert_id]
+
+
+def _mean_rate_ml_h(row: AlertRow) -> int:
+    """As `_RATE`, rounded as PostgreSQL rounds a numeric: paging would repeat or lose rows otherwise."""
+    share = row.evidence.get("flowing_share")
+    exact = (row.rate_ml_h or 0) * Decimal(1 if share is None else str(share))
+    return int(exact.to_integral_value(ROUND_HALF_UP))
 
 
 def valued(row: AlertRow, price_per_m3: float, currency: str) -> AlertRow:

@@ -55,10 +55,9 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "时流时停，流时约 {rate}{interval}，约始于 {start}",
         "While it runs it loses about {rate}{interval}, since {start}",
     ),
-    "evidence.at_most": Text("最多", "at most "),
-    "evidence.lost": Text("至今已漏{bound} {volume}，合 {money}", "{bound}{volume} so far, worth {money}"),
+    "evidence.lost": Text("至今已漏 {volume}，合 {money}", "{volume} so far, worth {money}"),
     "evidence.lost_a_year": Text(
-        "若不处理，一年{bound} {volume}，合 {money}", "a year of it would be {bound}{volume}, worth {money}"
+        "若不处理，一年 {volume}，合 {money}", "a year of it would be {volume}, worth {money}"
     ),
     "evidence.leak_cleared": Text(
         "到 {time} 用水已恢复往常习惯，平台已解除：可能已修好或已关阀，核实后可关闭此告警。",

@@ -179,17 +179,19 @@ async def test_the_worst_alerts_come_first_page_by_page(read: ReadPool, seeded: 
 
 @pytest.mark.parametrize(
     ("order", "expected"),
-    [(AlertOrder.LOSS, ["most", "old", "less", "over", "closed"]),
-     (AlertOrder.LOST, ["over", "old", "most", "less", "closed"])],
+    [(AlertOrder.LOSS, ["most", "pauses", "old", "less", "over", "closed"]),
+     (AlertOrder.LOST, ["over", "old", "most", "less", "pauses", "closed"])],
 )  # fmt: skip
 async def test_leaks_are_ranked_by_what_they_lose(
     read: ReadPool, seeded: Seed, database_url: str, order: AlertOrder, expected: list[str]
 ) -> None:
-    """Page by page: by the rate of those that last, or by what was lost so far, dismissed ones last."""
+    """Page by page: by the rate of those that last, of one that pauses over all hours, or by what was lost so far,
+    dismissed ones last."""
     leaks = {  # name: rate, lost, state, over
         "less": (3_000, 10, "open", False), "most": (90_000, 20, "open", False),
         "closed": (99_000, 999, "dismissed", True),
         "old": (4_000, 500, "acknowledged", False), "over": (50_000, 600, "open", True),
+        "pauses": (170_001, 5, "open", False),
     }  # fmt: skip
     connection = await asyncpg.connect(database_url)
     names = {}
@@ -197,8 +199,9 @@ async def test_leaks_are_ranked_by_what_they_lose(
         alert_id = await connection.fetchval(
             "INSERT INTO alerts (kind, severity, state, meter_id, started_at, raised_at, last_seen_at, ended_at,"
             " certainty, rate_ml_h, loss_ml, evidence) VALUES ('leak', 'warning', $1, $2, $3, $3, $3, $4, $5, $6, $7,"
-            " '{}') RETURNING alert_id",
+            " $8::jsonb) RETURNING alert_id",
             state, seeded.meter_ids[number], NOW, NOW if over else None, "cleared" if over else "suspected", rate, lost,
+            '{"flowing_share": 0.5}' if name == "pauses" else "{}",
         )  # fmt: skip
         names[alert_id] = name
     await connection.close()
