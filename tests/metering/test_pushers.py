@@ -8,7 +8,7 @@ from metering.pushers import PUSHED, STAMPS, Standing, Unbound, product_of, stan
 REFUSE, FIRST, ACCEPT = (STAMPS[unbound] for unbound in (Unbound.REFUSE, Unbound.BIND_FIRST, Unbound.ACCEPT))
 
 
-@pytest.mark.parametrize("stamp", PUSHED)
+@pytest.mark.parametrize("stamp", sorted(PUSHED))
 @pytest.mark.parametrize("closed", [False, True])
 def test_the_binding_decides_where_there_is_one(stamp: Authentication, closed: bool) -> None:
     assert standing("east", stamp, ("west", "east"), closed=closed) is Standing.BOUND
