@@ -63,7 +63,7 @@ def test_what_it_costs_with_its_interval() -> None:
         part in said for part in ("4.0 L/h（3.5 L/h 至 5.0 L/h）", "03-06 02:00", "400 L", "1.2 元", "35 m³", "105 元")
     )
     assert "流时约 4.0 L/h" in leak_evidence.cost(ZH, alert(leak(pattern="cyclic")))
-    assert ", 400 L so far" in leak_evidence.cost(EN, alert(leak(pattern="cyclic")))
+    assert "; 400 L so far" in leak_evidence.cost(EN, alert(leak(pattern="cyclic")))
     assert "CNY 105" in leak_evidence.cost(EN, alert(leak()))
     assert "一年" not in leak_evidence.cost(ZH, alert(leak(), ended=True))
 
