@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from api.audit import audit
 from deploy.accounts import master_key_path
 from deploy.key_files import Row, written
-from deploy.servers import connect_database
+from deploy.servers import connect_database, locked_transaction
 from ingest.registry import credentials as stored
 from ingest.registry.credentials import Held, KeyHolder, NewCredential
 from ingest.registry.key_rows import KeyRow, parse_key_file
@@ -59,7 +59,7 @@ async def make_keys(
     Raises ImportRowsError when one is nobody's, or has a key already (without `overlap`) or none (with it).
     """
     with ExitStack() as keeping:
-        async with _transaction(url) as connection:
+        async with locked_transaction(url, stored.lock) as connection:
             holders = (
                 await stored.holders_without(connection, kind)
                 if names is None
@@ -81,7 +81,7 @@ async def import_keys(url: str, keys: MasterKeys, data: bytes, overlap: timedelt
     """The keys of a file (see `key_rows`), all of them or none; how many. `overlap`: as for `make_keys`, for devices
     that have a key of the kind already. Raises ImportRowsError."""
     rows = parse_key_file(data)
-    async with _transaction(url) as connection:
+    async with locked_transaction(url, stored.lock) as connection:
         for kind in CredentialKind:
             await _import_kind(connection, keys, kind, [row for row in rows if row.key.kind is kind], overlap)
         await audit(connection, ACTOR, "keys.import", f"{len(rows)} devices", {"keys": len(rows)})
@@ -114,7 +114,7 @@ def _key_of(row: dict[str, str]) -> tuple[CredentialKind, bytes]:
 
 async def revoke_keys(url: str, names: Sequence[tuple[int, str]], kind: CredentialKind | None, reason: str) -> int:
     """End the keys of these devices now; how many. Raises ImportRowsError for a device that is nobody's."""
-    async with _transaction(url) as connection:
+    async with locked_transaction(url, stored.lock) as connection:
         holders = await stored.holders_of(connection, names)
         count = await stored.revoke(connection, holders, kind, reason)
         detail = {"kind": kind.name.lower() if kind else "all", "keys": count, "reason": reason}
@@ -125,23 +125,12 @@ async def revoke_keys(url: str, names: Sequence[tuple[int, str]], kind: Credenti
 async def reseal_keys(url: str, keys: MasterKeys) -> int:
     """Seal all with the newest master key; how many were not. Raises ConflictError, having done nothing, when some are
     sealed with a master key that is not here."""
-    async with _transaction(url) as connection:
+    async with locked_transaction(url, stored.lock) as connection:
         count, failed = await stored.reseal(connection, keys)
         if failed:
             raise ConflictError(f"{failed} keys open with none of the master keys at hand; nothing was changed")
         await audit(connection, ACTOR, "keys.reseal", f"master key {keys.newest}", {"keys": count})
     return count
-
-
-@asynccontextmanager
-async def _transaction(url: str) -> AsyncIterator[Any]:
-    connection = await connect_database(url)
-    try:
-        async with connection.transaction():
-            await stored.lock(connection)
-            yield connection
-    finally:
-        await connection.close()
 
 
 async def _store_made(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -164,6 +164,18 @@ async def connect_database(url: str) -> asyncpg.Connection:
         raise StartError(
             f"the database at {place(url)} cannot be reached: {str(error) or type(error).__name__}"
         ) from error
+
+
+@asynccontextmanager
+async def locked_transaction(url: str, lock: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Any]:
+    """A connection of its own within a transaction that holds the lock: what people do at once queues."""
+    connection = await connect_database(url)
+    try:
+        async with connection.transaction():
+            await lock(connection)
+            yield connection
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
