@@ -53,6 +53,8 @@ async def test_one_that_has_not_begun_is_called_off(operator: httpx.AsyncClient)
     assert row["state"] == "planned"
     assert (await operator.post(f"{API}/{row['suppression_id']}/end")).json()["ended_by"] == "operator"
     assert (await operator.get(API, params={"state": "in_force"})).json()["items"] == []
+    assert (await operator.get(API, params={"state": "planned"})).json()["items"] == []
+    assert (await operator.post(f"{API}/{row['suppression_id']}/end")).status_code == 409  # it is over
 
 
 async def test_windows_are_listed_page_by_page(operator: httpx.AsyncClient, viewer: httpx.AsyncClient) -> None:
