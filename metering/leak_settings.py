@@ -33,7 +33,7 @@ class LeakSettings(Section):
         1.4, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
     )
     evidence_calm: float = Field(
-        0.75, gt=0, le=10, description="The same in homes that never came near a leak by themselves"
+        1.0, gt=0, le=10, description="The same in homes that never came near a leak by themselves"
     )
     own_highest: float = Field(1.1, ge=1, description="Evidence needed in terms of the highest the home had by itself")
     learn_below: float = Field(

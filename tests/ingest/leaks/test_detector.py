@@ -153,5 +153,5 @@ def test_a_home_that_never_came_near_needs_less_evidence() -> None:
 
 
 def test_days_of_a_slow_leak_cannot_raise_what_it_needs_without_end() -> None:
-    """Days below `learn_below` of the need are learned as the home's highest: that times `own_highest` stays below it."""
+    """Days below `learn_below` of the need are learned as the home's highest: `own_highest` times it stays below."""
     assert SETTINGS.own_highest * SETTINGS.learn_below < 1
