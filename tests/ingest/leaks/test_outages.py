@@ -10,6 +10,7 @@ import pytest
 from ingest.leaks.outage_groups import Silent, candidates, is_outage
 from ingest.leaks.outages import raise_outages
 from ingest.leaks.silence import SilenceStage
+from metering.clock import now_us
 from metering.settings import OutageSettings, SettlementSettings
 
 SETTINGS = OutageSettings(min_meters=5, min_share=0.8, within_h=2)
@@ -74,7 +75,7 @@ async def add(pool, number, cell, heard_h, zone_id=None, door="coap", source="10
 
 
 async def check(pool):
-    await SilenceStage(pool, SettlementSettings(), SETTINGS).check()
+    await SilenceStage(pool, SettlementSettings(), SETTINGS).check(now_us())
     return await pool.fetch("SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY kind, alert_id")
 
 
