@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import NamedTuple, cast
 
@@ -20,6 +20,8 @@ from metering.errors import DecodeError, EnvelopeError
 from metering.model import AHEAD_S, Authentication, DecodedReport, Door
 
 from .decoders import STANDARD, Decoders
+from .device_clock import lateness_s
+from .gateway_clock import SECOND_US, Witness, is_behind, is_delayed
 from .installations import Device
 
 UNKNOWN_DOOR = cast(Door, "unknown")
@@ -87,6 +89,8 @@ class Prepared:
     repeats: list[Repeats]
     sequences: dict[bytes, int] = field(default_factory=dict)
     """Stream sequence of the message each report came in, by report id; empty for what comes from no stream."""
+    dated_anew: int = 0
+    """Reports that a gateway whose clock is behind dated, and the stream's clock dates now."""
 
     @property
     def reports(self) -> int:
@@ -101,9 +105,52 @@ class Prepared:
 def prepare(messages: Iterable[Message], decoders: Decoders = STANDARD, now_us: int = 0) -> Prepared:
     """Open the envelopes and decode the reports. `now_us`: our own clock, a witness beside the stream's."""
     sequences: dict[bytes, int] = {}
-    reports, refused, repeats = open_envelopes(messages, sequences, now_us)
-    prepared = prepare_reports(reports, decoders)
-    return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences)
+    known = list(messages)
+    reports, refused, repeats = open_envelopes(known, sequences, now_us)
+    prompt, delayed = _parted(reports, sequences, {message.sequence: message.stored_at_us for message in known})
+    parts = [prepare_reports(prompt, decoders)]
+    parts += [_rightly_dated(of_message, stored_us, decoders) for of_message, stored_us in delayed]
+    decoded = [step for part in parts for step in part.decoded]
+    refused += [step for part in parts for step in part.refused]
+    return Prepared(decoded, refused, repeats, sequences, sum(part.dated_anew for part in parts))
+
+
+def _parted(
+    reports: list[Report], sequences: dict[bytes, int], stored_us: dict[int, int]
+) -> tuple[list[Report], list[tuple[list[Report], int]]]:
+    """Reports that were stored when they came; by message those that were not, and when it was stored."""
+    newest_us: dict[int, int] = {}
+    for report in reports:
+        sequence = sequences[report.report_id]
+        newest_us[sequence] = max(newest_us.get(sequence, 0), report.received_at_us)
+    of_message: dict[int, list[Report]] = {
+        sequence: [] for sequence, us in newest_us.items() if is_delayed(us, stored_us[sequence])
+    }
+    if not of_message:
+        return reports, []
+    prompt = []
+    for report in reports:
+        of_message.get(sequences[report.report_id], prompt).append(report)
+    return prompt, [(delayed, stored_us[sequence]) for sequence, delayed in of_message.items()]
+
+
+def _rightly_dated(reports: Sequence[Report], stored_us: int, decoders: Decoders) -> Prepared:
+    """Of one message that was stored long after its reports came by their gateway's clock. First they are read as if
+    that was behind: by a receive time that is days back, decoders would refuse them, and no device would speak."""
+    newest_us = max(report.received_at_us for report in reports)
+    by_us = stored_us - newest_us
+    later = prepare_reports((r._replace(received_at_us=r.received_at_us + by_us) for r in reports), decoders)
+    witnesses = [
+        Witness(
+            step.report.received_at_us - by_us,
+            step.content.state.device_time_s,
+            lateness_s(step.content, step.decoder, step.report.door, stored_us // SECOND_US) is not None,
+        )
+        for step in later.decoded
+    ]
+    if is_behind(witnesses, newest_us, stored_us):
+        return replace(later, dated_anew=later.reports)
+    return prepare_reports(reports, decoders)
 
 
 def prepare_reports(reports: Iterable[Report], decoders: Decoders = STANDARD) -> Prepared:
