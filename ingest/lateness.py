@@ -2,7 +2,7 @@
 
 Asked only for reports that seem late. After an outage that is every report, so the question is put per device and day,
 and each costs a bounded number of rows: first the newest report of the days before, which settles it where that came
-live; only for the others the newest few of each day.
+live; for the others the newest of each of the last days; and only where none of these came live the newest few of all.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ MAX_OF_DAY = 6
 
 Earlier = Mapping[bytes, Sequence[int]]
 """By report id: the least lateness of each earlier day that had reports, in seconds, the newest first. Without an
-entry: the report does not seem late. Where the newest earlier report came live, older days may be missing: they
-change nothing."""
+entry: the report does not seem late. Where one of the last days had a live report, others may be missing: they change
+nothing."""
 
 _STORED = """
-SELECT asked.device, report_id, received_us, late_s
+SELECT asked.device, asked.day, report_id, received_us, late_s
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS asked (device, meter_id, day)
 {days}
 CROSS JOIN LATERAL (
@@ -40,10 +40,16 @@ CROSS JOIN LATERAL (
 ) found"""
 _LOOK_BACK_DAYS = LOOK_BACK_S // DAY_S
 _NEWEST = _STORED.format(days="", since=f"(day - {_LOOK_BACK_DAYS})", until="day", limit=1)
-_OF_DAYS = _STORED.format(
-    days=f"CROSS JOIN generate_series(1, {_LOOK_BACK_DAYS}) AS back",
-    since="(day - back)", until="(day - back + 1)", limit=MAX_OF_DAY,
-)  # fmt: skip
+
+
+def _of_days(days: int, limit: int) -> str:
+    before = f"CROSS JOIN generate_series(1, {days}) AS back"
+    return _STORED.format(days=before, since="(day - back)", until="(day - back + 1)", limit=limit)
+
+
+LAST_DAYS = 3
+"""An outage is over within so many days, mostly. At most DAYS - 1: each of them counts."""
+_FURTHER = (_of_days(LAST_DAYS, 1), _of_days(_LOOK_BACK_DAYS, MAX_OF_DAY))
 
 _Asked = tuple[str, int]
 """A device, and the day (whole days UTC since 1970) on which it seems late."""
@@ -65,8 +71,8 @@ class _Late(NamedTuple):
 async def earlier_lateness(connection: Any, decoded: Sequence[Decoded], known: Installations) -> Earlier:
     """Of the reports that seem late; others of the same batch count as those that are stored already.
 
-    Reads one row for each device and day that is asked for, and at most MAX_OF_DAY of each day of LOOK_BACK_S where
-    that one is late too; as often for each meter that the device ever read.
+    Reads one row for each device and day that is asked for, LAST_DAYS where that one is late too, and MAX_OF_DAY of
+    each day of LOOK_BACK_S where all of these are; as often for each meter that the device ever read.
     """
     if not any((_late_s(step) or 0) > TOLERANCE_S for step in decoded):
         return {}
@@ -74,13 +80,8 @@ async def earlier_lateness(connection: Any, decoded: Sequence[Decoded], known: I
     said = [late for step in decoded if (late := _lateness(step, known)) is not None]
     seem_late = [late for late in said if late.late_s > TOLERANCE_S]
     asked = {(late.device, late.day) for late in seem_late}
-    stored = await _stored(connection, _NEWEST, asked, devices)
-    waited = {late.device for late in stored if late.late_s > TOLERANCE_S}
-    further = {question for question in asked if question[0] in waited}
-    if further:
-        stored += await _stored(connection, _OF_DAYS, further, devices)
     of_device: dict[str, set[_Late]] = defaultdict(set)
-    for late in stored + said:
+    for late in said + await _stored(connection, asked, devices):
         of_device[late.device].add(late)
     earlier = {(device, day): _before(of_device[device], day) for device, day in asked}
     return {late.report_id: earlier[late.device, late.day] for late in seem_late}
@@ -98,20 +99,37 @@ def _late_s(step: Decoded) -> int | None:
     return lateness_s(step.content, step.decoder, report.door, report.received_at_us // 1_000_000)
 
 
-async def _stored(connection: Any, sql: str, asked: Collection[_Asked], devices: Mapping[str, Device]) -> list[_Late]:
+async def _stored(connection: Any, asked: set[_Asked], devices: Mapping[str, Device]) -> list[_Late]:
+    """All that can change an answer: nothing that is older than a live report."""
+    found = await _fetch(connection, _NEWEST, asked, devices)
+    newest: dict[_Asked, _Late] = {}
+    for question, late in found:
+        newest[question] = max(late, newest.get(question, late))
+    unsettled = {question for question, late in newest.items() if late.late_s > TOLERANCE_S}
+    for sql in _FURTHER:
+        further = await _fetch(connection, sql, unsettled, devices)
+        unsettled -= {question for question, late in further if late.late_s <= TOLERANCE_S}
+        found += further
+    return [late for _, late in found]
+
+
+async def _fetch(
+    connection: Any, sql: str, asked: Collection[_Asked], devices: Mapping[str, Device]
+) -> list[tuple[_Asked, _Late]]:
     rows = [
         (name, meter_id, day) for name, day in sorted(asked)
         for meter_id in sorted({installed.meter_id for installed in devices[name].installations})
     ]  # fmt: skip
     if not rows:
         return []
+    columns = map(list, zip(*rows, strict=True))
     days = [day for _, day in asked]
     bounds = [datetime.fromtimestamp(day * DAY_S, UTC) for day in (min(days) - _LOOK_BACK_DAYS, max(days))]
-    columns = map(list, zip(*rows, strict=True))
-    found = await connection.fetch(
-        sql, *columns, *bounds, sorted(SAYS_WHEN_IT_SENDS), DAY_S, sorted(map(str, FORWARDED))
-    )
-    return [_Late(row["received_us"], row["report_id"].bytes, row["device"], row["late_s"]) for row in found]
+    deciding = sorted(SAYS_WHEN_IT_SENDS), DAY_S, sorted(map(str, FORWARDED))
+    return [
+        ((device, day), _Late(received_us, report_id.bytes, device, late_s))
+        for device, day, report_id, received_us, late_s in await connection.fetch(sql, *columns, *bounds, *deciding)
+    ]
 
 
 def _before(said: Collection[_Late], day: int) -> list[int]:

@@ -16,7 +16,7 @@ from ingest import classify
 from ingest.classify import Decoded
 from ingest.device_clock import ALIKE, LOOK_BACK_S, behind_s
 from ingest.installations import Installations
-from ingest.lateness import MAX_OF_DAY, earlier_lateness
+from ingest.lateness import LAST_DAYS, MAX_OF_DAY, earlier_lateness
 from ingest.pipeline import Pipeline
 from metering.envelope import Report
 from metering.model import Authentication, ContentFormat, DecodedReport, DeviceState, Door
@@ -191,7 +191,7 @@ async def test_of_those_that_came_late_before_too_a_bounded_number_of_rows_is_re
     await keep(connection, [said("2001", T0 + at_s, BEHIND_S) for at_s in quarters])
     found, cost = await asked(connection, [said("2001", T0 + 10 * DAY_S + HOUR_S, BEHIND_S)])
     assert list(found.values()) == [3 * HOUR_S]
-    assert cost.rows == 1 + 10 * MAX_OF_DAY
+    assert cost.rows == 1 + LAST_DAYS + 10 * MAX_OF_DAY
 
 
 def expected(report: Said, everything: Sequence[Said]) -> int:
