@@ -193,32 +193,36 @@ async def test_while_ingest_catches_up_nobody_is_silent(pool):
     assert len(await alerts_of(pool, meter_id)) == 1
 
 
-async def a_day_ahead(pool, url):
-    """A pool of connections whose database's clock is 26 hours ahead."""
-    await pool.execute(
+@pytest.fixture
+async def a_day_ahead(database_url):
+    """A pool of connections to a database whose clock is 26 hours ahead."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
         "CREATE SCHEMA wrong_clock; CREATE FUNCTION wrong_clock.now() RETURNS timestamptz STABLE LANGUAGE sql "
         "AS $$ SELECT pg_catalog.now() + interval '26 h' $$"
     )
+    await connection.close()
     path = {"search_path": "wrong_clock, pg_catalog, public"}
-    return asyncpg.create_pool(url, min_size=1, max_size=1, server_settings=path)
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=1, server_settings=path)
+    yield pool
+    await pool.close()
 
 
-async def test_a_database_whose_clock_is_a_day_ahead_calls_nobody_silent(pool, database_url):
-    heard_h_ago = [3, 9, 15, 21, 30]
+async def test_a_database_whose_clock_is_a_day_ahead_calls_nobody_silent(a_day_ahead):
+    pool = a_day_ahead
+    assert now() + timedelta(hours=25) < await pool.fetchval("SELECT now()")
     meters = [await add_meter(pool, str(n), now() - timedelta(days=9)) for n in range(6)]
-    for (_, device_id), hours in zip(meters, heard_h_ago, strict=False):
-        await heard(pool, device_id, hours)
+    for (_, device_id), hours in zip(meters, [3, 9, 15, 21, 30], strict=False):
+        await heard(pool, device_id, 26 + hours)
     fresh, _ = await add_meter(pool, "7", now() - timedelta(hours=3), registered_at=now() - timedelta(hours=3))
-    async with await a_day_ahead(pool, database_url) as ahead:
-        assert now() + timedelta(hours=25) < await ahead.fetchval("SELECT now()")
-        stage = SilenceStage(ahead, SettlementSettings())
-        await stage.check(now_us())
-        silent = await pool.fetch("SELECT meter_id, raised_at FROM alerts ORDER BY alert_id")
-        assert {row["meter_id"] for row in silent} == {meters[4][0], meters[5][0]}  # 30 h, and never
-        assert all(row["raised_at"] < now() + timedelta(minutes=5) for row in silent)
-        await heard(pool, meters[4][1], 0)
-        await stage.check(now_us())
-        assert await pool.fetchval("SELECT count(*) FROM alerts WHERE ended_at IS NOT NULL") == 1
+    stage = SilenceStage(pool, SettlementSettings())
+    await stage.check(now_us())
+    silent = await pool.fetch("SELECT meter_id, raised_at FROM alerts ORDER BY alert_id")
+    assert {row["meter_id"] for row in silent} == {meters[4][0], meters[5][0]}  # for 30 h, and for ever
+    assert all(row["raised_at"] < now() + timedelta(minutes=5) for row in silent)
+    await heard(pool, meters[4][1], 26)
+    await stage.check(now_us())
+    assert await pool.fetchval("SELECT count(*) FROM alerts WHERE ended_at IS NOT NULL") == 1
     assert not await alerts_of(pool, fresh)
 
 
