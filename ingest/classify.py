@@ -128,7 +128,7 @@ def _parted(
     }
     if not of_message:
         return reports, []
-    prompt = []
+    prompt: list[Report] = []
     for report in reports:
         of_message.get(sequences[report.report_id], prompt).append(report)
     return prompt, [(delayed, stored_us[sequence]) for sequence, delayed in of_message.items()]

@@ -104,7 +104,8 @@ class SilenceStage:
             heard_once = [(meter_id, since_s) for meter_id, since_s, reported in silent if reported]
             if heard_once and await outages.raise_outages(connection, heard_once, now_s, self._outage):
                 silent = await connection.fetch(_SILENT_METERS, self._after_s, SILENT, MAX_SILENT, now)
-            await alerts.raise_or_update(connection, [self._finding(*row, now_s) for row in silent])
+            findings = [self._finding(meter, since_s, reported, now_s) for meter, since_s, reported in silent]
+            await alerts.raise_or_update(connection, findings)
             heard = await connection.fetch(_HEARD_AGAIN, SILENT, self._after_s, MAX_SILENT, now)
             await alerts.end(connection, [alerts.Ended(meter_id, SILENT, at_s) for meter_id, at_s in heard])
             return max(len(silent), len(heard))
