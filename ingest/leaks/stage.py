@@ -59,14 +59,14 @@ async def find_continuous_flow(
                 ended[finding.meter_id] = alerts.Ended(finding.meter_id, CONTINUOUS_FLOW, flow.ended_at_s)
     await alerts.raise_or_update(connection, list(newest.values()))
     lasting = await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meters.meter_id).tolist())
-    last_seen_s = dict(map(tuple, lasting))
-    ended.update((end.meter_id, end) for end in _ended(hours, meters.meter_id, last_seen_s))
-    ended.update((meter, alerts.Ended(meter, CONTINUOUS_FLOW, last_seen_s[meter])) for meter in bulk & last_seen_s.keys())
+    ended.update((end.meter_id, end) for end in _ended(hours, meters.meter_id, dict(map(tuple, lasting)), bulk))
     await alerts.end(connection, list(ended.values()))
 
 
-def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int]) -> Iterator[alerts.Ended]:
-    """Which lasting alerts (meter → last seen) found an hour without flow since."""
+def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int], bulk: Set[int]) -> Iterator[alerts.Ended]:
+    """Which lasting alerts (meter → last seen) found an hour without flow since, or are of a bulk meter by now."""
+    for meter in bulk & last_seen_s.keys():
+        yield alerts.Ended(meter, CONTINUOUS_FLOW, last_seen_s[meter])
     after_s = np.array([last_seen_s.get(meter, NEVER_S) for meter in meter_id.tolist()], np.int64)
     for at, end_s in rules.first_rests(hours, after_s).items():
         yield alerts.Ended(int(meter_id[at]), CONTINUOUS_FLOW, end_s)
