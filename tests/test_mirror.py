@@ -16,6 +16,7 @@ COVERED_OTHERWISE = {
     "api.pages": "drawn in Chromium: tests/browser",
     "api.routes": "asked over HTTP: tests/api/routes",
     "api.audit": "as api.routes",
+    "api.queries.amending": "as api.routes",
     "api.queries.amendments": "as api.routes",
     "api.queries.billing_preview": "as api.routes",
     "api.queries.commanding": "as api.routes",
