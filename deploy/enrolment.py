@@ -19,7 +19,7 @@ from ingest.registry import credentials as stored
 from ingest.registry.credentials import Held, KeyHolder, NewCredential
 from ingest.registry.key_rows import KeyRow, parse_key_file
 from metering.credentials import CredentialKind, MasterKeys, load_master_keys
-from metering.errors import ConflictError, ImportRowsError, RequestError, SettingsError
+from metering.errors import ConflictError, ImportRowsError, SettingsError
 from metering.new_keys import new_key
 from metering.settings import KeysSettings, load
 
@@ -193,11 +193,3 @@ def _check_held(
 
 def _target(holders: Sequence[KeyHolder]) -> str:
     return holders[0].device if len(holders) == 1 else f"{len(holders)} devices"
-
-
-def check_reason(reason: str) -> str:
-    """Raises RequestError."""
-    text = reason.strip()
-    if not text or len(text) > 200 or not text.isprintable():
-        raise RequestError("give a reason of 1 to 200 printable characters")
-    return text

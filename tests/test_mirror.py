@@ -22,6 +22,7 @@ COVERED_OTHERWISE = {
     "api.queries.commanding": "as api.routes",
     "api.queries.commands": "as api.routes",
     "api.queries.day_edits": "as api.routes",
+    "api.queries.installed": "through keys and bindings: tests/api/routes",
     "api.queries.settled_days": "as api.routes",
     "api.metrics": "as api.routes",
     "api.problems": "as api.routes",

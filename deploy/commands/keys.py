@@ -12,6 +12,7 @@ import click
 
 from api.database import open_read_pool
 from api.queries.credentials import CredentialRow, find_credentials
+from api.reasons import ending_reason
 from deploy import enrolment, instance
 from deploy.commands.options import data_option
 from ingest.registry.key_rows import parse_names
@@ -123,7 +124,7 @@ def rotate(
 def revoke(names: tuple[str, ...], file: Path | None, kind: str | None, reason: str, data: Path) -> None:
     """End the keys of devices now, those of one --kind or all. Gateways know it within seconds."""
     wanted = KINDS[kind] if kind else None
-    text = enrolment.check_reason(reason)
+    text = ending_reason(reason)
     count = asyncio.run(enrolment.revoke_keys(instance.database_url(data), names_of(names, file), wanted, text))
     _say(count, "revoked", None)
 

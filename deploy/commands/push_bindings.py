@@ -10,7 +10,8 @@ import click
 
 from api.database import open_read_pool
 from api.queries.pushers import BindingRow, find_bindings
-from deploy import enrolment, instance
+from api.reasons import ending_reason
+from deploy import instance
 from deploy import push_bindings as acts
 from deploy.commands.keys import MAX_SHOWN, devices_option, names_of
 from deploy.commands.options import data_option
@@ -48,7 +49,7 @@ def bind(product: str, names: tuple[str, ...], file: Path | None, all_of: str, b
 @data_option()
 def unbind(names: tuple[str, ...], file: Path | None, product: str | None, reason: str, data: Path) -> None:
     """End the right of products to speak for devices, now: not even a product that takes unbound devices may then."""
-    text, url = enrolment.check_reason(reason), instance.database_url(data)
+    text, url = ending_reason(reason), instance.database_url(data)
     count = asyncio.run(acts.unbind_devices(url, names_of(names, file), product, text))
     click.echo(f"{count} bindings ended; gateways know within seconds", err=True)
 
