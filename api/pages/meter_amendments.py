@@ -9,7 +9,16 @@ from nicegui import ui
 from nicegui.element import Element
 
 from api.pages.deciding import Changed
-from api.pages.meter_versions import SHOWN, ask_back, draw_version, finish_form, millilitres, reason_field, versions
+from api.pages.meter_versions import (
+    SHOWN,
+    Names,
+    ask_back,
+    draw_version,
+    finish_form,
+    millilitres,
+    reason_field,
+    versions,
+)
 from api.pages.parts import Words
 from api.pages.visit import Visit
 from api.pages.wording import index_m3
@@ -17,6 +26,8 @@ from api.queries.amendments import AmendmentRow, amend_reading, list_amendments,
 from api.roles import Principal
 from metering.errors import RequestError
 from metering.model import MeterId
+
+NAMES = Names("amend.give", "amend.none")
 
 
 async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Element) -> None:
@@ -26,7 +37,7 @@ async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Elem
     def draw(row: AmendmentRow, changed: Changed) -> None:
         _draw(visit, serial, row, changed)
 
-    await versions(visit, container, "amend", serial, load, draw, lambda changed: _ask(visit, serial, changed))
+    await versions(visit, container, NAMES, serial, load, draw, lambda changed: _ask(visit, serial, changed))
 
 
 def _draw(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> None:

@@ -9,7 +9,16 @@ from nicegui import ui
 from nicegui.element import Element
 
 from api.pages.deciding import Changed
-from api.pages.meter_versions import SHOWN, ask_back, draw_version, finish_form, millilitres, reason_field, versions
+from api.pages.meter_versions import (
+    SHOWN,
+    Names,
+    ask_back,
+    draw_version,
+    finish_form,
+    millilitres,
+    reason_field,
+    versions,
+)
 from api.pages.parts import Words
 from api.pages.visit import Visit
 from api.pages.wording import volume
@@ -17,6 +26,8 @@ from api.queries.day_edits import DayEditRow, edit_day, list_day_edits, withdraw
 from api.roles import Principal
 from metering.errors import RequestError
 from metering.model import MeterId
+
+NAMES = Names("day_edit.give", "day_edit.none")
 
 
 async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Element) -> None:
@@ -26,7 +37,7 @@ async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Elem
     def draw(row: DayEditRow, changed: Changed) -> None:
         _draw(visit, serial, row, changed)
 
-    await versions(visit, container, "day_edit", serial, load, draw, lambda changed: _ask(visit, serial, changed))
+    await versions(visit, container, NAMES, serial, load, draw, lambda changed: _ask(visit, serial, changed))
 
 
 def _draw(visit: Visit, serial: str, row: DayEditRow, changed: Changed) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from nicegui import ui
 from nicegui.element import Element
 
 from api.amendment_rules import NEEDED_ROLE
 from api.pages import parts
-from api.pages.deciding import Act, Changed, buttons, carry_out
+from api.pages.deciding import Act, Changed, Said, buttons, carry_out
 from api.pages.parts import Words, box
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import ML_PER_L
@@ -22,7 +22,14 @@ from metering.errors import RequestError
 INTERVAL_S = 10.0
 SHOWN = 20
 
-SAID = ("amend.done", "amend.refused")
+SAID = Said("amend.done", "amend.refused")
+
+
+class Names(NamedTuple):
+    """Of the texts of one kind."""
+
+    give: str
+    none: str
 
 
 class Version(Protocol):
@@ -48,25 +55,25 @@ TakeBack = Callable[[Principal, str], Awaitable[object]]
 async def versions(
     visit: Visit,
     container: Element,
-    kind: str,
+    names: Names,
     serial: str,
     load: Callable[[], Awaitable[Sequence[T]]],
     draw: Callable[[T, Changed], None],
     ask: Callable[[Changed], None],
 ) -> None:
-    """All of the meter, drawn again when they change. `kind`: whose texts; `ask` opens the form that gives one more."""
+    """All of the meter, drawn again when they change. `ask` opens the form that gives one more."""
 
     def draw_all(rows: Sequence[T]) -> None:
         with redrawn(container):
             if visit.principal.role >= NEEDED_ROLE:
                 with box("nb-actions"):
-                    parts.button(visit.say(f"{kind}.give"), lambda: ask(view.look))
+                    parts.button(visit.say(names.give), lambda: ask(view.look))
             if not rows:
-                parts.empty(visit.say(f"{kind}.none"))
+                parts.empty(visit.say(names.none))
             for row in rows:
                 draw(row, view.look)
 
-    view = LiveView(visit, lambda: (kind, "versions of", serial), load, draw_all, INTERVAL_S)
+    view = LiveView(visit, lambda: (names, serial), load, draw_all, INTERVAL_S)
     await view.start()
 
 
