@@ -52,7 +52,7 @@ COVERED_OTHERWISE = {
     "gateway.mqtt.responder": "as gateway.mqtt.connection",
     "gateway.registry_mirror": "run in the gateway's process: tests/gateway/test_process.py",
     "ingest.decoders": "run by their vectors through the table of formats: tests/ingest/decoders",
-    "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/test_settlement.py",
+    "ingest.leaks.alerts": "through what raises alerts: tests/ingest/leaks, tests/ingest/settlement",
     "ingest.leaks.stage": "through settlement: tests/ingest/settlement/test_stage.py",
     "ingest.leaks.live": "through its stage: tests/ingest/leaks/live, tests/integration/test_leak_replay.py",
     "ingest.meter_rows": "as ingest.meters",
