@@ -25,6 +25,9 @@ MOST_TIMES = 2.0
 """Evidence grows no further than so many times what is needed, or a long leak would take as long again to clear."""
 CLEARED_SHARE = 0.2
 """It has cleared when the evidence of its kind, steady or cyclic, is below this share of what is needed."""
+NEAREST_TIMES = 3.0
+"""A home's tests need so many times the share of the usual evidence that the nearest of them ever reached by itself,
+not below `evidence_calm` and not above `evidence`."""
 LOWEST_SHARE = 0.25
 """The lowest share of the leak's hours is what flows when nobody uses water."""
 INTERVAL = (0.1, 0.5)
@@ -99,9 +102,11 @@ def shares(states: States, settings: LeakSettings) -> Floats:
 
 
 def _needed(states: States, settings: LeakSettings) -> Floats:
-    """Evidence at which each test of each meter suspects a leak."""
-    usual = settings.evidence * np.array([test.needed for test in TESTS], np.float32)
-    needed: Floats = np.maximum(usual, np.float32(settings.own_highest) * states["highest"])
+    """Evidence at which each test of each meter suspects a leak: less in a home that by itself never came near."""
+    usual = np.array([test.needed for test in TESTS], np.float32)
+    nearest = (states["highest"] / usual).max(axis=1, keepdims=True)
+    times = np.minimum(np.maximum(NEAREST_TIMES * nearest, settings.evidence_calm), settings.evidence)
+    needed: Floats = np.maximum(times * usual, settings.own_highest * states["highest"]).astype(np.float32)
     return needed
 
 

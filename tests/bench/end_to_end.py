@@ -30,7 +30,9 @@ TRIAL_GROWTH_SHARE = 0.03
 """Settlement goes in rounds, so that a short line is never quite flat."""
 HOLD_S = 300.0
 LATENCY_S = 60.0
-HOLDS = 2
+TRIAL_SHARE = 0.8
+"""Of the rate that ten seconds held: what they leave behind is made up for in the pause after them."""
+HOLDS = 3
 TRIALS = 6
 LOWER = 0.9
 BISECTIONS = 2
@@ -71,7 +73,8 @@ class Run:
         return held
 
     async def held(self, rate: float) -> tuple[Played, bool]:
-        """The first of a few falling rates whose backlogs stay flat, else the last that was tried; which of both."""
+        """The first of a few falling rates whose backlogs stay flat, else the last that was tried; which of both.
+        `rate` is the first."""
         holds = 0
         for _ in range(TRIALS):
             played, flat = await self._flat_at(rate, self.lengths.trial_s, TRIAL_GROWTH_SHARE)
@@ -131,7 +134,7 @@ async def _measure(
         rate = await highest(run.step_holds, FIRST_RATE, BISECTIONS)
         if not rate:
             raise RuntimeError("not even a sixteenth of the first rate held")
-        held, flat = await run.held(rate)
+        held, flat = await run.held(TRIAL_SHARE * rate)
         half = await city.play(rate=held.order.rate / 2, seconds=lengths.latency_s)
         tell(progress, "latency at half rate,", half, is_answered(half))
         stored = await bytes_per_reading(city.connection)

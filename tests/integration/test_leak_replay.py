@@ -20,6 +20,8 @@ import pytest
 
 from ingest.leaks.evaluation import KINDS, MeterReadings, evaluated, read_readings
 from ingest.leaks.events import Kind
+from ingest.leaks.live import metrics
+from ingest.leaks.live.checkpoints import SLOTS
 from ingest.leaks.live.stage import LeakStage
 from ingest.settlement.stage import SettlementStage
 from metering.leak_settings import LeakSettings
@@ -163,6 +165,46 @@ async def test_day_by_day_or_at_once_the_alerts_are_those_of_the_evaluation(
     assert await said(pool) == expected
     assert await states(pool) == one_by_one
     assert await alerts(pool) == raised
+
+
+async def test_days_that_come_late_are_gone_on_to_from_an_earlier_state(pool: Any, readings: MeterReadings) -> None:
+    """Days come in order but for some that come days after; then one that is older than every earlier state."""
+    of, day = readings.meter, (readings.ts_s - FIRST_S) // DAY_S
+    comes = day.copy()
+    comes[day < 15] = 14
+    for meter, late_day, later in (
+        (1, 37, 2),
+        (2, 31, 12),
+        (3, 30, 2),
+        (4, 40, 3),
+        (4, 41, 6),
+        (5, 28, 17),
+        (6, 24, 9),
+    ):
+        comes[(of == meter) & (day == late_day)] += later
+    comes[(of == 7) & (day == 12)] = 46
+    before = how_many()
+    for now in np.unique(comes).tolist():
+        await arrive(pool, readings, comes == now)
+        assert await pool.fetchval("SELECT COALESCE(max(n), 0) FROM (SELECT count(*) AS n FROM leak_checkpoints "
+                                   "GROUP BY meter_id) AS of_meter") <= SLOTS  # fmt: skip
+    resumed, learned = how_many()
+    assert resumed - before[0] == 7
+    assert learned - before[1] == METERS + 1
+    one_by_one = await states(pool)
+    assert not await pool.fetchval(
+        "SELECT count(*) FROM leak_checkpoints c JOIN leak_states s USING (meter_id) WHERE c.day > s.day"
+    )
+    for table in ("readings", "leak_states", "alert_events", "alerts", "settled_days"):
+        await pool.execute(f"DELETE FROM {table}")
+    assert await pool.fetchval("SELECT count(*) FROM leak_checkpoints") == 0
+    await arrive(pool, readings, np.ones(len(readings.ts_s), bool))
+    assert await states(pool) == one_by_one
+
+
+def how_many() -> tuple[float, float]:
+    """Meters that were resumed, and learned, so far."""
+    return tuple(metrics.METERS.labels(how)._value.get() for how in ("resumed", "learned"))
 
 
 async def test_days_that_come_late_are_learned_as_if_they_had_come_in_time(pool: Any, readings: MeterReadings) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingest.leaks.detector import leak_rate, look
+from ingest.leaks.detector import leak_rate, look, shares
 from ingest.leaks.events import Event, Kind, Phase
 from ingest.leaks.faults import SINGLE_HOURS
 from ingest.leaks.grid import flow_grid
-from ingest.leaks.habits import CYCLIC, DAY_H, States, unknown_meters
+from ingest.leaks.habits import CYCLIC, DAY_H, TESTS, States, unknown_meters
 from metering.leak_settings import LeakSettings
 from tests.ingest.leaks import homes
 
@@ -135,3 +135,23 @@ def test_the_grid_of_hours() -> None:
     # A step belongs to the hour of its end; what ran back is negative; a long step without water is rest in every hour;
     # when the water of a long step flowed nobody knows; a step beyond twice Q4 is none.
     np.testing.assert_array_equal(grid, [[nan, 3, -1, 0, 0, 0], [nan, nan, nan, nan, nan, nan]])
+
+
+def test_a_home_that_never_came_near_needs_less_evidence() -> None:
+    states = unknown_meters(4, 0)
+    usual = np.array([test.needed for test in TESTS])
+    states["evidence"] = usual
+    states["highest"][1, 0] = 0.4 * usual[0]
+    states["highest"][2, 0] = 1.0 * usual[0]
+    states["highest"][3, 0] = 2.0 * usual[0]
+    times = 1 / shares(states, SETTINGS)
+    np.testing.assert_allclose(times[0], SETTINGS.evidence_calm, rtol=1e-5)
+    np.testing.assert_allclose(times[1], 3 * 0.4, rtol=1e-5)
+    np.testing.assert_allclose(times[2], SETTINGS.evidence, rtol=1e-5)
+    np.testing.assert_allclose(times[3, 1:], SETTINGS.evidence, rtol=1e-5)
+    assert times[3, 0] == pytest.approx(2.0 * SETTINGS.own_highest)
+
+
+def test_days_of_a_slow_leak_cannot_raise_what_it_needs_without_end() -> None:
+    """Days below `learn_below` of the need are learned as the home's highest: `own_highest` times it stays below."""
+    assert SETTINGS.own_highest * SETTINGS.learn_below < 1
