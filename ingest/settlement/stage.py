@@ -24,7 +24,7 @@ import structlog
 
 from ingest.leaks import stage as leaks
 from ingest.leaks.live.states import known_meters, note_due
-from ingest.meter_rows import meters_of
+from ingest.meter_rows import bulk_meters, meters_of
 from ingest.meters import Meters
 from metering.billing import CLOSING_LOCK
 from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
@@ -198,7 +198,8 @@ class SettlementStage:
             chosen, watched = self._leaks.vendor_rules, frozenset[int]()
             if not chosen:
                 watched = await known_meters(self._connection, meters.meter_id, self._leaks.first_days)
-            await leaks.find_continuous_flow(self._connection, curve, meters, chosen, watched)
+            bulk = await bulk_meters(self._connection, meters.meter_id)
+            await leaks.find_continuous_flow(self._connection, curve, meters, chosen, watched, bulk)
 
     async def _measure_backlog(self) -> None:
         if time.monotonic() - self._measured_at >= BACKLOG_EVERY_S:

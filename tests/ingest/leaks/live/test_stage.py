@@ -112,6 +112,29 @@ async def leaking(pool: Any, hours: int = 60) -> tuple[int, Any]:
     return meter_id, flow
 
 
+async def test_a_bulk_meter_has_no_leak_behind_it(pool: Any) -> None:
+    meter_id, flow = await leaking(pool)
+    await pool.execute("INSERT INTO zones (code, name, kind) VALUES ('D', 'D', 'dma')")
+    await pool.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) SELECT zone_id, $1, 'in', $2 FROM zones",
+        meter_id, at(0),
+    )  # fmt: skip
+    await look(pool)
+    assert await own_alerts(pool) == []
+    await pool.execute("DELETE FROM zone_flows")
+    await store(pool, meter_id, flow, BEGIN_H + 60, BEGIN_H + 100)
+    await look(pool)
+    assert [alert["kind"] for alert in await own_alerts(pool)] == ["leak"]
+    await pool.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) SELECT zone_id, $1, 'in', $2 FROM zones",
+        meter_id, at(0),
+    )  # fmt: skip
+    await store(pool, meter_id, flow, BEGIN_H + 100, BEGIN_H + 120)
+    await look(pool)
+    (alert,) = await own_alerts(pool)
+    assert alert["ended_at"] is not None, "raised before the meter was made an inlet"
+
+
 async def due(pool: Any) -> int:
     found: int = await pool.fetchval("SELECT count(*) FROM leak_due")
     return found
