@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ingest.registry.meter_rows import Q3_L_H
+
 BUILD = Path("build")
 METERS, DAYS = 300, 120
 SEEDS = (101, 102, 103)
@@ -70,7 +72,9 @@ def simulated(options: argparse.Namespace, seed: int) -> Path:
 
 def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What leakbench's scorer says of a data set, and how long the evaluation took."""
-    inputs = {"readings": "readings.csv", "inlet": "dma_inlet.csv", "inflow": "bwdf_inflow.csv"}
+    truth = json.loads((folder / "truth.json").read_text())
+    _write_sizes(truth, folder / "sizes.csv")
+    inputs = {"readings": "readings.csv", "sizes": "sizes.csv", "inlet": "dma_inlet.csv", "inflow": "bwdf_inflow.csv"}
     there = {name: folder / file for name, file in inputs.items() if (folder / file).exists()}
     files = [word for name, path in there.items() for word in (f"--{name}", str(path))]
     began = time.monotonic()
@@ -79,12 +83,19 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     took_s = time.monotonic() - began
     score = [str(options.leakbench), str(folder / "truth.json"), str(folder / "alerts.csv")]
     said = subprocess.run([options.python, "-c", SCORE, *score], check=True, capture_output=True, text=True).stdout
-    truth = json.loads((folder / "truth.json").read_text())
     months = truth["n"] * truth["days"] / 30.4
     found: dict[str, Any] = json.loads(said)
     found["other_false_per_1000_meter_month"] = 1000 * found["other_false_alerts"] / months
     found["recall_of_faults"] = _recall_of_faults(found)
     return found | {"evaluation_s": took_s}
+
+
+def _write_sizes(truth: dict[str, Any], path: Path) -> None:
+    """Q3 as registered for the nominal diameter, of a city; leakbench's homes have none."""
+    sized = [(meter["meter"], Q3_L_H[meter["dn_mm"]]) for meter in truth["meters"] if "dn_mm" in meter]
+    if sized:
+        lines = [f"{name},{q3 / 1_000:g}" for name, q3 in sized]
+        path.write_text("\n".join(["meter_id,q3_m3_h", *lines]) + "\n")
 
 
 def _recall_of_faults(found: dict[str, Any]) -> float:
@@ -125,7 +136,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", default=sys.executable, help="an interpreter with pandas")
     parser.add_argument("--folder", type=Path, default=BUILD / "leakbench", help="where data sets are built")
     parser.add_argument("--half", type=int, default=0, choices=(0, 1))
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument("--cities", type=int, nargs="*", default=CITIES, help="seeds of simulated cities")
     return parser.parse_args()
 
