@@ -6,19 +6,18 @@ Volumes in millilitres, whatever the meter's size; hours of the day by the local
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
 from ingest.leaks.detector import CLEARED_SHARE, shares
 from ingest.leaks.events import Event
-from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS
+from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS, compared
 from ingest.leaks.habits import (
     CYCLIC,
     DAY_H,
     LEVELS,
-    PAST_DAYS,
+    SIZES,
     TESTS,
     VERSION,
     Floats,
@@ -133,14 +132,20 @@ def stuck(states: States, at: int, still_h: int, last_index_ml: int | None) -> d
 
 
 def under(states: States, at: int, settings: LeakSettings) -> dict[str, Any]:
-    """Largest hours of the last days and of those before; medians."""
-    peaks = states["sizes"][at, -1] * sizes(states[at : at + 1])
-    parted = PAST_DAYS - settings.under_days
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a median of nothing is NaN
-        usual, now = (float(np.nanmedian(part)) for part in np.split(peaks, [parted]))
-    share = None if math.isnan(usual) or math.isnan(now) or usual <= 0 else round(now / usual, 3)
+    """Small, middling and large flows (quantiles of a day's hours with flow) and hours with flow a day: of the last
+    days and of those before; medians."""
+    one = states[at : at + 1]
+    found, size = compared(one, settings), sizes(one)[0]
+    usual, now = (_ml_each(each[0] * size) for each in (found.usual, found.now))
+    usual_h, now_h = (None if math.isnan(each[0]) else round(float(each[0]), 1) for each in found[2:4])
+    peak, now_peak = usual[-1], now[-1]
     return {
-        **OWN, "usual_peak_ml_h": None if math.isnan(usual) else round(usual * 1_000),
-        "now_peak_ml_h": None if math.isnan(now) else round(now * 1_000), "share": share, "days": settings.under_days,
+        **OWN, "rule": "all_sizes", "limit_share": settings.under_share, "quantiles": list(SIZES),
+        "usual_sizes_ml_h": usual, "now_sizes_ml_h": now, "usual_flow_h": usual_h, "now_flow_h": now_h,
+        "usual_peak_ml_h": peak, "now_peak_ml_h": now_peak, "days": settings.under_days,
+        "share": None if not peak or now_peak is None else round(now_peak / peak, 3),
     }  # fmt: skip
+
+
+def _ml_each(litres: Floats) -> list[int | None]:
+    return [None if math.isnan(each) else round(each * 1_000) for each in litres.tolist()]
