@@ -9,6 +9,7 @@ import pytest
 
 from api.pages.texts import TEXTS
 from tests.browser.conftest import PHONE, WIDE, Site, Visitor, Visitors
+from tests.browser.leaks import LEAK_SERIAL
 from tests.browser.town import (
     DEAD_PAYLOAD,
     FIRST_SERIAL,
@@ -119,10 +120,12 @@ async def test_an_operator_acknowledges_and_dismisses_with_a_reason(changing_sit
     await visitor.log_in()
     await visitor.open("/alerts")
     alert = visitor.page.locator("article", has_text=TAMPERED_SERIAL)
+    await alert.get_by_text("详情", exact=True).click()
     await alert.get_by_role("button", name="确认接手").click()
     await visitor.page.fill(".q-dialog textarea", "已派工")
     await visitor.page.locator(".q-dialog").get_by_role("button", name="确认接手").click()
     await alert.get_by_text("处理中", exact=True).wait_for()
+    await alert.locator(".nb-life li").wait_for()  # drawn again, and open as it was
     life = await alert.locator(".nb-life li").inner_text()
     assert all(part in life for part in ("test-operator", "待处理 → 处理中", "已派工"))
     await alert.get_by_role("button", name="判为误报").click()
@@ -140,6 +143,25 @@ async def test_an_operator_acknowledges_and_dismisses_with_a_reason(changing_sit
         ("acknowledged", "test-operator", "已派工"),
         ("dismissed", "test-operator", "现场核实为施工干扰"),
     ]
+    assert not visitor.faults
+
+
+@pytest.mark.parametrize(
+    ("language", "details", "advice"), [("zh", "详情", "怎样算漏水已止"), ("en", "Details", "What would clear it")]
+)
+async def test_more_of_an_alert_is_behind_its_details(
+    site: Site, visitors: Visitors, language: str, details: str, advice: str
+) -> None:
+    visitor = await visitors.new(site)
+    await visitor.log_in("viewer", language)
+    await visitor.open("/alerts?kind=leak")
+    alert = visitor.page.locator("article", has_text=LEAK_SERIAL)
+    assert await alert.locator("figure svg").is_visible()
+    assert not await alert.get_by_text(advice).is_visible()
+    await visitor.shoot(f"alerts-folded-{language}")
+    await alert.get_by_text(details, exact=True).click()
+    await alert.get_by_text(advice).wait_for()
+    await visitor.shoot(f"alerts-unfolded-{language}")
     assert not visitor.faults
 
 
