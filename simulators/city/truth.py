@@ -5,13 +5,13 @@ Beside what the scorer needs a meter has its `use`, `people`, `district` and `dn
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from simulators.city.district import Inflow, district_name, main_events
 from simulators.city.mains import Mains, leak_events
 from simulators.city.plan import CityPlan, meter_id
+from simulators.households import Household
 from simulators.local_time import HOUR_S, local_text
 from simulators.meter import Meter
 from simulators.outages import outages
@@ -67,20 +67,12 @@ def of_doors(
 ) -> dict[str, Any]:
     """Of a town that is played from `from_s` to `until_s`; its meters are called by their serials."""
     events: list[dict[str, Any]] = []
-    cisterns = defaultdict[int, list[RunningOn]](list)
-    for block in {meter.household.number // BLOCK for meter in meters}:
-        for running in running_on(seed, block, from_s, until_s):
-            cisterns[running.user].append(running)
+    events += _cisterns(seed, meters, from_s, until_s)
     for meter in meters:
         serial, fault = {"meter": meter.label.serial}, meter.household.fault
         if fault is not None:
             spells = fault.spells(from_s, until_s)
             events += [{**serial, **event(fault, max(begin, from_s), min(end, until_s))} for begin, end in spells]
-        events += [
-            {**serial, **cistern(one, from_s, until_s)}
-            for one in cisterns.get(meter.household.number, ())
-            if not _hidden(one, fault)
-        ]
         if meter.silent and silent_since_s < until_s:
             since = local_text(max(from_s, silent_since_s))
             events.append({**serial, "kind": SILENT, "start": since, "end": local_text(until_s), "rate": 0.0})
@@ -125,6 +117,15 @@ def cistern(one: RunningOn, from_s: int, until_s: int) -> dict[str, Any]:
         "kind": CONTINUOUS, "start": local_text(begin_s), "end": local_text(end_s), "rate": one.rate_l_h,
         "peak": one.rate_l_h, "vol": litres,
     }  # fmt: skip
+
+
+def _cisterns(seed: int, meters: Sequence[Meter], from_s: int, until_s: int) -> Iterator[dict[str, Any]]:
+    homes = {meter.household.number: meter for meter in meters if isinstance(meter.household, Household)}
+    for number in sorted({who // BLOCK for who in homes}):
+        for one in running_on(seed, number, from_s, until_s):
+            meter = homes.get(one.user)
+            if meter is not None and not _hidden(one, meter.household.fault):
+                yield {"meter": meter.label.serial, **cistern(one, from_s, until_s)}
 
 
 def _hidden(one: RunningOn, fault: Fault | None) -> bool:
