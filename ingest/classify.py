@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple, cast
 
@@ -107,50 +107,50 @@ def prepare(messages: Iterable[Message], decoders: Decoders = STANDARD, now_us: 
     sequences: dict[bytes, int] = {}
     known = list(messages)
     reports, refused, repeats = open_envelopes(known, sequences, now_us)
-    prompt, delayed = _parted(reports, sequences, {message.sequence: message.stored_at_us for message in known})
-    parts = [prepare_reports(prompt, decoders)]
-    parts += [_rightly_dated(of_message, stored_us, decoders) for of_message, stored_us in delayed]
-    decoded = [step for part in parts for step in part.decoded]
-    refused += [step for part in parts for step in part.refused]
-    return Prepared(decoded, refused, repeats, sequences, sum(part.dated_anew for part in parts))
+    by_us = _gateways_behind(
+        reports, sequences, {message.sequence: message.stored_at_us for message in known}, decoders
+    )
+    prepared = prepare_reports(_dated_anew(reports, sequences, by_us) if by_us else reports, decoders)
+    dated_anew = sum(sequences[report.report_id] in by_us for report in reports) if by_us else 0
+    return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences, dated_anew)
 
 
-def _parted(
-    reports: list[Report], sequences: dict[bytes, int], stored_us: dict[int, int]
-) -> tuple[list[Report], list[tuple[list[Report], int]]]:
-    """Reports that were stored when they came; by message those that were not, and when it was stored."""
+def _gateways_behind(
+    reports: list[Report], sequences: dict[bytes, int], stored_us: dict[int, int], decoders: Decoders
+) -> dict[int, int]:
+    """By how much (microseconds) the gateway's clock was behind, by the sequence of messages where it was."""
     newest_us: dict[int, int] = {}
     for report in reports:
         sequence = sequences[report.report_id]
         newest_us[sequence] = max(newest_us.get(sequence, 0), report.received_at_us)
-    of_message: dict[int, list[Report]] = {
-        sequence: [] for sequence, us in newest_us.items() if is_delayed(us, stored_us[sequence])
-    }
-    if not of_message:
-        return reports, []
-    prompt: list[Report] = []
-    for report in reports:
-        of_message.get(sequences[report.report_id], prompt).append(report)
-    return prompt, [(delayed, stored_us[sequence]) for sequence, delayed in of_message.items()]
+    delayed = {sequence: us for sequence, us in newest_us.items() if is_delayed(us, stored_us[sequence])}
+    if not delayed:
+        return {}
+    by_us = {sequence: stored_us[sequence] - us for sequence, us in delayed.items()}
+    of_delayed = [report for report in reports if sequences[report.report_id] in delayed]
+    said: dict[int, list[Witness]] = {sequence: [] for sequence in delayed}
+    # by a receive time that is days back decoders would refuse them, and no device would speak
+    for step in prepare_reports(_dated_anew(of_delayed, sequences, by_us), decoders).decoded:
+        sequence = sequences[step.report.report_id]
+        said[sequence].append(_witness(step, by_us[sequence]))
+    return {
+        sequence: us for sequence, us in by_us.items()
+        if is_behind(said[sequence], delayed[sequence], stored_us[sequence])
+    }  # fmt: skip
 
 
-def _rightly_dated(reports: Sequence[Report], stored_us: int, decoders: Decoders) -> Prepared:
-    """Of one message that was stored long after its reports came by their gateway's clock. First they are read as if
-    that was behind: by a receive time that is days back, decoders would refuse them, and no device would speak."""
-    newest_us = max(report.received_at_us for report in reports)
-    by_us = stored_us - newest_us
-    later = prepare_reports((r._replace(received_at_us=r.received_at_us + by_us) for r in reports), decoders)
-    witnesses = [
-        Witness(
-            step.report.received_at_us - by_us,
-            step.content.state.device_time_s,
-            lateness_s(step.content, step.decoder, step.report.door, stored_us // SECOND_US) is not None,
-        )
-        for step in later.decoded
+def _dated_anew(reports: list[Report], sequences: dict[bytes, int], by_us: dict[int, int]) -> list[Report]:
+    """As if they had been received so much later, by their message's sequence."""
+    return [
+        report._replace(received_at_us=report.received_at_us + by_us.get(sequences[report.report_id], 0))
+        for report in reports
     ]
-    if is_behind(witnesses, newest_us, stored_us):
-        return replace(later, dated_anew=later.reports)
-    return prepare_reports(reports, decoders)
+
+
+def _witness(step: Decoded, by_us: int) -> Witness:
+    report, content = step.report, step.content
+    sent_then = lateness_s(content, step.decoder, report.door, report.received_at_us // SECOND_US) is not None
+    return Witness(report.received_at_us - by_us, content.state.device_time_s, sent_then)
 
 
 def prepare_reports(reports: Iterable[Report], decoders: Decoders = STANDARD) -> Prepared:

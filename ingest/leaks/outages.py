@@ -122,8 +122,8 @@ async def _raise(connection: Any, group: Candidate, told: set[int], now_s: int, 
 
 
 async def end_outages(connection: Any, settings: OutageSettings) -> int:
-    """Ends events of which so many meters are heard again that it would not be raised today; how many. The rest are
-    then silent one by one."""
+    """Ends events of which so many meters are heard again that it would not be raised today; how many. Who of the rest
+    is not heard soon is then silent by itself."""
     ended = 0
     for row in await connection.fetch(_HEARD):
         if not is_outage(row["meters"] - row["heard"], row["meters"], settings.min_meters, settings.min_share):

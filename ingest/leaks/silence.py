@@ -49,7 +49,9 @@ WHERE i.valid_to IS NULL AND d.enabled
           OR (a.state IN ('resolved', 'dismissed') AND a.started_at >= since.heard_at)))
   AND NOT EXISTS (
       SELECT FROM alert_meters am JOIN alerts o USING (alert_id)
-      WHERE am.meter_id = i.meter_id AND o.ended_at IS NULL AND o.state <> 'resolved')
+      WHERE am.meter_id = i.meter_id
+        AND CASE WHEN o.ended_at IS NULL THEN o.state <> 'resolved'
+                 ELSE o.ended_at >= clock.heard - make_interval(secs => $1) END)
   AND (NOT EXISTS (SELECT FROM alert_suppressions WHERE valid_to > $4)
        OR alert_suppressed_until(i.meter_id, NULL, $2, $4) IS NULL)
 LIMIT $3"""
@@ -72,7 +74,8 @@ class SilenceStage:
     the earlier of the database's clock and ours, and no report is newer than that: one of the two alone that runs
     ahead, or a gateway's, makes nobody silent; one that is behind lets silence be found so much later. A meter that
     never reported is given the same time from its installation or registration on, whichever is later. Many that fell
-    silent together are one event, see `outages`; those whose silence is suppressed start none. Runs until cancelled.
+    silent together are one event, see `outages`, and have that time once more from its end on: who reports once a day
+    needs a day to be heard. Those whose silence is suppressed start none. Runs until cancelled.
     """
 
     def __init__(

@@ -128,3 +128,22 @@ def test_what_waited_in_the_spool_was_received_when_it_was_received() -> None:
     assert newest_s(prepared) == [received_s - 4, received_s - DAY_S, received_s]
     content = prepared.decoded[2].content
     assert correction(content, received_s + HOUR_S, received_s) == (-HOUR_S, "ahead")
+
+
+def test_reports_stay_in_the_order_in_which_they_came() -> None:
+    """Whichever waited, whichever is dated anew: of two that are alike the first is stored, the second a repeat."""
+    gateways_s = [STORED_S - 2 * HOUR_S, STORED_S, STORED_S - HOUR_S, STORED_S - HOUR_S]
+    clocks_s = [STORED_S - 2 * HOUR_S, STORED_S, STORED_S, STORED_S]
+    messages = []
+    for n, (gateway_s, clock_s) in enumerate(zip(gateways_s, clocks_s, strict=True)):
+        payload = native(n, clock_s - HOUR_S, [100, 110], k11=clock_s)
+        report = Report(
+            n.to_bytes(16, "big"), gateway_s * SECOND_US, Door.COAP, Authentication.CLAIMED, "1001", ContentFormat.CBOR,
+            payload, "",
+        )  # fmt: skip
+        messages.append(Message(n, STORED_US, envelope.encode([report])))
+    prepared = prepare(messages)
+    assert [int.from_bytes(decoded.report.report_id, "big") for decoded in prepared.decoded] == [0, 1, 2, 3]
+    received_s = [decoded.report.received_at_us // SECOND_US for decoded in prepared.decoded]
+    assert received_s == [STORED_S - 2 * HOUR_S, STORED_S, STORED_S, STORED_S]
+    assert prepared.dated_anew == 2
