@@ -66,8 +66,7 @@ def of_doors(
     seed: int, meters: Sequence[Meter], of_mains: Mains, from_s: int, until_s: int, silent_since_s: int
 ) -> dict[str, Any]:
     """Of a town that is played from `from_s` to `until_s`; its meters are called by their serials."""
-    events: list[dict[str, Any]] = []
-    events += _cisterns(seed, meters, from_s, until_s)
+    events = list(_cisterns(seed, meters, from_s, until_s))
     for meter in meters:
         serial, fault = {"meter": meter.label.serial}, meter.household.fault
         if fault is not None:

@@ -9,7 +9,6 @@ import pytest
 
 from api.pages.texts import TEXTS
 from tests.browser.conftest import PHONE, WIDE, Site, Visitor, Visitors
-from tests.browser.leaks import LEAK_SERIAL
 from tests.browser.town import (
     DEAD_PAYLOAD,
     FIRST_SERIAL,
@@ -143,25 +142,6 @@ async def test_an_operator_acknowledges_and_dismisses_with_a_reason(changing_sit
         ("acknowledged", "test-operator", "已派工"),
         ("dismissed", "test-operator", "现场核实为施工干扰"),
     ]
-    assert not visitor.faults
-
-
-@pytest.mark.parametrize(
-    ("language", "details", "advice"), [("zh", "详情", "怎样算漏水已止"), ("en", "Details", "What would clear it")]
-)
-async def test_more_of_an_alert_is_behind_its_details(
-    site: Site, visitors: Visitors, language: str, details: str, advice: str
-) -> None:
-    visitor = await visitors.new(site)
-    await visitor.log_in("viewer", language)
-    await visitor.open("/alerts?kind=leak")
-    alert = visitor.page.locator("article", has_text=LEAK_SERIAL)
-    assert await alert.locator("figure svg").is_visible()
-    assert not await alert.get_by_text(advice).is_visible()
-    await visitor.shoot(f"alerts-folded-{language}")
-    await alert.get_by_text(details, exact=True).click()
-    await alert.get_by_text(advice).wait_for()
-    await visitor.shoot(f"alerts-unfolded-{language}")
     assert not visitor.faults
 
 
