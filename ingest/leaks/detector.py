@@ -17,7 +17,7 @@ from metering.leak_settings import LeakSettings
 
 from . import faults
 from .events import Event, Kind, Phase
-from .habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats, States, answers, learn, weights
+from .habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats, States, answers, learn, sizes, weights
 
 CONFIRMED_TIMES = 1.5
 """A leak is confirmed when its evidence is so many times what is needed, or after a second period of `least_hours`."""
@@ -34,10 +34,6 @@ INTERVAL = (0.1, 0.5)
 """Quantiles of those hours: the interval of the estimate."""
 
 
-HOUSEHOLD_Q3_M3_H = 2.5
-"""Of the DN15 meter whose litres the levels are."""
-
-
 class Outcome(NamedTuple):
     """What a look found."""
 
@@ -47,16 +43,10 @@ class Outcome(NamedTuple):
     """In order of time per meter."""
 
 
-def look(
-    states: States, flow: Floats, weekend: bool, settings: LeakSettings, size: Floats | None = None
-) -> Outcome:  # fmt: skip
-    """The first hours (or all) of the day that the states wait for; `flow` in litres, (meter, hour), NaN unknown.
-
-    `size`: each meter's Q3 in terms of a household's, `HOUSEHOLD_Q3_M3_H`; all levels are in proportion to it, and what
-    the states remember is in such units.
-    """
-    if size is None:
-        return _look(states, flow, weekend, settings)
+def look(states: States, flow: Floats, weekend: bool, settings: LeakSettings) -> Outcome:
+    """The first hours (or all) of the day that the states wait for; `flow` in litres, (meter, hour), NaN unknown. All
+    levels are in proportion to the meters' `sizes`."""
+    size = sizes(states)
     found = _look(states, (flow / size[:, None]).astype(np.float32), weekend, settings)
     return found._replace(events=[_of_size(event, float(size[event.meter])) for event in found.events])
 

@@ -32,6 +32,9 @@ ZONE = ZoneInfo("Asia/Shanghai")
 OFFSET_S = 8 * 3_600
 SETTINGS = LeakSettings()
 METERS, DAYS = 20, 46
+Q3_L_H = np.where(np.isin(np.arange(METERS), (0, 2, 3, 4, 5, 7, 10)), 10_000, 2_500)
+Q3_L_H[8] = 1_600
+"""All levels, and what the states remember, go by it."""
 DAY_S = 86_400
 FROM_DAY_S = 25 * DAY_S
 FIRST_S = int(homes.FIRST.replace(tzinfo=UTC).timestamp())
@@ -63,6 +66,7 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> MeterReadings:
     flow[6, 27 * day :] = 0
     flow[7, 30 * day :] = np.floor(flow[7, 30 * day :] * 0.25)
     flow[8, 26 * day :] += 5
+    flow[Q3_L_H == 10_000] *= 4
     path = tmp_path_factory.mktemp("replay") / "readings.csv"
     homes.write(path, flow, lost=0.05)
     found = read_readings(path)
@@ -73,9 +77,10 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> MeterReadings:
 
 @pytest.fixture(scope="module")
 def expected(readings: MeterReadings) -> set[Said]:
+    q3_l_h = {f"M{at}": int(q3) for at, q3 in enumerate(Q3_L_H)}
     return {
         Said(one.subject, one.kind, one.raised_at, _ml(one.est_rate_lph), one.est_start)
-        for one in evaluated(readings, SETTINGS) if one.kind != "NOREPORT" and one.est_start is not None
+        for one in evaluated(readings, SETTINGS, q3_l_h) if one.kind != "NOREPORT" and one.est_start is not None
     }  # fmt: skip
 
 
@@ -86,7 +91,8 @@ def _ml(litres: float | None) -> int | None:
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Any]:
     pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
-    await pool.execute("INSERT INTO meters (serial) SELECT 'M' || g FROM generate_series(0, $1::int - 1) g", METERS)
+    await pool.execute("INSERT INTO meters (serial, q3_l_h) SELECT 'M' || at - 1, q3 "
+                       "FROM unnest($1::int[]) WITH ORDINALITY AS sizes (q3, at)", Q3_L_H.tolist())  # fmt: skip
     yield pool
     await pool.close()
 

@@ -113,8 +113,8 @@ class LeakStage:
         goes_on = known.usable & (due.from_s >= begin_s)
         moved = await states.moved(connection, due.meter_id, self._zone)
         moved_day = np.array([moved.get(meter, UNKNOWN) for meter in due.meter_id.tolist()], np.int64)
-        goes_on &= known.states["day"] - known.states["days"] >= moved_day
-        resumed = await self._resumed(connection, due, known.states, ~goes_on, moved_day)
+        goes_on &= _of_here(known.states, moved_day, meters.q3_l_h)
+        resumed = await self._resumed(connection, due, known.states, ~goes_on, moved_day, meters.q3_l_h)
         seen_before = known.day != UNKNOWN
         from_day = np.where(seen_before, known.day, day_of(self._zone, due.from_s)) - self._settings.history_days
         from_day = np.where(goes_on | resumed, known.states["day"], np.maximum(from_day, moved_day))
@@ -131,11 +131,13 @@ class LeakStage:
                 if len(part):
                     await self._slice(connection, everything.only(part), from_s[part])
 
-    async def _resumed(self, connection: Any, due: Due, known: States, late: Bools, moved_day: Ints) -> Bools:
+    async def _resumed(
+        self, connection: Any, due: Due, known: States, late: Bools, moved_day: Ints, q3_l_h: Ints
+    ) -> Bools:  # fmt: skip
         """Which of the late have an earlier state; it takes the place of the one in `known`."""
         at = np.flatnonzero(late)
         there, found = await checkpoints.before(connection, due.meter_id[at], day_of(self._zone, due.from_s[at]))
-        there &= found["day"] - found["days"] >= moved_day[at]
+        there &= _of_here(found, moved_day[at], q3_l_h[at])
         known[at[there]] = found[there]
         resumed = np.zeros(len(late), np.bool_)
         resumed[at[there]] = True
@@ -163,3 +165,9 @@ class LeakStage:
             backlog, oldest_s = await states.waiting(connection)
         metrics.BACKLOG.set(backlog)
         metrics.OLDEST.set(oldest_s)
+
+
+def _of_here(known: States, moved_day: Ints, q3_l_h: Ints) -> Bools:
+    """Which states were learned where the meter is now, and under the size it has."""
+    here: Bools = (known["day"] - known["days"] >= moved_day) & (known["q3_l_h"] == q3_l_h)
+    return here

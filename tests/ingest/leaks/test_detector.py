@@ -9,7 +9,7 @@ from ingest.leaks.detector import leak_rate, look, shares
 from ingest.leaks.events import Event, Kind, Phase
 from ingest.leaks.faults import SINGLE_HOURS
 from ingest.leaks.grid import flow_grid
-from ingest.leaks.habits import CYCLIC, DAY_H, TESTS, States, unknown_meters
+from ingest.leaks.habits import CYCLIC, DAY_H, HOUSEHOLD_Q3_L_H, TESTS, States, unknown_meters
 from metering.leak_settings import LeakSettings
 from tests.ingest.leaks import homes
 
@@ -83,11 +83,11 @@ def test_rates() -> None:
     assert CYCLIC > 0
 
 
-def looked_at(flow: np.ndarray, size: np.ndarray | None = None) -> tuple[States, list[Event]]:
-    states, events = unknown_meters(len(flow), 0), list[Event]()
+def looked_at(flow: np.ndarray, q3_l_h: int = HOUSEHOLD_Q3_L_H) -> tuple[States, list[Event]]:
+    states, events = unknown_meters(len(flow), 0, q3_l_h), list[Event]()
     for day in range(flow.shape[1] // DAY_H):
         today = flow[:, day * DAY_H : (day + 1) * DAY_H].astype(np.float32)
-        outcome = look(states, today, day % 7 >= 5, SETTINGS, size)
+        outcome = look(states, today, day % 7 >= 5, SETTINGS)
         states, events = outcome.states, events + outcome.events
     return states, events
 
@@ -97,7 +97,7 @@ def test_levels_are_in_proportion_to_the_meters_size() -> None:
     flow = homes.flows(1)
     flow[0, LEAK_DAY * DAY_H : OVER_DAY * DAY_H] += 10
     _, of_home = looked_at(flow)
-    _, of_hotel = looked_at(40 * flow, np.array([40.0]))
+    _, of_hotel = looked_at(40 * flow, 40 * HOUSEHOLD_Q3_L_H)
     assert [event[:5] for event in of_hotel] == [event[:5] for event in of_home]
     assert of_home[0].rate_l_h is not None
     assert of_hotel[0].rate_l_h == pytest.approx(40 * of_home[0].rate_l_h)
