@@ -22,6 +22,7 @@ import asyncpg
 import numpy as np
 import structlog
 
+from ingest.districts import late_hours
 from ingest.leaks import stage as leaks
 from ingest.leaks.live.states import known_meters, note_due
 from ingest.meter_rows import bulk_meters, meters_of
@@ -133,6 +134,7 @@ class SettlementStage:
         metrics.SPANS.labels("unknown_meter").inc(int((~known).sum()))
         spans = spans.only(known)
         await note_due(self._connection, spans.meter_id, spans.from_s)
+        await late_hours.note(self._connection, spans.from_s, spans.to_s, int(time.time()))
         self._before_later = []
         await self._settle_spans(spans, meters)
         amended = spans.only(self._table.were_amended(spans))
