@@ -107,7 +107,6 @@ class DtlsDoor:
             "dtls_sessions_expired": ("Sessions that nobody used", lambda: sessions.expired),
             "dtls_sessions_closed": ("Sessions that one side ended", lambda: endpoint.closed),
             "dtls_handshakes_open": ("Handshakes that are not over", lambda: len(handshakes)),
-            "dtls_known_prefixes": ("Source prefixes that have completed a handshake", lambda: handshakes.known),
             "dtls_handshakes_completed": ("Handshakes that ended in a session", lambda: endpoint.completed),
             "dtls_handshakes_failed": ("Handshakes that ended otherwise", lambda: endpoint.failed),
             "dtls_handshakes_refused": ("Handshakes beyond what may begin", lambda: endpoint.refused),

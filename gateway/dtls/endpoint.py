@@ -147,10 +147,8 @@ class Endpoint:
     def _conclude(self, handshake: Handshake, peer: Peer, now: float) -> None:
         if handshake.state is State.OPEN:
             return
-        session = handshake.session()
-        if session is not None:
-            self._handshakes.learn(peer)
         self._handshakes.remove(peer)
+        session = handshake.session()
         if session is not None:
             self.completed += 1
             self._sessions.add(peer, session, now)

@@ -6,16 +6,13 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from gateway.dtls.engine import Handshake
-from gateway.refusals import BURST_S, RefusalLimiter, prefix_of
+from gateway.refusals import RefusalLimiter, prefix_of
 
 HANDSHAKE_LIFETIME_S = 90.0
 """A meter at the edge of coverage takes ~10 s for each of two round trips and may lose a flight (PROTOCOLS F)."""
 
-KNOWN_PREFIXES = 65_536
-"""Source prefixes remembered for a handshake that ended in a session."""
-
-RESERVED_SHARE = 0.25
-"""Of what may begin at once, kept for known prefixes: a flood from many prefixes leaves it to them."""
+_ALL = 0
+"""The one address that all handshakes together are counted under."""
 
 Peer = tuple[Any, ...]
 
@@ -41,10 +38,7 @@ class Handshakes:
     def __init__(self, limits: HandshakeLimits) -> None:
         self._max_open = limits.open
         self._by_prefix_rate = RefusalLimiter(limits.per_second_per_prefix)
-        self._per_second = limits.per_second
-        self._burst = max(1.0, limits.per_second * BURST_S)
-        self._tokens, self._filled_at = self._burst, float("-inf")
-        self._known: dict[int, None] = {}
+        self._rate = RefusalLimiter(limits.per_second)
         self._open: dict[Peer, Opened] = {}
         self._by_prefix: Counter[int] = Counter()
         self.displaced = 0
@@ -55,46 +49,20 @@ class Handshakes:
     def get(self, peer: Peer) -> Opened | None:
         return self._open.get(peer)
 
-    @property
-    def known(self) -> int:
-        """Prefixes that have completed a handshake."""
-        return len(self._known)
-
     def may_begin(self, address: int, now: float) -> bool:
         """Whether one more handshake may begin at `now`; takes its share. The prefix is asked first, so that one that
         floods takes nothing of what all have."""
-        if not self._by_prefix_rate.allow(address, now) or not self._is_left(address, now):
-            return False
-        self._tokens, self._filled_at = self._left(now) - 1, now
-        return True
+        return self._by_prefix_rate.allow(address, now) and self._rate.allow(_ALL, now)
 
     def could_begin(self, address: int, now: float) -> bool:
         """As `may_begin`, for who only looks."""
-        return self._by_prefix_rate.would_allow(address, now) and self._is_left(address, now)
-
-    def learn(self, peer: Peer) -> None:
-        """The handshake open with `peer` ended in a session: its prefix is known. The oldest known is forgotten."""
-        opened = self._open.get(peer)
-        if opened is None:
-            return
-        self._known.pop(opened.prefix, None)
-        if len(self._known) >= KNOWN_PREFIXES:
-            del self._known[next(iter(self._known))]
-        self._known[opened.prefix] = None
-
-    def _left(self, now: float) -> float:
-        return min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
-
-    def _is_left(self, address: int, now: float) -> bool:
-        """Nothing is reserved while no prefix is known."""
-        stranger = bool(self._known) and prefix_of(address) not in self._known
-        return self._left(now) >= 1 + (RESERVED_SHARE * (self._burst - 1) if stranger else 0)
+        return self._by_prefix_rate.would_allow(address, now) and self._rate.would_allow(_ALL, now)
 
     def add(self, peer: Peer, handshake: Handshake, hello_random: bytes, address: int, now: float) -> None:
-        """In a full table the prefix that holds most gives up its oldest; of two with as many, the one not known."""
+        """In a full table the prefix that holds most gives up its oldest."""
         self.remove(peer)
         if len(self._open) >= self._max_open:
-            busiest = max(self._by_prefix, key=lambda one: (self._by_prefix[one], one not in self._known))
+            busiest = self._by_prefix.most_common(1)[0][0]
             self.remove(next(other for other, opened in self._open.items() if opened.prefix == busiest))
             self.displaced += 1
         prefix = prefix_of(address)

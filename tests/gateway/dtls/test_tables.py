@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.devices import Devices
 from gateway.dtls.engine import State
 from gateway.dtls.handshakes import HandshakeLimits, Handshakes
@@ -117,44 +115,3 @@ def test_a_failure_changes_the_key_for_its_own_host_only() -> None:
     assert [psk and psk.key for psk in asked] == [OTHER_KEY, OTHER_KEY, KEY, OTHER_KEY]
     identities.failed("nobody", HOST, 0.0)
     assert identities.key_of("a", HOST) is not None
-
-
-def test_strangers_leave_a_reserve_to_prefixes_that_have_completed_a_handshake() -> None:
-    handshakes = Handshakes(HandshakeLimits(1_000, 20, 5))
-    known, stranger = 1 << 64, 100 << 64
-    assert handshakes.may_begin(known, 0.0)
-    handshakes.add(peer(0), Silent(), b"", known, 0.0)
-    handshakes.learn(peer(0))
-    handshakes.learn(peer(0))
-    assert handshakes.known == 1
-    for second in range(10):  # strangers take whatever they get, from a prefix of their own each
-        begun = sum(handshakes.may_begin(stranger + ((second * 500 + n) << 64), float(second)) for n in range(500))
-        assert begun > 0
-        assert not handshakes.could_begin(99 << 64, float(second))
-        assert handshakes.could_begin(known, float(second))
-        assert handshakes.may_begin(known, float(second))
-
-
-def test_known_prefixes_are_bounded_and_the_one_known_longest_ago_is_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("gateway.dtls.handshakes.KNOWN_PREFIXES", 2)
-    handshakes = Handshakes(HandshakeLimits(100, 1, 1e6))
-    for prefix in (1, 2, 1, 3):  # 2 is the oldest when 3 comes
-        handshakes.add(peer(prefix), Silent(), b"", prefix << 64, 0.0)
-        handshakes.learn(peer(prefix))
-    assert handshakes.known == 2
-    assert handshakes.may_begin(9 << 64, 0.0)
-    assert not handshakes.may_begin(9 << 64, 0.0)  # what is left is reserved
-    assert not handshakes.could_begin(2 << 64, 0.0)
-    assert handshakes.could_begin(1 << 64, 0.0)
-    assert handshakes.could_begin(3 << 64, 0.0)
-
-
-def test_of_prefixes_that_hold_as_many_handshakes_a_known_one_keeps_its_own() -> None:
-    handshakes = Handshakes(HandshakeLimits(2, 1e6, 1e6))
-    handshakes.add(peer(1), Silent(), b"", 1 << 64, 0.0)
-    handshakes.learn(peer(1))
-    for port in (2, 3):
-        handshakes.add(peer(port), Silent(), b"", port << 64, 0.0)
-    assert [port for port in (1, 2, 3) if handshakes.get(peer(port))] == [1, 3]
