@@ -5,6 +5,8 @@ from __future__ import annotations
 from metering.errors import RequestError
 
 MAX_REASON_CHARACTERS = 500
+MAX_ENDING_REASON_CHARACTERS = 200
+"""Of why a key or a binding ends."""
 
 
 def checked_reason(reason: str, missing: str = "") -> str:
@@ -17,4 +19,12 @@ def checked_reason(reason: str, missing: str = "") -> str:
         raise RequestError(f"a reason is limited to {MAX_REASON_CHARACTERS} characters")
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise RequestError("the reason holds characters that are not text")
+    return text
+
+
+def ending_reason(reason: str) -> str:
+    """Why a key or a binding ends, trimmed. Raises RequestError."""
+    text = reason.strip()
+    if not text or len(text) > MAX_ENDING_REASON_CHARACTERS or not text.isprintable():
+        raise RequestError(f"give a reason of 1 to {MAX_ENDING_REASON_CHARACTERS} printable characters")
     return text

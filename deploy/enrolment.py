@@ -19,7 +19,7 @@ from ingest.registry import credentials as stored
 from ingest.registry.credentials import Held, KeyHolder, NewCredential
 from ingest.registry.key_rows import KeyRow, parse_key_file
 from metering.credentials import CredentialKind, MasterKeys, load_master_keys
-from metering.errors import ConflictError, ImportRowsError, RequestError, SettingsError
+from metering.errors import ConflictError, ImportRowsError, SettingsError
 from metering.new_keys import new_key
 from metering.settings import KeysSettings, load
 
@@ -71,7 +71,9 @@ async def make_keys(
                 await stored.phase_out(connection, kind, holders, overlap)
             made = await _store_made(connection, keys, kind, holders, before, urn)
             action = "keys.generate" if overlap is None else "keys.rotate"
-            await audit(connection, ACTOR, action, _target(holders), {"kind": kind.name.lower(), "keys": len(made)})
+            await audit(
+                connection, ACTOR, action, audit_target(holders), {"kind": kind.name.lower(), "keys": len(made)}
+            )
             # Before the commit: keys that meters need and nobody has are worse than a file of keys that are not valid.
             keeping.enter_context(written(out, made))
     return len(made)
@@ -118,7 +120,7 @@ async def revoke_keys(url: str, names: Sequence[tuple[int, str]], kind: Credenti
         holders = await stored.holders_of(connection, names)
         count = await stored.revoke(connection, holders, kind, reason)
         detail = {"kind": kind.name.lower() if kind else "all", "keys": count, "reason": reason}
-        await audit(connection, ACTOR, "keys.revoke", _target(holders), detail)
+        await audit(connection, ACTOR, "keys.revoke", audit_target(holders), detail)
     return count
 
 
@@ -191,13 +193,6 @@ def _check_held(
         raise ImportRowsError(errors)
 
 
-def _target(holders: Sequence[KeyHolder]) -> str:
+def audit_target(holders: Sequence[KeyHolder]) -> str:
+    """What the audit log names as the object of an act on these devices."""
     return holders[0].device if len(holders) == 1 else f"{len(holders)} devices"
-
-
-def check_reason(reason: str) -> str:
-    """Raises RequestError."""
-    text = reason.strip()
-    if not text or len(text) > 200 or not text.isprintable():
-        raise RequestError("give a reason of 1 to 200 printable characters")
-    return text

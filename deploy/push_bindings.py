@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.audit import audit
-from deploy.enrolment import ACTOR
+from deploy.enrolment import ACTOR, audit_target
 from deploy.servers import locked_transaction
 from ingest.registry import bindings
 from ingest.registry.credentials import KeyHolder, holders_of
@@ -37,7 +37,7 @@ async def unbind_devices(url: str, names: Sequence[tuple[int, str]], product: st
         holders = await holders_of(connection, names)
         count = await bindings.end(connection, holders, product, ACTOR, reason)
         detail = {"product": product or "all", "bindings": count, "reason": reason}
-        await audit(connection, ACTOR, "pushers.unbind", _target(holders), detail)
+        await audit(connection, ACTOR, "pushers.unbind", audit_target(holders), detail)
     return count
 
 
@@ -51,9 +51,5 @@ def checked_product(name: str) -> str:
 async def _bind(connection: Any, product: str, holders: Sequence[KeyHolder], beside: bool, why: dict[str, Any]) -> int:
     count = await bindings.bind(connection, holders, product, ACTOR, beside=beside)
     detail = {"product": product, "beside_others": beside, "new": count, **why}
-    await audit(connection, ACTOR, "pushers.bind", _target(holders), detail)
+    await audit(connection, ACTOR, "pushers.bind", audit_target(holders), detail)
     return count
-
-
-def _target(holders: Sequence[KeyHolder]) -> str:
-    return holders[0].device if len(holders) == 1 else f"{len(holders)} devices"

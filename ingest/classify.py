@@ -20,6 +20,8 @@ from metering.errors import DecodeError, EnvelopeError
 from metering.model import AHEAD_S, Authentication, DecodedReport, Door
 
 from .decoders import STANDARD, Decoders
+from .device_clock import lateness_s
+from .gateway_clock import SECOND_US, Witness, is_behind, is_delayed
 from .installations import Device
 
 UNKNOWN_DOOR = cast(Door, "unknown")
@@ -87,6 +89,8 @@ class Prepared:
     repeats: list[Repeats]
     sequences: dict[bytes, int] = field(default_factory=dict)
     """Stream sequence of the message each report came in, by report id; empty for what comes from no stream."""
+    dated_anew: int = 0
+    """Reports that a gateway whose clock is behind dated, and the stream's clock dates now."""
 
     @property
     def reports(self) -> int:
@@ -101,9 +105,52 @@ class Prepared:
 def prepare(messages: Iterable[Message], decoders: Decoders = STANDARD, now_us: int = 0) -> Prepared:
     """Open the envelopes and decode the reports. `now_us`: our own clock, a witness beside the stream's."""
     sequences: dict[bytes, int] = {}
-    reports, refused, repeats = open_envelopes(messages, sequences, now_us)
-    prepared = prepare_reports(reports, decoders)
-    return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences)
+    known = list(messages)
+    reports, refused, repeats = open_envelopes(known, sequences, now_us)
+    by_us = _gateways_behind(
+        reports, sequences, {message.sequence: message.stored_at_us for message in known}, decoders
+    )
+    prepared = prepare_reports(_dated_anew(reports, sequences, by_us) if by_us else reports, decoders)
+    dated_anew = sum(sequences[report.report_id] in by_us for report in reports) if by_us else 0
+    return Prepared(prepared.decoded, refused + prepared.refused, repeats, sequences, dated_anew)
+
+
+def _gateways_behind(
+    reports: list[Report], sequences: dict[bytes, int], stored_us: dict[int, int], decoders: Decoders
+) -> dict[int, int]:
+    """By how much (microseconds) the gateway's clock was behind, by the sequence of messages where it was."""
+    newest_us: dict[int, int] = {}
+    for report in reports:
+        sequence = sequences[report.report_id]
+        newest_us[sequence] = max(newest_us.get(sequence, 0), report.received_at_us)
+    delayed = {sequence: us for sequence, us in newest_us.items() if is_delayed(us, stored_us[sequence])}
+    if not delayed:
+        return {}
+    by_us = {sequence: stored_us[sequence] - us for sequence, us in delayed.items()}
+    of_delayed = [report for report in reports if sequences[report.report_id] in delayed]
+    said: dict[int, list[Witness]] = {sequence: [] for sequence in delayed}
+    # by a receive time that is days back decoders would refuse them, and no device would speak
+    for step in prepare_reports(_dated_anew(of_delayed, sequences, by_us), decoders).decoded:
+        sequence = sequences[step.report.report_id]
+        said[sequence].append(_witness(step, by_us[sequence]))
+    return {
+        sequence: us for sequence, us in by_us.items()
+        if is_behind(said[sequence], delayed[sequence], stored_us[sequence])
+    }  # fmt: skip
+
+
+def _dated_anew(reports: list[Report], sequences: dict[bytes, int], by_us: dict[int, int]) -> list[Report]:
+    """As if they had been received so much later, by their message's sequence."""
+    return [
+        report._replace(received_at_us=report.received_at_us + by_us.get(sequences[report.report_id], 0))
+        for report in reports
+    ]
+
+
+def _witness(step: Decoded, by_us: int) -> Witness:
+    report, content = step.report, step.content
+    sent_then = lateness_s(content, step.decoder, report.door, report.received_at_us // SECOND_US) is not None
+    return Witness(report.received_at_us - by_us, content.state.device_time_s, sent_then)
 
 
 def prepare_reports(reports: Iterable[Report], decoders: Decoders = STANDARD) -> Prepared:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from metering.consumption import Amendments, Bools, Ints
 
 from .columns import columns, unix_s
@@ -21,6 +23,15 @@ SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(ts), ''),
        string_agg(int8send((source = 'person')::integer::bigint), ''),
        string_agg(int8send((withdrawn_at IS NULL)::integer::bigint), '')
 FROM (SELECT * FROM amendments WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[]) ORDER BY meter_id, ts) found"""
+
+
+_BULK = "SELECT DISTINCT meter_id FROM zone_flows WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[])"
+
+
+async def bulk_meters(connection: Any, meter_id: Ints) -> frozenset[int]:
+    """Those that count water into or out of a district, or once did: behind them is no customer, and water never rests.
+    What is lost there is for the district's balance to say."""
+    return frozenset(row[0] for row in await connection.fetch(_BULK, np.unique(meter_id).tolist()))
 
 
 async def meters_of(connection: Any, meter_id: Ints) -> Meters:

@@ -6,6 +6,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 REPORTS = Counter("nbwater_ingest_reports_total", "Reports by door and outcome", ["door", "outcome"])
 REFUSED = Counter("nbwater_ingest_refused_total", "Dead letters by reason", ["reason"])
+DATED_ANEW = Counter(
+    "nbwater_ingest_gateway_clock_behind_total", "Reports of gateways whose clock is behind, dated by the stream's"
+)
 READINGS = Counter("nbwater_ingest_readings_total", "Readings: stored, repeated, conflicting", ["result"])
 MESSAGES = Counter("nbwater_ingest_messages_total", "Stream messages: taken, redelivered", ["result"])
 FAILURES = Counter("nbwater_ingest_failures_total", "Transactions that were retried, by cause", ["cause"])

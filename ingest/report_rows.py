@@ -23,6 +23,19 @@ from .placing import Placed, Segment
 
 Row = tuple[Any, ...]
 
+STATE_COLUMNS = {
+    "battery_mv": "integer",
+    "rsrp_ddbm": "integer",
+    "snr_ddb": "integer",
+    "ecl": "smallint",
+    "cell_id": "bigint",
+    "temperature_dc": "integer",
+    "pressure_kpa": "integer",
+    "valve": "smallint",
+    "alarms": "integer",
+}
+"""Of a device, as its report says it and as its newest report left it."""
+
 REPORT_COLUMNS = {
     "received_at": "timestamptz",
     "report_id": "uuid",
@@ -43,15 +56,7 @@ REPORT_COLUMNS = {
     "last_ts": "timestamptz",
     "readings": "integer",
     "readings_stored": "integer",
-    "battery_mv": "integer",
-    "rsrp_ddbm": "integer",
-    "snr_ddb": "integer",
-    "ecl": "smallint",
-    "cell_id": "bigint",
-    "temperature_dc": "integer",
-    "pressure_kpa": "integer",
-    "valve": "smallint",
-    "alarms": "integer",
+    **STATE_COLUMNS,
     "device_time": "timestamptz",
     "extra": "jsonb",
     "stream_sequence": "bigint",
@@ -63,15 +68,7 @@ LATEST_COLUMNS = {
     "last_report_id": "uuid",
     "last_ts": "timestamptz",
     "last_index_ml": "bigint",
-    "battery_mv": "integer",
-    "rsrp_ddbm": "integer",
-    "snr_ddb": "integer",
-    "ecl": "smallint",
-    "cell_id": "bigint",
-    "temperature_dc": "integer",
-    "pressure_kpa": "integer",
-    "valve": "smallint",
-    "alarms": "integer",
+    **STATE_COLUMNS,
 }
 RAW_COLUMNS = {"received_at": "timestamptz", "report_id": "uuid", "payload": "bytea"}
 DEAD_LETTER_COLUMNS = {
@@ -233,7 +230,8 @@ def _readable(value: object) -> str:
 
 _NAMES = list(REPORT_COLUMNS)
 _DEVICE_AT, _METER_AT = _NAMES.index("device_id"), _NAMES.index("meter_id")
-_STATE_AT = slice(_NAMES.index("battery_mv"), _NAMES.index("alarms") + 1)
+_STATE_BEGIN = _NAMES.index(next(iter(STATE_COLUMNS)))
+_STATE_AT = slice(_STATE_BEGIN, _STATE_BEGIN + len(STATE_COLUMNS))
 
 
 def latest_values(rows: Sequence[Row], last_s: Sequence[int | None], index_ml: Sequence[int]) -> list[Row]:

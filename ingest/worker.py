@@ -194,9 +194,9 @@ class Worker:
         deliveries = await self._group()
         if not deliveries:
             return None
-        started = time.perf_counter()
-        prepared = prepare((delivery.message for delivery in deliveries), self._pipeline.decoders, now_us())
-        metrics.PREPARE_SECONDS.observe(time.perf_counter() - started)
+        with metrics.PREPARE_SECONDS.time():
+            prepared = prepare((delivery.message for delivery in deliveries), self._pipeline.decoders, now_us())
+        metrics.DATED_ANEW.inc(prepared.dated_anew)
         return Batch(deliveries, prepared)
 
     async def _gather(self) -> None:

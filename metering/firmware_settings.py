@@ -91,7 +91,7 @@ class FirmwareAddresses:
 
     def of(self, uri: str, authentication: Authentication) -> str:
         """The address that a command names, as a meter that is vouched for so must hear it. One that does not begin
-        with `firmware.uri_base` was given by a person and stays."""
+        with `firmware.uri_base` is of a campaign started under another setting and stays."""
         base, rest = self._bases.get(authentication, ""), uri.removeprefix(f"{self._base}/fw/")
         return f"{base}/fw/{rest}" if base and self._base and rest != uri else uri
 

@@ -30,9 +30,12 @@ class LeakSettings(Section):
         120, ge=28, le=400, description="So much of the past a meter is learned from when nothing is known of it"
     )
     evidence: float = Field(
-        1.3, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
+        1.4, gt=0, le=10, description="Times the usual evidence that a leak needs; more: fewer false alerts, later ones"
     )
-    own_highest: float = Field(1.3, ge=1, description="Evidence needed in terms of the highest the home had by itself")
+    evidence_calm: float = Field(
+        1.0, gt=0, le=10, description="The same in homes that never came near a leak by themselves"
+    )
+    own_highest: float = Field(1.1, ge=1, description="Evidence needed in terms of the highest the home had by itself")
     learn_below: float = Field(
         0.85, gt=0, le=1, description="Days that came nearer to an alert than this share are not learned as habits"
     )

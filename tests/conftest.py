@@ -18,6 +18,7 @@ from deploy.embedded.nats import USERS, NatsServer
 from deploy.embedded.postgres import PostgresServer
 from ingest.schema.migrate import migrate
 from metering.streams import StreamSizes, ensure
+from tests.databases import fresh_database
 
 pytest_plugins = ["tests.timescale_fixtures"]
 
@@ -76,9 +77,5 @@ async def _make_template(server: PostgresServer) -> None:
 @pytest.fixture
 async def database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     """A fresh database with all migrations applied, dropped afterwards."""
-    name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(postgres_server.url("postgres"))
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres_server.url(name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    async with fresh_database(postgres_server.url("postgres"), TEMPLATE) as name:
+        yield postgres_server.url(name)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ import pytest
 
 from deploy.embedded.postgres import PostgresServer
 from ingest.schema.migrate import migrate
+from tests.databases import fresh_database
 
 NATIVE_URL = "NBWATER_TEST_TIMESCALE_URL"
 NOT_RUN = f"NOT RUN: {NATIVE_URL} is not set (address of a server with TimescaleDB, as a user who may create databases)"
@@ -101,12 +101,8 @@ def any_database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def empty_database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    name = f"test_{secrets.token_hex(6)}"
-    administration = await asyncpg.connect(postgres_server.url("postgres"))
-    await administration.execute(f"CREATE DATABASE {name}")
-    yield postgres_server.url(name)
-    await administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await administration.close()
+    async with fresh_database(postgres_server.url("postgres")) as name:
+        yield postgres_server.url(name)
 
 
 @pytest.fixture(params=["postgresql", "timescaledb"])
@@ -119,11 +115,7 @@ async def native_timescale_url() -> AsyncIterator[str]:
     server = os.environ.get(NATIVE_URL)
     if not server:
         pytest.skip(NOT_RUN)
-    name = f"test_{secrets.token_hex(6)}"
-    administration = await asyncpg.connect(server)
-    await administration.execute(f"CREATE DATABASE {name}")
-    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    await migrate(url)
-    yield url
-    await administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await administration.close()
+    async with fresh_database(server) as name:
+        url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        await migrate(url)
+        yield url

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nicegui import ui
@@ -62,25 +63,43 @@ def brief(visit: Visit, alert: AlertRow) -> None:
 
 
 def full(
-    visit: Visit, alert: AlertRow, life: Sequence[AlertEventRow], changed: Changed, with_meter: bool = True
-) -> None:
-    """Everything about an alert; `changed` is awaited after somebody has acted on it here."""
+    visit: Visit, alert: AlertRow, life: Sequence[AlertEventRow], changed: Changed, *, with_meter: bool = True,
+    opened: set[int] | None = None,
+) -> None:  # fmt: skip
+    """Everything about an alert; `changed` is awaited after somebody has acted on it here. `opened`: the alerts whose
+    details the reader has open; None: all is shown at once."""
     say = visit.say
     with box(f"nb-alert {_severity(alert)}", "article", **{"aria-label": evidence.kind_name(say, alert.kind)}):
         with box("nb-alert-head"):
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
             _heading(visit, alert, with_meter)
-        *seen, advice = evidence.sentences(say, alert)
-        for sentence in filter(None, (*seen, leak_evidence.cost(say, alert), advice)):
-            Words(sentence, "nb-alert-words")
+        first, *more = evidence.sentences(say, alert)
+        more[-1:-1] = filter(None, [leak_evidence.cost(say, alert)])
+        Words(first, "nb-alert-words")
         _drawing(visit, alert)
-        Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
-        _life(visit, life)
+        with _unfolded(visit, alert, opened):
+            for sentence in more:
+                Words(sentence, "nb-alert-words")
+            Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
+            _life(visit, life)
         if alert.state in (AlertState.OPEN, AlertState.ACKNOWLEDGED) and visit.principal.role >= Role.OPERATOR:
             with box("nb-actions"):
                 for action in actions(alert.state):
                     _action(visit, alert, action, changed)
                 suppress_form.offer(visit, suppress_form.Target(alert.serial, alert.zone_code), alert.kind, changed)
+
+
+@contextmanager
+def _unfolded(visit: Visit, alert: AlertRow, opened: set[int] | None) -> Iterator[None]:
+    """Where the rest of an alert goes."""
+    if opened is None:
+        yield
+        return
+    with parts.disclosure("nb-report nb-alert-more", alert.alert_id, opened) as (line, body):
+        with line:
+            Words(visit.say("alerts.details"), tag="span")
+        with body:
+            yield
 
 
 def _drawing(visit: Visit, alert: AlertRow) -> None:

@@ -34,13 +34,14 @@ async def build(visit: Visit) -> None:
         Words(say("alerts.not_allowed"), "nb-muted")
     with box("nb-card"):
         found = place()
+    opened: set[int] = set()
 
     def draw(shown: alert_list.Alerts) -> None:
         with redrawn(found):
             if not shown.rows:
                 parts.empty(say("alerts.none_found" if listing.filtered else "alerts.empty"))
             for alert in shown.rows:
-                alert_list.full(visit, alert, shown.lives[alert.alert_id], view.look)
+                alert_list.full(visit, alert, shown.lives[alert.alert_id], view.look, opened=opened)
             listing.pager(shown.next_cursor)
 
     view = LiveView(visit, lambda: listing.key, lambda: _load(visit, listing), draw, INTERVAL_S)

@@ -11,7 +11,7 @@ from nicegui import ui
 from api.billing_export import ExportForm
 from api.pages import parts
 from api.pages.billing_preview import show_preview
-from api.pages.deciding import Changed, buttons, carry_out
+from api.pages.deciding import Changed, Said, buttons, carry_out
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import count, volume
@@ -23,7 +23,7 @@ from metering.errors import RequestError
 INTERVAL_S = 30.0
 PATH = "/api/v1/billing/periods"
 
-SAID = ("billing.done", "billing.refused")
+SAID = Said("billing.done", "billing.refused")
 
 
 async def build(visit: Visit) -> None:

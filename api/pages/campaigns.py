@@ -9,7 +9,8 @@ from nicegui import ui
 
 from api.command_rules import NEEDED_ROLE
 from api.pages import parts
-from api.pages.command_list import Changed, carry_out
+from api.pages.command_list import carry_out
+from api.pages.deciding import Changed, buttons
 from api.pages.parts import Words, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.queries.campaigns import (
@@ -141,11 +142,7 @@ def _ask_why(visit: Visit, campaign_id: int, changed: Changed) -> None:
             if await carry_out(visit, CommandKind.FIRMWARE, stop, changed):
                 dialog.close()
 
-        with box("nb-actions"):
-            parts.button(say("campaigns.stop"), act, primary=True)
-            parts.button(say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+        buttons(visit, dialog, say("campaigns.stop"), act)
 
 
 def _ask(visit: Visit, images: list[ImageRow], changed: Changed) -> None:
@@ -168,11 +165,7 @@ def _ask(visit: Visit, images: list[ImageRow], changed: Changed) -> None:
             if await _start(visit, [str("" if each is None else each) for each in typed], changed):
                 dialog.close()
 
-        with box("nb-actions"):
-            parts.button(say("campaigns.start"), act, primary=True)
-            parts.button(say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+        buttons(visit, dialog, say("campaigns.start"), act)
 
 
 async def _start(visit: Visit, typed: list[str], changed: Changed) -> bool:

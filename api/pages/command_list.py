@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nicegui import ui
 
 from api.command_rules import NEEDED_ROLE
-from api.pages import parts
+from api.pages import deciding, parts
+from api.pages.deciding import Act, Changed, Said, buttons
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
 from api.queries.commanding import Filing, Order, approve_command, cancel_command, file_commands
@@ -38,8 +38,7 @@ FIELDS: dict[CommandKind, tuple[str, ...]] = {
     CommandKind.RAW: ("frame",),
 }
 """What the form asks for; firmware is for campaigns."""
-
-Changed = Callable[[], Awaitable[None]]
+SAID = Said("commands.done", "commands.refused", "commands.not_allowed")
 
 
 def draw(visit: Visit, row: CommandRow, opened: set[str], changed: Changed, with_meter: bool = True) -> None:
@@ -131,26 +130,9 @@ def _actions(visit: Visit, row: CommandRow, changed: Changed) -> None:
     parts.button(say("commands.cancel"), lambda: carry_out(visit, kind, cancel, changed))
 
 
-async def carry_out(
-    visit: Visit, kind: CommandKind, act: Callable[[Principal], Awaitable[None]], changed: Changed, done: str = ""
-) -> bool:
-    """Do it as whoever is still signed in; say how it went."""
-    say, ended = visit.say, False
-    try:
-        who = await visit.still(NEEDED_ROLE[kind])
-        if who is None:
-            ui.notify(say("commands.not_allowed"), type="warning")
-            return False
-        await act(who)
-        ended = True
-        ui.notify(done or say("commands.done"), type="positive")
-    except RequestError as error:
-        ui.notify(say("commands.refused", why=str(error)), type="warning")
-    except UnavailableError:
-        ui.notify(say("frame.data_failed_first"), type="negative")
-    visit.answers.forget()
-    await changed()
-    return ended
+async def carry_out(visit: Visit, kind: CommandKind, act: Act, changed: Changed, done: str = "") -> bool:
+    """Whether it was done, by who is still signed in and may file this kind; says how it went."""
+    return await deciding.carry_out(visit, NEEDED_ROLE[kind], act, changed, SAID, done)
 
 
 def offer(visit: Visit, serial: str, changed: Changed) -> None:
@@ -186,11 +168,7 @@ def _ask(visit: Visit, serial: str, changed: Changed) -> None:
 
         chosen.on_value_change(redraw)
         redraw()
-        with box("nb-actions"):
-            parts.button(say("commands.file"), act, primary=True)
-            parts.button(say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+        buttons(visit, dialog, say("commands.file"), act)
 
 
 def _field(visit: Visit, name: str) -> Any:

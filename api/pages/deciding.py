@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from nicegui import ui
 
@@ -16,6 +17,14 @@ Changed = Callable[[], Awaitable[None]]
 Act = Callable[[Principal], Awaitable[object]]
 
 
+class Said(NamedTuple):
+    """Names of texts: what to say when it is done, the words around a refusal, and what to whom it is not allowed."""
+
+    done: str
+    refused: str
+    not_allowed: str = "amend.not_allowed"
+
+
 def buttons(visit: Visit, dialog: ui.dialog, name: str, act: Callable[[], Awaitable[None]]) -> None:
     """The dialog's last row; opens it."""
     with box("nb-actions"):
@@ -25,19 +34,19 @@ def buttons(visit: Visit, dialog: ui.dialog, name: str, act: Callable[[], Awaita
     dialog.open()
 
 
-async def carry_out(visit: Visit, role: Role, act: Act, changed: Changed, said: tuple[str, str]) -> bool:
-    """Whether it was done; says how it went. `said`: what to say when it is done, and the words around a refusal."""
+async def carry_out(visit: Visit, role: Role, act: Act, changed: Changed, said: Said, done_words: str = "") -> bool:
+    """Whether it was done; says how it went. `done_words`: said instead of `said.done`."""
     say, done = visit.say, False
     try:
         who = await visit.still(role)
         if who is None:
-            ui.notify(say("amend.not_allowed"), type="warning")
+            ui.notify(say(said.not_allowed), type="warning")
             return False
         await act(who)
         done = True
-        ui.notify(say(said[0]), type="positive")
+        ui.notify(done_words or say(said.done), type="positive")
     except RequestError as error:
-        ui.notify(say(said[1], why=str(error)), type="warning")
+        ui.notify(say(said.refused, why=str(error)), type="warning")
     except UnavailableError:
         ui.notify(say("frame.data_failed_first"), type="negative")
     visit.answers.forget()

@@ -22,6 +22,8 @@ QUIET_SHARE = hourly_bars.SELDOM
 DRIPPING_ML_H = 10_000
 RUNNING_ML_H = 100_000
 """Up to the first a tap or cistern drips; up to the second a float valve or toilet runs; beyond that a pipe is open."""
+UNDER_SIZES = ("small", "middling", "large")
+"""Flows of a day: its hours with flow up to the middle one, up to three in four, and the largest."""
 MUCH, RAREST = 0.01, 1e-9
 """A chance above the first is said in percent; at the second and below one that is below."""
 MISSING = (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
@@ -240,12 +242,30 @@ def _stuck(say: Wording, alert: AlertRow) -> str:
 
 def _under_registering(say: Wording, alert: AlertRow) -> str:
     evidence = alert.evidence
+    if evidence.get("rule") == "all_sizes":
+        return _all_sizes(say, evidence)
     return say(
         "evidence.under_registering",
         days=int(evidence["days"]),
         now=rate(evidence["now_peak_ml_h"]),
         usual=rate(evidence["usual_peak_ml_h"]),
         share=_share(evidence["share"]),
+    )
+
+
+def _all_sizes(say: Wording, evidence: Evidence) -> str:
+    """Each size of flow before and now, then the hours with flow, which have not shrunk."""
+    sizes = [
+        say(f"evidence.under.{name}", usual=rate(usual), now=rate(now), share=_share(now / usual))
+        for name, usual, now in zip(UNDER_SIZES, evidence["usual_sizes_ml_h"], evidence["now_sizes_ml_h"], strict=True)
+    ]
+    return say(
+        "evidence.under.all_sizes",
+        days=int(evidence["days"]),
+        sizes=say("evidence.comma").join(sizes),
+        limit=_share(evidence["limit_share"]),
+        usual_h=f"{evidence['usual_flow_h']:g}",
+        now_h=f"{evidence['now_flow_h']:g}",
     )
 
 

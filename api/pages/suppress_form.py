@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,22 +10,22 @@ from typing import Any
 from nicegui import ui
 
 from api.alert_kinds import OF_ZONES, SUPPRESSIBLE
-from api.pages import evidence, parts
-from api.pages.parts import Words, box
+from api.pages import deciding, evidence, parts
+from api.pages.deciding import Act, Changed, Said, buttons
+from api.pages.parts import Words
 from api.pages.visit import Visit
 from api.queries.meters import list_zones
 from api.queries.suppressions import suppress
 from api.reasons import MAX_REASON_CHARACTERS
-from api.roles import Role
+from api.roles import Principal, Role
 from api.suppression_rules import Wanted
-from metering.errors import RequestError, UnavailableError
+from metering.errors import RequestError
 
 USUAL_LENGTH = timedelta(days=1)
 FOR_INPUT = "%Y-%m-%dT%H:%M"
 """As the browser's own field for date and time has it."""
 
-Changed = Callable[[], Awaitable[None]]
-Act = Callable[[str], Awaitable[object]]
+SAID = Said("suppressions.done", "suppressions.refused", "suppressions.not_allowed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +54,15 @@ async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None
         Words(say("suppressions.hint"), "nb-muted nb-small")
 
         async def act() -> None:
-            async def add(login: str) -> None:
+            async def add(who: Principal) -> None:
                 wanted = read()
                 _check(visit, wanted)
-                await suppress(visit.context.write, wanted, actor=login, now=visit.context.now())
+                await suppress(visit.context.write, wanted, actor=who.login, now=visit.context.now())
 
             if await carry_out(visit, add, changed):
                 dialog.close()
 
-        with box("nb-actions"):
-            parts.button(say("suppressions.add"), act, primary=True)
-            parts.button(say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+        buttons(visit, dialog, say("suppressions.add"), act)
 
 
 def _fields(visit: Visit, target: Target, kind: str, zone_names: dict[str, str]) -> Callable[[], Wanted]:
@@ -94,23 +90,8 @@ def _fields(visit: Visit, target: Target, kind: str, zone_names: dict[str, str])
 
 
 async def carry_out(visit: Visit, act: Act, changed: Changed) -> bool:
-    """Does it in the name of whoever is still signed in; says how it went."""
-    say, done = visit.say, False
-    try:
-        who = await visit.still(Role.OPERATOR)
-        if who is None:
-            ui.notify(say("suppressions.not_allowed"), type="warning")
-            return False
-        await act(who.login)
-        done = True
-        ui.notify(say("suppressions.done"), type="positive")
-    except RequestError as error:
-        ui.notify(say("suppressions.refused", why=str(error)), type="warning")
-    except UnavailableError:
-        ui.notify(say("frame.data_failed_first"), type="negative")
-    visit.answers.forget()
-    await changed()
-    return done
+    """Whether it was done, by who is still signed in; says how it went."""
+    return await deciding.carry_out(visit, Role.OPERATOR, act, changed, SAID)
 
 
 def _check(visit: Visit, wanted: Wanted) -> None:

@@ -8,7 +8,7 @@ from api.pages.parts import Words, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.queries.paging import Page
 from api.queries.suppressions import SuppressionRow, SuppressionState, end_suppression, list_suppressions
-from api.roles import Role
+from api.roles import Principal, Role
 
 PATH = "/alerts/suppressions"
 INTERVAL_S = 10.0
@@ -82,7 +82,7 @@ async def _add(visit: Visit, view: LiveView[Page[SuppressionRow]]) -> None:
 
 
 async def _end(visit: Visit, row: SuppressionRow, view: LiveView[Page[SuppressionRow]]) -> None:
-    async def end(login: str) -> None:
-        await end_suppression(visit.context.write, row.suppression_id, actor=login, now=visit.context.now())
+    async def end(who: Principal) -> None:
+        await end_suppression(visit.context.write, row.suppression_id, actor=who.login, now=visit.context.now())
 
     await suppress_form.carry_out(visit, end, view.look)

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from api.database import WritePool
 from api.pages import parts
+from api.pages.deciding import buttons
 from api.pages.listing import Listing
 from api.pages.parts import Words, box, place
 from api.pages.visit import LiveView, Visit, redrawn
@@ -112,11 +113,7 @@ def _ask(visit: Visit, stranger: StrangerRow, view: LiveView[Page[StrangerRow]])
         Words(say("unknown_devices.serial_hint"), "nb-muted nb-small")
         plain = ui.checkbox(say("unknown_devices.plain", source=stranger.source))
         Words(say("unknown_devices.plain_hint"), "nb-muted nb-small")
-        with box("nb-actions"):
-            parts.button(say("unknown_devices.approve"), act, primary=True)
-            parts.button(say("frame.cancel"), dialog.close)
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+        buttons(visit, dialog, say("unknown_devices.approve"), act)
 
 
 async def _approve(pool: WritePool, who: Principal, stranger: StrangerRow, serial: str, plain: bool) -> None:

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from api.amendment_rules import check_index, check_reason, check_role
 from api.audit import audit
 from api.database import ReadPool, WritePool
-from api.queries.paging import INT64_MAX, check_limit
+from api.queries.amending import LOCK_METER, Said, take_back
+from api.queries.paging import check_limit
 from api.queries.windows import BEGINNING
 from api.roles import Principal
-from metering.errors import ConflictError, NotFoundError, RequestError
+from metering.errors import NotFoundError, RequestError
 from metering.model import MeterId
 
 AHEAD = timedelta(days=1)
@@ -40,8 +41,6 @@ SELECT amendment_id, ts, index_ml, source, reason, made_by, made_at, withdrawn_a
 FROM amendments WHERE meter_id = $1 ORDER BY made_at DESC, amendment_id DESC LIMIT $2
 """
 _METER = "SELECT meter_id, register_max_ml FROM meters WHERE serial = $1"
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext('nbwater amendments of ' || $1))"
-"""Of one meter: two people at once would each see no amendment in force."""
 _IS_THERE = "SELECT EXISTS (SELECT FROM readings WHERE meter_id = $1 AND ts = $2)"
 _REPLACE = """
 UPDATE amendments SET withdrawn_at = $3, withdrawn_by = $4, withdrawn_why = 'replaced'
@@ -58,6 +57,7 @@ WHERE a.amendment_id = $1 AND m.meter_id = a.meter_id AND m.serial = $2 AND a.wi
 RETURNING a.ts, a.index_ml
 """
 _EXISTS = "SELECT EXISTS (SELECT FROM amendments JOIN meters USING (meter_id) WHERE amendment_id = $1 AND serial = $2)"
+_SAID = Said("amendment", "withdraw_amendment", _WITHDRAW, _EXISTS)
 
 
 async def list_amendments(pool: ReadPool, meter_id: MeterId, limit: int = 100) -> list[AmendmentRow]:
@@ -78,7 +78,7 @@ async def amend_reading(
     if ts.tzinfo is None or ts.microsecond or not BEGINNING <= ts <= now + AHEAD:
         raise RequestError("an instant has whole seconds and an offset, and lies from 2010 to now")
     async with pool.transaction() as connection:
-        await connection.execute(_LOCK, serial)
+        await connection.execute(LOCK_METER, serial)
         meter = await connection.fetchrow(_METER, serial)
         if meter is None:
             raise NotFoundError(f"no meter {serial}")
@@ -96,15 +96,4 @@ async def withdraw_amendment(
     pool: WritePool, who: Principal, serial: str, amendment_id: int, reason: str, now: datetime
 ) -> None:
     """What was sent counts again. Raises ForbiddenError, NotFoundError, ConflictError (withdrawn already)."""
-    check_role(who)
-    text = check_reason(reason)
-    if not 0 < amendment_id <= INT64_MAX:
-        raise NotFoundError(f"meter {serial} has no amendment {amendment_id}")
-    async with pool.transaction() as connection:
-        row = await connection.fetchrow(_WITHDRAW, amendment_id, serial, now, who.login, text)
-        if row is None:
-            if not await connection.fetchval(_EXISTS, amendment_id, serial):
-                raise NotFoundError(f"meter {serial} has no amendment {amendment_id}")
-            raise ConflictError("it is withdrawn already")
-        detail = {"ts": row["ts"].isoformat(), "index_ml": row["index_ml"], "reason": text, "id": amendment_id}
-        await audit(connection, who.login, "withdraw_amendment", serial, detail)
+    await take_back(pool, who, serial, _SAID, amendment_id, reason, now)

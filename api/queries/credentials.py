@@ -13,6 +13,8 @@ import asyncpg
 
 from api.audit import audit
 from api.database import ReadPool, WritePool
+from api.queries.installed import NAMED, ON_METER, device_on
+from api.reasons import ending_reason
 from metering.credentials import CHANGE_LOCK, CredentialKind, MasterKeys
 from metering.errors import ConflictError, NotFoundError, RequestError
 from metering.new_keys import PlainKey, new_key, shown_key_id
@@ -20,7 +22,6 @@ from metering.new_keys import PlainKey, new_key, shown_key_id
 MAX_KEYS = 200
 """Of one device that are shown: the newest."""
 
-MAX_REASON_CHARACTERS = 200
 MAX_ATTEMPTS = 8
 """Of finding a Sender ID that nobody has."""
 
@@ -54,30 +55,16 @@ SELECT c.credential_id, d.device, c.kind, c.key_id, c.created_at, c.created_by, 
 FROM credentials c JOIN devices d ON d.device_id = c.device_id
 """
 
-_OF_METER_WHERE = """
-JOIN installations i ON i.device_id = c.device_id AND i.valid_to IS NULL
-JOIN meters m ON m.meter_id = i.meter_id
-WHERE m.serial = $1 ORDER BY c.credential_id DESC LIMIT $2
-"""
+_OF_METER = _SELECT + ON_METER + "ORDER BY c.credential_id DESC LIMIT $2"
 
-_OF_METER = _SELECT + _OF_METER_WHERE
-
-_FIND_WHERE = """
-WHERE ($1 = '' OR c.device_id IN (
-        SELECT device_id FROM devices WHERE device = $1 OR imei = $1
-        UNION SELECT i.device_id FROM meters m JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL
-        WHERE m.serial = $1))
+_FIND = (
+    _SELECT
+    + f"WHERE ($1 = '' OR c.device_id IN ({NAMED}))"
+    + """
     AND ($2::smallint IS NULL OR c.kind = $2) AND (NOT $3 OR c.revoked_at IS NULL)
 ORDER BY c.credential_id DESC LIMIT $4
 """
-
-_FIND = _SELECT + _FIND_WHERE
-
-_DEVICE = """
-SELECT d.device_id, d.device FROM meters m
-JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL JOIN devices d ON d.device_id = i.device_id
-WHERE m.serial = $1
-"""
+)
 
 _HELD = """
 SELECT COALESCE(array_agg(key_id), '{}') AS ids, max(credential_id) FILTER (WHERE revoked_at IS NULL) AS newest
@@ -126,9 +113,7 @@ async def create_key(
     """
     master = _needed(keys)
     async with pool.transaction() as connection:
-        device = await connection.fetchrow(_DEVICE, serial)
-        if device is None:
-            raise NotFoundError(f"no meter that is installed has the serial {serial}")
+        device = await device_on(connection, serial)
         await connection.execute("SELECT pg_advisory_xact_lock($1)", CHANGE_LOCK)
         found = await connection.fetchrow(_HELD, device["device_id"], int(kind))
         if found["newest"] is not None:
@@ -162,9 +147,7 @@ async def rotate_key(
 
 async def revoke_key(pool: WritePool, credential_id: int, reason: str, *, actor: str) -> None:
     """End it now. Raises NotFoundError, ConflictError when it has ended already, RequestError without a reason."""
-    text = reason.strip()
-    if not text or len(text) > MAX_REASON_CHARACTERS or not text.isprintable():
-        raise RequestError(f"give a reason of 1 to {MAX_REASON_CHARACTERS} printable characters")
+    text = ending_reason(reason)
     async with pool.transaction() as connection:
         key = await _existing(connection, credential_id)
         if await connection.fetchval(_REVOKE, credential_id, text) is None:

@@ -10,10 +10,11 @@ from api.amendment_rules import check_reason, check_role
 from api.audit import audit
 from api.database import ReadPool, WritePool
 from api.queries.accounting import midnight
-from api.queries.paging import INT64_MAX, check_limit
+from api.queries.amending import LOCK_METER, Said, take_back
+from api.queries.paging import check_limit
 from api.roles import Principal
 from metering.consumption import HOUR_S, Q4_PER_Q3_MILLI
-from metering.errors import ConflictError, NotFoundError, RequestError
+from metering.errors import NotFoundError, RequestError
 from metering.model import MeterId
 
 
@@ -41,8 +42,6 @@ SELECT edit_id, day, volume_ml * {_MULTIPLIER.format(meter="d.meter_id", end="d.
        AS volume_ml, reason, made_by, made_at, withdrawn_at, withdrawn_by, withdrawn_why
 FROM day_edits d WHERE meter_id = $1 ORDER BY made_at DESC, edit_id DESC LIMIT $2
 """  # noqa: S608 - of ours
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext('nbwater amendments of ' || $1))"
-"""Of one meter, as for amendments of readings."""
 _METER = f"""
 SELECT m.meter_id, m.q3_l_h, {_MULTIPLIER.format(meter="m.meter_id", end="$3")} AS multiplier,
        EXISTS (SELECT FROM settled_days d WHERE d.meter_id = m.meter_id AND d.day = $2) AS is_settled
@@ -63,6 +62,7 @@ WHERE d.edit_id = $1 AND m.meter_id = d.meter_id AND m.serial = $2 AND d.withdra
 RETURNING d.day, d.volume_ml
 """
 _EXISTS = "SELECT EXISTS (SELECT FROM day_edits JOIN meters USING (meter_id) WHERE edit_id = $1 AND serial = $2)"
+_SAID = Said("edit", "withdraw_day_edit", _WITHDRAW, _EXISTS)
 
 
 async def list_day_edits(pool: ReadPool, meter_id: MeterId, limit: int = 100) -> list[DayEditRow]:
@@ -88,7 +88,7 @@ async def edit_day(
     if ends_at > now:
         raise RequestError("that day is not over")
     async with pool.transaction() as connection:
-        await connection.execute(_LOCK, serial)
+        await connection.execute(LOCK_METER, serial)
         meter = await connection.fetchrow(_METER, serial, day, ends_at)
         if meter is None:
             raise NotFoundError(f"no meter {serial}")
@@ -119,15 +119,4 @@ async def withdraw_day_edit(
     pool: WritePool, who: Principal, serial: str, edit_id: int, reason: str, now: datetime
 ) -> None:
     """What readings say counts again. Raises ForbiddenError, NotFoundError, ConflictError (withdrawn already)."""
-    check_role(who)
-    text = check_reason(reason)
-    if not 0 < edit_id <= INT64_MAX:
-        raise NotFoundError(f"meter {serial} has no edit {edit_id}")
-    async with pool.transaction() as connection:
-        row = await connection.fetchrow(_WITHDRAW, edit_id, serial, now, who.login, text)
-        if row is None:
-            if not await connection.fetchval(_EXISTS, edit_id, serial):
-                raise NotFoundError(f"meter {serial} has no edit {edit_id}")
-            raise ConflictError("it is withdrawn already")
-        detail = {"day": str(row["day"]), "volume_ml": row["volume_ml"], "reason": text, "id": edit_id}
-        await audit(connection, who.login, "withdraw_day_edit", serial, detail)
+    await take_back(pool, who, serial, _SAID, edit_id, reason, now)

@@ -13,7 +13,8 @@ SERIES_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class DayPoint:
-    """One local day of the whole utility. A day that is still running, or not yet settled, is low."""
+    """One local day of the utility's customers: what went through a district's inlets is not counted a second time. A
+    day that is still running, or not yet settled, is low."""
 
     day: date
     consumption_ml: int
@@ -77,7 +78,9 @@ SELECT days.day::date AS day, COALESCE(s.consumption_ml, 0)::bigint AS consumpti
 FROM generate_series($1::date::timestamp, $2::date::timestamp, INTERVAL '1 day') AS days(day)
 LEFT JOIN (SELECT day, sum(consumption_ml) AS consumption_ml, count(*) AS metered,
                count(*) FILTER (WHERE NOT complete) AS incomplete
-           FROM settled_days WHERE day >= $1 AND day <= $2 GROUP BY day) s ON s.day = days.day::date
+           FROM settled_days d WHERE day >= $1 AND day <= $2
+               AND NOT EXISTS (SELECT FROM zone_flows f WHERE f.meter_id = d.meter_id)
+           GROUP BY day) s ON s.day = days.day::date
 LEFT JOIN (SELECT day, sum(received) AS received FROM accounting WHERE day >= $1 AND day <= $2 GROUP BY day) r
     ON r.day = days.day::date
 ORDER BY 1

@@ -9,13 +9,13 @@ from typing import Any
 
 from api.audit import audit
 from api.database import ReadPool, WritePool
+from api.queries.installed import NAMED, ON_METER, device_on
+from api.reasons import ending_reason
 from metering.errors import ConflictError, NotFoundError, RequestError
 from metering.pushers import BINDING_LOCK, MAX_PUSHERS, PRODUCT_NAME
 
 MAX_BINDINGS = 200
 """Of one device that are shown: the newest."""
-
-MAX_REASON_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +37,16 @@ SELECT b.binding_id, d.device, b.product, b.bound_at, b.bound_by, b.ended_at, b.
 FROM pusher_bindings b JOIN devices d ON d.device_id = b.device_id
 """
 
-_OF_METER_WHERE = """
-JOIN installations i ON i.device_id = b.device_id AND i.valid_to IS NULL
-JOIN meters m ON m.meter_id = i.meter_id
-WHERE m.serial = $1 ORDER BY b.binding_id DESC LIMIT $2
-"""
+_OF_METER = _SELECT + ON_METER + "ORDER BY b.binding_id DESC LIMIT $2"
 
-_OF_METER = _SELECT + _OF_METER_WHERE
-
-_FIND_WHERE = """
-WHERE ($1 = '' OR b.device_id IN (
-        SELECT device_id FROM devices WHERE device = $1 OR imei = $1
-        UNION SELECT i.device_id FROM meters m JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL
-        WHERE m.serial = $1))
+_FIND = (
+    _SELECT
+    + f"WHERE ($1 = '' OR b.device_id IN ({NAMED}))"
+    + """
     AND ($2 = '' OR b.product = $2) AND (NOT $3 OR b.ended_at IS NULL)
 ORDER BY b.binding_id DESC LIMIT $4
 """
-
-_FIND = _SELECT + _FIND_WHERE
-
-_DEVICE = """
-SELECT d.device_id, d.device FROM meters m
-JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL JOIN devices d ON d.device_id = i.device_id
-WHERE m.serial = $1
-"""
+)
 
 _END_OTHERS = """
 UPDATE pusher_bindings SET ended_at = now(), ended_by = $3, ended_why = 'moved'
@@ -101,9 +87,7 @@ async def bind_meter(pool: WritePool, serial: str, product: str, *, beside: bool
     Raises NotFoundError; ConflictError when the product may already, or too many may; RequestError.
     """
     async with pool.transaction() as connection:
-        device = await connection.fetchrow(_DEVICE, serial)
-        if device is None:
-            raise NotFoundError(f"no meter that is installed has the serial {serial}")
+        device = await device_on(connection, serial)
         made = await bind_device(connection, device["device_id"], device["device"], product, beside=beside, actor=actor)
         if made is None:
             raise ConflictError(f"{product} may speak for the device already")
@@ -138,9 +122,7 @@ async def bind_device(
 async def end_binding(pool: WritePool, binding_id: int, reason: str, *, actor: str) -> None:
     """The product may not speak for the device any more. Raises NotFoundError when it may not, RequestError without a
     reason."""
-    text = reason.strip()
-    if not text or len(text) > MAX_REASON_CHARACTERS or not text.isprintable():
-        raise RequestError(f"give a reason of 1 to {MAX_REASON_CHARACTERS} printable characters")
+    text = ending_reason(reason)
     async with pool.transaction() as connection:
         ended = await connection.fetchrow(_END, binding_id, actor, text)
         if ended is None:

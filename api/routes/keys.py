@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.queries.credentials import (
-    MAX_REASON_CHARACTERS,
     CredentialRow,
     create_key,
     keys_of_meter,
@@ -18,6 +17,7 @@ from api.queries.credentials import (
 )
 from api.queries.meters import meter_id_of
 from api.queries.paging import INT64_MAX
+from api.reasons import MAX_ENDING_REASON_CHARACTERS
 from api.routes.asking import Context, Engineer, Serial
 from metering.credentials import CredentialKind
 from metering.new_keys import KINDS, PlainKey
@@ -39,7 +39,7 @@ class Rotation(BaseModel):
 
 
 class Revocation(BaseModel):
-    reason: str = Field(min_length=1, max_length=MAX_REASON_CHARACTERS, examples=["meter stolen"])
+    reason: str = Field(min_length=1, max_length=MAX_ENDING_REASON_CHARACTERS, examples=["meter stolen"])
 
 
 class MadeKey(BaseModel):

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from api.queries.meters import meter_id_of
 from api.queries.paging import INT64_MAX
-from api.queries.pushers import MAX_REASON_CHARACTERS, BindingRow, bind_meter, bindings_of_meter, end_binding
+from api.queries.pushers import BindingRow, bind_meter, bindings_of_meter, end_binding
+from api.reasons import MAX_ENDING_REASON_CHARACTERS
 from api.routes.asking import Context, Engineer, Serial
 from metering.pushers import PRODUCT_NAME
 
@@ -28,7 +29,7 @@ class Made(BaseModel):
 
 
 class End(BaseModel):
-    reason: str = Field(min_length=1, max_length=MAX_REASON_CHARACTERS, examples=["meter left the platform"])
+    reason: str = Field(min_length=1, max_length=MAX_ENDING_REASON_CHARACTERS, examples=["meter left the platform"])
 
 
 @router.get("/meters/{serial}/pushers", summary="Push products that may speak for the device on a meter, or might")

@@ -13,7 +13,6 @@ import click
 
 from api.billing_export import ExportForm, csv_parts, workbook
 from api.billing_parquet import parquet_parts, require_arrow
-from api.database import open_read_pool
 from api.queries.billing import (
     CorrectionRow,
     PeriodRow,
@@ -29,6 +28,7 @@ from api.queries.paging import MAX_LIMIT
 from deploy import instance
 from deploy.commands.commands import pools_of, token_option
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 from metering.settings import BillingSettings, UtilitySettings, load
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -48,11 +48,8 @@ def list_(data: Path) -> None:
 
 
 async def _list(url: str) -> list[PeriodRow]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await list_periods(pool)
-    finally:
-        await pool.close()
 
 
 @billing.command("open")
@@ -89,12 +86,9 @@ def preview(name: str, data: Path) -> None:
 
 
 async def _preview(url: str, name: str) -> Preview:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         period = await get_period(pool, name)
         return await preview_period(pool, period, load(UtilitySettings).zone, datetime.now(UTC))
-    finally:
-        await pool.close()
 
 
 @billing.command()
@@ -123,8 +117,8 @@ def corrections(name: str, data: Path) -> None:
 
 
 async def _corrections(url: str, name: str) -> None:
-    pool, cursor = await open_read_pool(url, size=1), None
-    try:
+    cursor = None
+    async with reading(url) as pool:
         while True:
             found = await list_corrections(pool, name, MAX_LIMIT, cursor)
             for row in found.items:
@@ -132,8 +126,6 @@ async def _corrections(url: str, name: str) -> None:
             cursor = found.next_cursor
             if cursor is None:
                 return
-    finally:
-        await pool.close()
 
 
 def _correction(row: CorrectionRow) -> str:
@@ -162,8 +154,7 @@ def export(name: str, file: Path, form: str | None, data: Path) -> None:
 
 
 async def _export(url: str, name: str, out: IO[bytes], form: ExportForm) -> None:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         pages = pages_of_lines(pool, await get_period(pool, name), load(UtilitySettings).zone)
         if form is ExportForm.XLSX:
             with await workbook(pages) as book:
@@ -175,8 +166,6 @@ async def _export(url: str, name: str, out: IO[bytes], form: ExportForm) -> None
             return
         async for part in csv_parts(pages):
             out.write(part.encode())
-    finally:
-        await pool.close()
 
 
 def _described(period: PeriodRow) -> str:

@@ -9,7 +9,6 @@ from typing import TextIO
 
 import click
 
-from api.database import open_read_pool
 from api.firmware_signature import load_key
 from api.queries.campaigns import (
     CampaignRow,
@@ -24,6 +23,7 @@ from api.queries.campaigns import (
 from deploy import instance
 from deploy.commands.commands import pools_of, token_option
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 from deploy.programs import images
 from metering.settings import CommandSettings, FirmwareSettings, load
 
@@ -117,8 +117,5 @@ def show(campaign_id: int | None, data: Path) -> None:
 
 
 async def _show(url: str, campaign_id: int | None) -> list[CampaignRow]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await list_campaigns(pool) if campaign_id is None else [await get_campaign(pool, campaign_id)]
-    finally:
-        await pool.close()

@@ -13,13 +13,14 @@ from typing import Any
 import click
 
 from api.auth import Auth
-from api.database import ReadPool, WritePool, open_read_pool, open_write_pool
+from api.database import ReadPool, WritePool, open_write_pool
 from api.queries.commanding import Filing, Order, approve_command, cancel_command, file_commands
 from api.queries.commands import CommandDetail, CommandFilter, CommandRow, get_command, list_commands
 from api.queries.paging import MAX_LIMIT
 from api.roles import Principal, UnauthenticatedError
 from deploy import instance
 from deploy.commands.options import Command, data_option
+from deploy.commands.reading import reading
 from metering.command_arguments import kind_name
 from metering.commands import CommandKind, CommandState, Recall
 from metering.errors import RequestError
@@ -40,15 +41,15 @@ def token_option(command: Command) -> Command:
 @asynccontextmanager
 async def pools_of(url: str, token: str) -> AsyncIterator[tuple[ReadPool, WritePool, Principal]]:
     """Raises UnauthenticatedError when the token is none."""
-    read, write = await open_read_pool(url, size=1), await open_write_pool(url, size=1)
-    try:
-        who = await Auth(read, write, 0).token_of(token) if token else None
-        if who is None:
-            raise UnauthenticatedError(f"whose token? set {TOKEN_VARIABLE}; `nbwater tokens create` makes one")
-        yield read, write, who
-    finally:
-        await read.close()
-        await write.close()
+    async with reading(url) as read:
+        write = await open_write_pool(url, size=1)
+        try:
+            who = await Auth(read, write, 0).token_of(token) if token else None
+            if who is None:
+                raise UnauthenticatedError(f"whose token? set {TOKEN_VARIABLE}; `nbwater tokens create` makes one")
+            yield read, write, who
+        finally:
+            await write.close()
 
 
 @click.group()
@@ -108,11 +109,8 @@ def list_(states: tuple[str, ...], kind: str | None, serial: str | None, limit: 
 
 
 async def _list(url: str, wanted: CommandFilter, limit: int) -> Sequence[CommandRow]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return (await list_commands(pool, wanted, limit=limit)).items
-    finally:
-        await pool.close()
 
 
 @commands.command()
@@ -128,11 +126,8 @@ def show(command_id: str, data: Path) -> None:
 
 
 async def _show(url: str, command_id: str) -> CommandDetail:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await get_command(pool, command_id)
-    finally:
-        await pool.close()
 
 
 @commands.command()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from api.database import open_read_pool
 from api.queries.dead_letters import DeadLetterRow, count_reasons, list_dead_letters
 from deploy import instance
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 from deploy.servers import database_pool
 from ingest.dead_letters import Replayed, open_ids
 from ingest.dead_letters import replay as replay_letters
@@ -44,12 +44,9 @@ def list_(reason: str | None, device: str | None, replayed_too: bool, limit: int
 async def _list(
     url: str, reason: str | None, device: str | None, waiting: bool | None, limit: int, shown_bytes: int | None
 ) -> None:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         found = await list_dead_letters(pool, waiting=waiting, reason=reason, device=device, limit=limit)
         reasons = await count_reasons(pool)
-    finally:
-        await pool.close()
     for letter in found.items:
         click.echo(_described(letter, shown_bytes))
     total = sum(reason.waiting for reason in reasons)

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from api.database import open_read_pool
 from api.queries.credentials import CredentialRow, find_credentials
+from api.reasons import ending_reason
 from deploy import enrolment, instance
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 from ingest.registry.key_rows import parse_names
 from metering.credentials import CredentialKind
 from metering.errors import RequestError
@@ -123,7 +124,7 @@ def rotate(
 def revoke(names: tuple[str, ...], file: Path | None, kind: str | None, reason: str, data: Path) -> None:
     """End the keys of devices now, those of one --kind or all. Gateways know it within seconds."""
     wanted = KINDS[kind] if kind else None
-    text = enrolment.check_reason(reason)
+    text = ending_reason(reason)
     count = asyncio.run(enrolment.revoke_keys(instance.database_url(data), names_of(names, file), wanted, text))
     _say(count, "revoked", None)
 
@@ -153,13 +154,10 @@ def reseal(data: Path) -> None:
 
 
 async def _list(url: str, device: str, kind: str | None, ended_too: bool, limit: int) -> Sequence[CredentialRow]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await find_credentials(
             pool, device, KINDS[kind] if kind else None, valid_only=not ended_too, limit=limit
         )
-    finally:
-        await pool.close()
 
 
 def names_of(names: tuple[str, ...], file: Path | None) -> list[tuple[int, str]]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from api.database import open_read_pool
 from api.queries.push_gaps import MissedMeter, PushGap, list_missed_meters, list_push_gaps
 from deploy import instance
 from deploy.commands.options import data_option
 from deploy.commands.push_bindings import bind, bindings, unbind
+from deploy.commands.reading import reading
 from deploy.push_backfill import Door, Filled, backfill, product_of
 from deploy.push_products import add, products_file
 from gateway.push.products import Platform, Product, load_products
@@ -91,11 +91,8 @@ def gaps(hours: int, data: Path) -> None:
 
 async def _gaps(url: str, hours: int) -> list[PushGap]:
     now = datetime.now(UTC)
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await list_push_gaps(pool, now - timedelta(hours=hours), now)
-    finally:
-        await pool.close()
 
 
 @push.command()
@@ -136,11 +133,8 @@ async def _backfill(url: str, product: Product, since: datetime, until: datetime
 
 
 async def _missed(url: str, product: str, since: datetime, until: datetime) -> list[MissedMeter]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await list_missed_meters(pool, product, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
-    finally:
-        await pool.close()
 
 
 def _door(data: Path) -> str:

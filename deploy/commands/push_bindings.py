@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from api.database import open_read_pool
 from api.queries.pushers import BindingRow, find_bindings
-from deploy import enrolment, instance
+from api.reasons import ending_reason
+from deploy import instance
 from deploy import push_bindings as acts
 from deploy.commands.keys import MAX_SHOWN, devices_option, names_of
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 from deploy.push_products import check_is_product
 
 
@@ -48,7 +49,7 @@ def bind(product: str, names: tuple[str, ...], file: Path | None, all_of: str, b
 @data_option()
 def unbind(names: tuple[str, ...], file: Path | None, product: str | None, reason: str, data: Path) -> None:
     """End the right of products to speak for devices, now: not even a product that takes unbound devices may then."""
-    text, url = enrolment.check_reason(reason), instance.database_url(data)
+    text, url = ending_reason(reason), instance.database_url(data)
     count = asyncio.run(acts.unbind_devices(url, names_of(names, file), product, text))
     click.echo(f"{count} bindings ended; gateways know within seconds", err=True)
 
@@ -68,8 +69,5 @@ def bindings(device: str, product: str, ended_too: bool, limit: int, data: Path)
 
 
 async def _list(url: str, device: str, product: str, ended_too: bool, limit: int) -> Sequence[BindingRow]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await find_bindings(pool, device, product, open_only=not ended_too, limit=limit)
-    finally:
-        await pool.close()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from api.database import open_read_pool
 from api.queries.trace import Step, Trace, get_trace
 from deploy import instance
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 from metering.settings import UtilitySettings, load
 
 
@@ -31,11 +31,8 @@ def trace(report_id: str, data: Path) -> None:
 
 
 async def _trace(url: str, report_id: str) -> Trace:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await get_trace(pool, report_id, load(UtilitySettings).zone.key)
-    finally:
-        await pool.close()
 
 
 def _described(step: Step) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from api.accounts import set_password as store_password
-from api.database import open_read_pool, open_write_pool
+from api.database import open_write_pool
 from api.passwords import new_password
 from api.queries.people import UserRow, list_users
 from deploy import instance
 from deploy.commands.options import data_option
+from deploy.commands.reading import reading
 
 
 @click.group()
@@ -47,11 +48,8 @@ def set_password(login: str, ask: bool, data: Path) -> None:
 
 
 async def _list(url: str) -> list[UserRow]:
-    pool = await open_read_pool(url, size=1)
-    try:
+    async with reading(url) as pool:
         return await list_users(pool)
-    finally:
-        await pool.close()
 
 
 async def _set_password(url: str, login: str, password: str) -> None:

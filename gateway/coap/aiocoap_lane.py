@@ -266,7 +266,7 @@ class ReportResource(resource.Resource, resource.PathCapable):  # type: ignore[m
 
 
 class AiocoapLane:
-    """See `gateway.coap.fast_lane.SlowLane`."""
+    """See `gateway.coap.lanes.SlowLane`."""
 
     def __init__(
         self,

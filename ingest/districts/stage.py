@@ -1,7 +1,8 @@
 """Districts, live: each hour's balance per district, each day's, and alerts of bursts on mains.
 
 An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of
-a district that is new its past hours are computed, too, as far as the detector looks. With each new hour, and when no
+a district that is new its past hours are computed, too, as far as the detector looks, and hours to which readings come
+later than that once more (`late_hours`). With each new hour, and when no
 hour is left, the detector looks at the past days as they are known now: what it says does not depend on when it ran.
 What takes long, the sums of an hour and the detector, runs outside of transactions.
 """
@@ -24,9 +25,10 @@ from prometheus_client import Counter, Gauge
 from metering.consumption import HOUR_S
 from metering.district_settings import DistrictSettings
 
-from . import watching, zone_hours
+from . import late_hours, watching, zone_hours
 from .balance import Errors
 from .known_hours import PLAUSIBLE_Q4
+from .late_hours import LateHour
 from .level_shifts import DAY_H
 from .zone_alerts import DISTRICT_LEAK, ZoneFinding
 from .zone_hours import ZoneHour
@@ -153,6 +155,8 @@ class DistrictStage:
         """When hours were computed of which no district has a row; forgotten with age, looked at again once a day."""
         self._reached_s: dict[int, int] = {}
         """Down to which hour the past of a new district was computed, so that hours without a row are not again."""
+        self._late: dict[int, LateHour] = {}
+        """Those that the round in hand may compute again."""
         self._past_due_s = self._watched_until_s = 0
         self._unwatched = False
         """Hours were computed that the detector has not looked at."""
@@ -195,8 +199,12 @@ class DistrictStage:
             if hour_s >= oldest_s and (hour_s >= recent_s or at_s > now_s - EMPTY_FOR_S)
         }  # fmt: skip
         computed = dict(map(tuple, await self._pool.fetch(_COMPUTED, recent_s)))
-        unknown = await self._unknown(oldest_s, newest_s) if now_s >= self._past_due_s else set()
-        hours = zone_hours.due(now_s, self._empty | computed, unknown)
+        unknown: set[int] = set()
+        self._late = {}
+        if now_s >= self._past_due_s:
+            unknown = await self._unknown(oldest_s, newest_s)
+            self._late = {late.hour_s: late for late in await late_hours.due(self._pool, now_s, oldest_s)}
+        hours = zone_hours.due(now_s, self._empty | computed, unknown | self._late.keys())
         full = len(hours) == zone_hours.MAX_HOURS
         self._past_due_s = now_s if full else now_s + PAST_EVERY_S
         self._reached_s = {zone_id: min([reached_s, *hours]) for zone_id, reached_s in self._reached_s.items()}
@@ -222,6 +230,8 @@ class DistrictStage:
                 if rows:
                     await connection.execute(_WRITE_HOUR, *zone_hours.columns(rows), hour_s)
             await connection.execute(_WRITE_DAYS, self._zone.key, first, last, self._errors.inlet)
+            if late := [self._late[hour_s] for hour_s in hours if hour_s in self._late]:
+                await late_hours.done(connection, late)
         self._empty |= {hour_s: now_s for hour_s, rows in balanced.items() if not rows}
 
     async def _sums(self, hour_s: int) -> list[ZoneHour]:

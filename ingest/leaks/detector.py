@@ -17,7 +17,7 @@ from metering.leak_settings import LeakSettings
 
 from . import faults
 from .events import Event, Kind, Phase
-from .habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats, States, answers, learn, weights
+from .habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats, States, answers, learn, sizes, weights
 
 CONFIRMED_TIMES = 1.5
 """A leak is confirmed when its evidence is so many times what is needed, or after a second period of `least_hours`."""
@@ -25,14 +25,13 @@ MOST_TIMES = 2.0
 """Evidence grows no further than so many times what is needed, or a long leak would take as long again to clear."""
 CLEARED_SHARE = 0.2
 """It has cleared when the evidence of its kind, steady or cyclic, is below this share of what is needed."""
+NEAREST_TIMES = 3.0
+"""A home's tests need so many times the share of the usual evidence that the nearest of them ever reached by itself,
+not below `evidence_calm` and not above `evidence`."""
 LOWEST_SHARE = 0.25
 """The lowest share of the leak's hours is what flows when nobody uses water."""
 INTERVAL = (0.1, 0.5)
 """Quantiles of those hours: the interval of the estimate."""
-
-
-HOUSEHOLD_Q3_M3_H = 2.5
-"""Of the DN15 meter whose litres the levels are."""
 
 
 class Outcome(NamedTuple):
@@ -44,16 +43,10 @@ class Outcome(NamedTuple):
     """In order of time per meter."""
 
 
-def look(
-    states: States, flow: Floats, weekend: bool, settings: LeakSettings, size: Floats | None = None
-) -> Outcome:  # fmt: skip
-    """The first hours (or all) of the day that the states wait for; `flow` in litres, (meter, hour), NaN unknown.
-
-    `size`: each meter's Q3 in terms of a household's, `HOUSEHOLD_Q3_M3_H`; all levels are in proportion to it, and what
-    the states remember is in such units.
-    """
-    if size is None:
-        return _look(states, flow, weekend, settings)
+def look(states: States, flow: Floats, weekend: bool, settings: LeakSettings) -> Outcome:
+    """The first hours (or all) of the day that the states wait for; `flow` in litres, (meter, hour), NaN unknown. All
+    levels are in proportion to the meters' `sizes`."""
+    size = sizes(states)
     found = _look(states, (flow / size[:, None]).astype(np.float32), weekend, settings)
     return found._replace(events=[_of_size(event, float(size[event.meter])) for event in found.events])
 
@@ -99,9 +92,11 @@ def shares(states: States, settings: LeakSettings) -> Floats:
 
 
 def _needed(states: States, settings: LeakSettings) -> Floats:
-    """Evidence at which each test of each meter suspects a leak."""
-    usual = settings.evidence * np.array([test.needed for test in TESTS], np.float32)
-    needed: Floats = np.maximum(usual, np.float32(settings.own_highest) * states["highest"])
+    """Evidence at which each test of each meter suspects a leak: less in a home that by itself never came near."""
+    usual = np.array([test.needed for test in TESTS], np.float32)
+    nearest = (states["highest"] / usual).max(axis=1, keepdims=True)
+    times = np.minimum(np.maximum(NEAREST_TIMES * nearest, settings.evidence_calm), settings.evidence)
+    needed: Floats = np.maximum(times * usual, settings.own_highest * states["highest"]).astype(np.float32)
     return needed
 
 

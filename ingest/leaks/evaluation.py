@@ -7,31 +7,35 @@ readings up to its end. The times of the files are local and without a zone.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
-from metering.consumption import HOUR_S, Bools, Ints, Limits, Readings, ordered
+from metering.consumption import HOUR_S, Q4_PER_Q3_MILLI, Bools, Ints, Limits, Readings, ordered
 from metering.errors import RequestError
 from metering.leak_settings import LeakSettings
 
 from .detector import look
 from .events import Event, Kind, Phase
 from .grid import counted, flow_grid
-from .habits import DAY_H, Floats, is_weekend, unknown_meters
+from .habits import DAY_H, HOUSEHOLD_Q3_L_H, Floats, is_weekend, unknown_meters
 
 KINDS = {Kind.LEAK: "LEAK", Kind.BURST: "BURST", Kind.REVERSE: "REVERSE", Kind.STUCK: "STUCK", Kind.UNDER: "UNDER"}
 NO_REPORT = "NOREPORT"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times of the files have no zone
-Q4_ML_H = 3_125_000
 REGISTER_MAX_ML, RESOLUTION_ML = 10**14, 1_000
-"""Files do not say the meters' sizes: DN15 with Q3 = 2.5 m³/h, as meters are registered when nothing else is said."""
+"""Files of readings do not say the meters' sizes: DN15 with Q3 = 2.5 m³/h, as meters are registered when nothing else
+is said, for all that `sizes` does not name."""
 BATCH_METERS = 20_000
 COLUMNS = ("meter_id", "ts", "index_l")
+SIZE_COLUMNS = ("meter_id", "q3_m3_h")
+MAX_Q3_L_H = 10_000_000
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
 class MeterReadings(NamedTuple):
@@ -64,7 +68,27 @@ def read_readings(path: Path) -> MeterReadings:
     return MeterReadings(list(positions), found.meter, found.ts_s, found.index_ml)
 
 
-def evaluated(readings: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAlert]:
+def read_sizes(path: Path) -> dict[str, int]:
+    """Q3 in L/h by meter. Raises RequestError that names the line which cannot be read."""
+    found = {}
+    with path.open(newline="") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != SIZE_COLUMNS:
+            raise RequestError(f"{path}: the first line must be {','.join(SIZE_COLUMNS)}")
+        for line, row in enumerate(rows, 2):
+            try:
+                name, q3 = row
+                found[name] = round(float(q3) * 1_000)
+            except (ValueError, OverflowError) as error:
+                raise RequestError(f"{path}, line {line}: {error}") from error
+            if not 0 < found[name] <= MAX_Q3_L_H:
+                raise RequestError(f"{path}, line {line}: Q3 must be above 0 and at most {MAX_Q3_L_H // 1_000} m³/h")
+    return found
+
+
+def evaluated(
+    readings: MeterReadings, settings: LeakSettings, q3_l_h: Mapping[str, int] = NO_SIZES
+) -> Iterator[EvaluatedAlert]:
     """What the detector would have raised, in no order. Memory: one batch of meters at a time."""
     if not len(readings.ts_s):
         return
@@ -74,19 +98,19 @@ def evaluated(readings: MeterReadings, settings: LeakSettings) -> Iterator[Evalu
         first, last = np.searchsorted(readings.meter, [low, high])
         part = MeterReadings(readings.names[low:high], readings.meter[first:last] - low,
                              readings.ts_s[first:last], readings.index_ml[first:last])  # fmt: skip
-        yield from _faults(part, settings)
+        yield from _faults(part, settings, np.array([q3_l_h.get(name, HOUSEHOLD_Q3_L_H) for name in part.names]))
         yield from _silences(part, last_s, settings)
 
 
-def _faults(part: MeterReadings, settings: LeakSettings) -> Iterator[EvaluatedAlert]:
+def _faults(part: MeterReadings, settings: LeakSettings, q3_l_h: Ints) -> Iterator[EvaluatedAlert]:
     day_s = DAY_H * HOUR_S
     first_day = int(part.ts_s.min()) // day_s
     days = int(part.ts_s.max()) // day_s - first_day + 1
-    q4 = np.full(len(part.names), Q4_ML_H, np.int64)
+    q4 = q3_l_h * Q4_PER_Q3_MILLI
     limits = Limits(q4, np.full(len(q4), REGISTER_MAX_ML, np.int64), np.full(len(q4), RESOLUTION_ML, np.int64))
     readings = Readings(part.meter, part.ts_s, part.index_ml)
     flow = flow_grid(*counted(readings, limits), q4, first_day * day_s, days * DAY_H)
-    states = unknown_meters(len(part.names), first_day)
+    states = unknown_meters(len(part.names), first_day, q3_l_h)
     for day in range(days):
         outcome = look(states, flow[:, day * DAY_H : (day + 1) * DAY_H], is_weekend(first_day + day), settings)
         states = outcome.states

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from metering.leak_settings import LeakSettings
 
@@ -91,14 +94,9 @@ def under_registering(states: States, flow: Floats, settings: LeakSettings) -> l
     change some sizes of flow, a meter that counts too little all. `states`: already those of the day after."""
     _remember(states, flow)
     days = settings.under_days
-    active = states["active"]
-    usual_h = _median(np.where(active >= LEAST_USED_H, active, np.nan)[:, :-days])
-    used = (active >= np.maximum(LEAST_USED_H, HALF_THERE * usual_h)[:, None]) & ~np.isnan(states["sizes"][:, 0])
-    sizes, hours = np.where(used[:, None], states["sizes"], np.nan), np.where(used, active, np.nan)
-    usual, now = _median(sizes[:, :, :-days]), _median(sizes[:, :, -days:])
-    enough = (used[:, -days:].sum(axis=1) >= USED_SHARE * days) & (used[:, :-days].sum(axis=1) >= days)
+    usual, now, usual_h, now_h, enough = compared(states, settings)
     with np.errstate(invalid="ignore"):
-        busy = _median(hours[:, -days:]) / _median(hours[:, :-days])
+        busy = now_h / usual_h
         as_busy = (busy > ACTIVE_SHARE) & (busy < 1 / ACTIVE_SHARE)
         less = enough & as_busy & (now < settings.under_share * usual).all(axis=1)
         back = (now > RECOVERED * usual).any(axis=1)
@@ -109,6 +107,31 @@ def under_registering(states: States, flow: Floats, settings: LeakSettings) -> l
     events = [Event(at, Kind.UNDER, Phase.SUSPECTED, int(number[at]), int(number[at]) + 1 - days * DAY_H, None, None,
                     NONE, float((usual[at] / now[at]).min())) for at in np.flatnonzero(fresh).tolist()]  # fmt: skip
     return events + _over(np.flatnonzero(over), Kind.UNDER, number)
+
+
+class Compared(NamedTuple):
+    """Of each meter, the last `under_days` days with use against those before; medians, NaN of none."""
+
+    usual: Floats
+    """(meter, size), in terms of the meter's size, as are those `now`."""
+    now: Floats
+    usual_h: Floats
+    """Hours with flow a day."""
+    now_h: Floats
+    enough: NDArray[np.bool_]
+    """Days to compare."""
+
+
+def compared(states: States, settings: LeakSettings) -> Compared:
+    days, active = settings.under_days, states["active"]
+    usual_h = _median(np.where(active >= LEAST_USED_H, active, np.nan)[:, :-days])
+    used = (active >= np.maximum(LEAST_USED_H, HALF_THERE * usual_h)[:, None]) & ~np.isnan(states["sizes"][:, 0])
+    sizes, hours = np.where(used[:, None], states["sizes"], np.nan), np.where(used, active, np.nan)
+    enough = (used[:, -days:].sum(axis=1) >= USED_SHARE * days) & (used[:, :-days].sum(axis=1) >= days)
+    return Compared(
+        _median(sizes[:, :, :-days]), _median(sizes[:, :, -days:]), _median(hours[:, :-days]),
+        _median(hours[:, -days:]), enough,
+    )  # fmt: skip
 
 
 def _remember(states: States, flow: Floats) -> None:

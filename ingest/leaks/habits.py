@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metering.consumption import Ints
 from metering.leak_settings import LeakSettings
 
 Floats = NDArray[np.float32]
@@ -17,6 +18,8 @@ States = NDArray[np.void]
 """Records of `STATE`."""
 
 DAY_H = 24
+HOUSEHOLD_Q3_L_H = 2_500
+"""Of the DN15 meter whose litres the levels are."""
 
 
 class Level(NamedTuple):
@@ -36,7 +39,7 @@ class Test(NamedTuple):
     quiet: float
     """Only hours count that meet the level by habit no more often than this."""
     needed: float
-    """Evidence (nats) at which a leak is suspected."""
+    """Evidence (nats) that a leak usually needs; `detector` has homes need more or less of it."""
     least_times: float
     """How long it must have lasted, in terms of `least_hours`."""
 
@@ -46,10 +49,10 @@ LEVELS = (
     Level(1, 4),
 )  # fmt: skip
 TESTS = (
-    Test(0, 0.995, 1, 64, 1), Test(1, 0.995, 1, 54, 1), Test(2, 0.995, 1, 46, 1), Test(3, 0.995, 1, 42, 1),
-    Test(4, 0.995, 1, 27, 1), Test(5, 0.995, 1, 24, 1),
+    Test(0, 0.995, 1, 64, 1), Test(1, 0.995, 1, 40, 1), Test(2, 0.995, 1, 46, 1), Test(3, 0.995, 1, 42, 1),
+    Test(4, 0.995, 1, 20, 1), Test(5, 0.995, 1, 24, 1),
     Test(6, 0.995, 1, 50, 1), Test(7, 0.995, 1, 60, 1), Test(8, 0.995, 1, 60, 1),
-    Test(3, 0.6, 0.3, 48, 2), Test(4, 0.55, 0.3, 38, 2),
+    Test(3, 0.6, 0.3, 48, 2), Test(4, 0.55, 0.3, 28, 2),
 )  # fmt: skip
 """Leaks that never rest, by size; drips of less than a litre an hour; such as come and go (cyclic)."""
 
@@ -69,7 +72,7 @@ SIZES = (0.5, 0.75, 1.0)
 """Quantiles of a day's hours with flow."""
 
 STATE = np.dtype([
-    ("day", "i4"), ("days", "i4"),
+    ("day", "i4"), ("days", "i4"), ("q3_l_h", "i4"),
     ("seen", "f4", (2, DAY_H)), ("met", "f4", (2, DAY_H, len(LEVELS))),
     ("evidence", "f4", len(TESTS)), ("began", "i4", len(TESTS)), ("highest", "f4", len(TESTS)),
     ("recent", "f4", RECENT_H), ("most", "f4"), ("still", "i4"), ("longest_still", "i4"),
@@ -77,12 +80,13 @@ STATE = np.dtype([
     ("leak_h", "i4"), ("leak_test", "i4"), ("confirmed", "i4"),
     ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"),
 ])  # fmt: skip
-"""`day` is the next to look at; hours are counted from local midnight of day 0; `…_h` is when a fault was raised, or
-NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` the hours since anything flowed, `most`
+"""Volumes are in terms of the meter's size (`sizes`): litres of a household's. `day` is the next to look at; `q3_l_h`
+the size under which all was learned; hours are counted from local midnight of day 0; `…_h` is when a fault was raised,
+or NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` the hours since anything flowed, `most`
 the largest flow that two hours running had; of each of the past days, the newest last, `active` are the hours with flow
 and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it."""
 
-VERSION = 2
+VERSION = 3
 """Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
 
 NONE = -1
@@ -93,10 +97,10 @@ def is_weekend(day: int) -> bool:
     return (day + 3) % 7 >= 5
 
 
-def unknown_meters(count: int, day: int) -> States:
+def unknown_meters(count: int, day: int, q3_l_h: Ints | int = HOUSEHOLD_Q3_L_H) -> States:
     """States of meters of which nothing is known before `day`."""
     states = np.zeros(count, STATE)
-    states["day"] = day
+    states["day"], states["q3_l_h"] = day, q3_l_h
     states["seen"] = ASSUMED_HOURS
     assumed = np.where(np.arange(DAY_H) < NIGHT_H, ASSUMED_NIGHT, ASSUMED_DAY) * ASSUMED_HOURS
     states["met"] = assumed[None, None, :, None]
@@ -106,6 +110,12 @@ def unknown_meters(count: int, day: int) -> States:
     for name in ("leak_h", "burst_h", "reverse_h", "stuck_h", "under_h"):
         states[name] = NONE
     return states
+
+
+def sizes(states: States) -> Floats:
+    """Each meter's Q3 in terms of a household's: all levels are in proportion to it."""
+    found: Floats = (states["q3_l_h"] / HOUSEHOLD_Q3_L_H).astype(np.float32)
+    return found
 
 
 def usual_shares(states: States, weekend: bool) -> Floats:

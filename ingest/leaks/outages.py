@@ -55,7 +55,7 @@ _NAMES = {"zone": "SELECT code || ' ' || name FROM zones WHERE zone_id = $1::tex
 
 _RAISE = """
 INSERT INTO alerts (kind, severity, started_at, raised_at, last_seen_at, evidence)
-VALUES ($1, 'critical', $2, now(), now(), $3::jsonb) RETURNING alert_id"""
+VALUES ($1, 'critical', $2, $4, $4, $3::jsonb) RETURNING alert_id"""
 _NOTE = "INSERT INTO alert_events (alert_id, to_state, actor) VALUES ($1, 'open', 'platform')"
 _ADD = "INSERT INTO alert_meters (alert_id, meter_id) SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING"
 
@@ -86,7 +86,7 @@ async def raise_outages(connection: Any, silent: list[tuple[int, int]], now_s: i
     raised = 0
     for group in candidates(known, settings.min_meters, int(settings.within_h * 3_600)):
         if raised < MAX_EVENTS and len(group.meters - told) >= settings.min_meters:
-            members = await _raise(connection, group, told, settings)
+            members = await _raise(connection, group, told, now_s, settings)
             told |= members
             raised += bool(members)
     return raised
@@ -99,7 +99,7 @@ def _shares(row: Any) -> dict[str, str]:
     return {kind: str(value) for kind, value in shares.items() if value is not None}
 
 
-async def _raise(connection: Any, group: Candidate, told: set[int], settings: OutageSettings) -> set[int]:
+async def _raise(connection: Any, group: Candidate, told: set[int], now_s: int, settings: OutageSettings) -> set[int]:
     """The meters of the event; none when the others of the group go on reporting."""
     members = await connection.fetch(_MEMBERS_OF[group.kind], group.key, group.from_s - 1)
     silent = [row for row in members if row["heard_at_s"] <= group.to_s + 1 and row["meter_id"] not in told]
@@ -113,7 +113,7 @@ async def _raise(connection: Any, group: Candidate, told: set[int], settings: Ou
         "sample": sorted(row["serial"] for row in silent)[:MAX_SAMPLE],
     }  # fmt: skip
     kind = f"{OUTAGE}:{group.kind}"
-    alert_id = await connection.fetchval(_RAISE, kind, instant(group.to_s), json.dumps(evidence))
+    alert_id = await connection.fetchval(_RAISE, kind, instant(group.to_s), json.dumps(evidence), instant(now_s))
     await connection.execute(_NOTE, alert_id)
     meters = [row["meter_id"] for row in silent]
     await connection.execute(_ADD, alert_id, meters)
@@ -122,8 +122,8 @@ async def _raise(connection: Any, group: Candidate, told: set[int], settings: Ou
 
 
 async def end_outages(connection: Any, settings: OutageSettings) -> int:
-    """Ends events of which so many meters are heard again that it would not be raised today; how many. The rest are
-    then silent one by one."""
+    """Ends events of which so many meters are heard again that it would not be raised today; how many. Who of the rest
+    is not heard soon is then silent by itself."""
     ended = 0
     for row in await connection.fetch(_HEARD):
         if not is_outage(row["meters"] - row["heard"], row["meters"], settings.min_meters, settings.min_share):

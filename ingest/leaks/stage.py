@@ -25,19 +25,25 @@ WHERE kind = $1 AND meter_id = ANY($2::bigint[]) AND state <> 'resolved' AND end
 
 
 async def find_continuous_flow(
-    connection: Any, curve: Curve, meters: Meters, chosen: Sequence[VendorRule] = (), watched: Set[int] = frozenset()
+    connection: Any,
+    curve: Curve,
+    meters: Meters,
+    chosen: Sequence[VendorRule] = (),
+    watched: Set[int] = frozenset(),
+    bulk: Set[int] = frozenset(),
 ) -> None:
     """Raises, updates and ends the alerts of the meters on the curve, inside the caller's transaction.
 
     `meters` has an entry for each position of a meter in the curve; one meter may stand at several. `chosen`: the
     utility's rules, for all meters. Without any, any flow in 24 hours raises, but for meters that are `watched` by our
-    own detector: their alerts that last already are only ended.
+    own detector: their alerts that last already are only ended. `bulk`: meters behind which there is no customer; none
+    is raised, and what lasts ends.
     """
     thresholds = {
         rule: rules.threshold_ml_h(rule, meters.dn_mm, meters.q3_l_h, meters.pulse_ml)
         for rule in chosen or (VendorRule.FLOW_24H,)
     }
-    left_out = frozenset() if chosen else watched
+    left_out = bulk if chosen else bulk | watched
     hours = rules.hours(curve, np.min(list(thresholds.values()), axis=0))
     newest: dict[int, alerts.Finding] = {}
     ended: dict[int, alerts.Ended] = {}
@@ -53,12 +59,14 @@ async def find_continuous_flow(
                 ended[finding.meter_id] = alerts.Ended(finding.meter_id, CONTINUOUS_FLOW, flow.ended_at_s)
     await alerts.raise_or_update(connection, list(newest.values()))
     lasting = await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meters.meter_id).tolist())
-    ended.update((end.meter_id, end) for end in _ended(hours, meters.meter_id, dict(map(tuple, lasting))))
+    ended.update((end.meter_id, end) for end in _ended(hours, meters.meter_id, dict(map(tuple, lasting)), bulk))
     await alerts.end(connection, list(ended.values()))
 
 
-def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int]) -> Iterator[alerts.Ended]:
-    """Which lasting alerts (meter → last seen) found an hour without flow since."""
+def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int], bulk: Set[int]) -> Iterator[alerts.Ended]:
+    """Which lasting alerts (meter → last seen) found an hour without flow since, or are of a bulk meter by now."""
+    for meter in bulk & last_seen_s.keys():
+        yield alerts.Ended(meter, CONTINUOUS_FLOW, last_seen_s[meter])
     after_s = np.array([last_seen_s.get(meter, NEVER_S) for meter in meter_id.tolist()], np.int64)
     for at, end_s in rules.first_rests(hours, after_s).items():
         yield alerts.Ended(int(meter_id[at]), CONTINUOUS_FLOW, end_s)

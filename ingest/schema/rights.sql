@@ -27,7 +27,7 @@ BEGIN
             'accounting, touched_spans, settled_days, alerts, alert_events, corrections, replays, strangers, commands, '
             'command_events, command_outbox, firmware_images, campaigns, campaign_meters, amendments, billing_periods, '
             'billing_entries, billing_corrections, alert_meters, zone_flows, zone_hours, zone_days, leak_states, '
-            'leak_due, alert_suppressions, pusher_bindings, day_edits TO %I', program);
+            'leak_checkpoints, leak_due, alert_suppressions, pusher_bindings, day_edits, late_zone_hours TO %I', program);
     END LOOP;
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_ingest') THEN
@@ -56,7 +56,7 @@ BEGIN
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'nbwater_settlement') THEN
         GRANT INSERT, UPDATE ON settled_days, alerts, zone_hours, zone_days TO nbwater_settlement;
-        GRANT INSERT, UPDATE, DELETE ON leak_states, leak_due TO nbwater_settlement;
+        GRANT INSERT, UPDATE, DELETE ON leak_states, leak_checkpoints, leak_due, late_zone_hours TO nbwater_settlement;
         GRANT DELETE ON settled_days TO nbwater_settlement;    -- days whose last reading a person took away
         GRANT INSERT ON alert_events TO nbwater_settlement;
         GRANT DELETE ON touched_spans, reports, raw_reports TO nbwater_settlement;

@@ -22,9 +22,10 @@ import asyncpg
 import numpy as np
 import structlog
 
+from ingest.districts import late_hours
 from ingest.leaks import stage as leaks
 from ingest.leaks.live.states import known_meters, note_due
-from ingest.meter_rows import meters_of
+from ingest.meter_rows import bulk_meters, meters_of
 from ingest.meters import Meters
 from metering.billing import CLOSING_LOCK
 from metering.consumption import HOUR_S, Bools, Readings, Rules, curve_of
@@ -133,6 +134,7 @@ class SettlementStage:
         metrics.SPANS.labels("unknown_meter").inc(int((~known).sum()))
         spans = spans.only(known)
         await note_due(self._connection, spans.meter_id, spans.from_s)
+        await late_hours.note(self._connection, spans.from_s, spans.to_s, int(time.time()))
         self._before_later = []
         await self._settle_spans(spans, meters)
         amended = spans.only(self._table.were_amended(spans))
@@ -198,7 +200,8 @@ class SettlementStage:
             chosen, watched = self._leaks.vendor_rules, frozenset[int]()
             if not chosen:
                 watched = await known_meters(self._connection, meters.meter_id, self._leaks.first_days)
-            await leaks.find_continuous_flow(self._connection, curve, meters, chosen, watched)
+            bulk = await bulk_meters(self._connection, meters.meter_id)
+            await leaks.find_continuous_flow(self._connection, curve, meters, chosen, watched, bulk)
 
     async def _measure_backlog(self) -> None:
         if time.monotonic() - self._measured_at >= BACKLOG_EVERY_S:

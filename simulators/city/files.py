@@ -20,7 +20,7 @@ from simulators.city.registers import by_district, registers
 from simulators.city.reporting import arrived, by_its_clock, reports
 from simulators.city.truth import of_files
 from simulators.local_time import HOUR_S, local_text
-from simulators.water.block import ML_PER_L
+from simulators.water.block import ML_PER_L, RunningOn, running_on
 from simulators.water.calendar import EPOCH_S, WEEK_S, Floats
 from simulators.water.users import BLOCK
 
@@ -52,6 +52,7 @@ class CityFiles:
         self._plan, self._options, self._directory, self._done = CityPlan(options), options, directory, done
         self._used_l = np.zeros((options.districts, options.days * 24))
         self._changed_l: dict[int, float] = {}
+        self._running_on: set[RunningOn] = set()
         self._names = rows.texts([meter_id(number) for number in range(options.meters)])
 
     def write(self, with_reports: bool) -> Written:
@@ -66,7 +67,7 @@ class CityFiles:
         sent = self._write_reports() if with_reports else 0
         inflows = [inflow(self._options, number, used) for number, used in enumerate(self._used_l)]
         self._write_inflows(inflows)
-        truth = of_files(self._plan, inflows, self._changed_l)
+        truth = of_files(self._plan, inflows, self._changed_l, sorted(self._running_on))
         (self._directory / TRUTH).write_text(json.dumps(truth, indent=1) + "\n")
         return Written(readings, sent, len(truth["events"]), len(truth["dma_events"]))
 
@@ -85,6 +86,7 @@ class CityFiles:
             taken = by_district(fleet.district[:count], of.taken_ml[:count], options.districts)
             self._used_l[:, first : first + hours] += taken
             self._changed_l.update(of.changed_l)
+            self._running_on.update(running_on(options.seed, number, from_s, from_s + hours * HOUR_S))
         return _Span(from_s, index_l, there)
 
     def _write_span(self, file: IO[bytes], span: _Span) -> int:

@@ -5,23 +5,29 @@ Beside what the scorer needs a meter has its `use`, `people`, `district` and `dn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from simulators.city.district import Inflow, district_name, main_events
 from simulators.city.mains import Mains, leak_events
 from simulators.city.plan import CityPlan, meter_id
+from simulators.households import Household
 from simulators.local_time import HOUR_S, local_text
 from simulators.meter import Meter
 from simulators.outages import outages
+from simulators.water.block import RunningOn, running_on
 from simulators.water.faults import Fault
-from simulators.water.users import UserKind
+from simulators.water.users import BLOCK, UserKind
 
 ML_PER_L = 1_000
 CLEAN, SILENT = "clean", "noreport"
+CONTINUOUS = "continuous"
+"""A cistern that runs on for a day at least; leakbench has none of its name: it takes such flows for the homes' own."""
 
 
-def of_files(plan: CityPlan, inflows: list[Inflow], changed_l: dict[int, float]) -> dict[str, Any]:
+def of_files(
+    plan: CityPlan, inflows: list[Inflow], changed_l: dict[int, float], running_on: Sequence[RunningOn]
+) -> dict[str, Any]:
     """`changed_l`: by meter, how much more its register showed than its users' own water."""
     options, fleet = plan.options, plan.whole_fleet
     meters = [
@@ -43,6 +49,11 @@ def of_files(plan: CityPlan, inflows: list[Inflow], changed_l: dict[int, float])
         }
         for number, fault in plan.faults.items()
     ]
+    events += [
+        {"meter": meter_id(one.user), **cistern(one, options.start_s, options.end_s)}
+        for one in running_on
+        if one.user < options.meters and not _hidden(one, plan.faults.get(one.user))
+    ]
     cells = sorted(set(fleet.cell.tolist()))
     return {
         "seed": options.seed, "n": options.meters, "days": options.days, "start": local_text(options.start_s),
@@ -55,7 +66,7 @@ def of_doors(
     seed: int, meters: Sequence[Meter], of_mains: Mains, from_s: int, until_s: int, silent_since_s: int
 ) -> dict[str, Any]:
     """Of a town that is played from `from_s` to `until_s`; its meters are called by their serials."""
-    events: list[dict[str, Any]] = []
+    events = list(_cisterns(seed, meters, from_s, until_s))
     for meter in meters:
         serial, fault = {"meter": meter.label.serial}, meter.household.fault
         if fault is not None:
@@ -95,6 +106,30 @@ def event(fault: Fault, begin_s: int, end_s: int) -> dict[str, Any]:
     if fault.kind.harmless:
         found["benign"] = True
     return found
+
+
+def cistern(one: RunningOn, from_s: int, until_s: int) -> dict[str, Any]:
+    """Of one that runs on, within the span; it is part of its users' own water."""
+    begin_s, end_s = max(one.from_s, from_s), min(one.until_s, until_s)
+    litres = one.rate_l_h * (end_s - begin_s) / HOUR_S
+    return {
+        "kind": CONTINUOUS, "start": local_text(begin_s), "end": local_text(end_s), "rate": one.rate_l_h,
+        "peak": one.rate_l_h, "vol": litres,
+    }  # fmt: skip
+
+
+def _cisterns(seed: int, meters: Sequence[Meter], from_s: int, until_s: int) -> Iterator[dict[str, Any]]:
+    homes = {meter.household.number: meter for meter in meters if isinstance(meter.household, Household)}
+    for number in sorted({who // BLOCK for who in homes}):
+        for one in running_on(seed, number, from_s, until_s):
+            meter = homes.get(one.user)
+            if meter is not None and not _hidden(one, meter.household.fault):
+                yield {"meter": meter.label.serial, **cistern(one, from_s, until_s)}
+
+
+def _hidden(one: RunningOn, fault: Fault | None) -> bool:
+    """Nobody is there, or the register stands still."""
+    return fault is not None and fault.counted == 0 and any(True for _ in fault.spells(one.from_s, one.until_s))
 
 
 def _mean_rate(fault: Fault, begin_s: int, end_s: int) -> float:

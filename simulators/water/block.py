@@ -10,12 +10,13 @@ scaled to its total. Between hours the register runs evenly.
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulators.local_time import HOUR_S
-from simulators.water.calendar import DAYS, EPOCH_S, WEEKS, WORKDAY, Floats, Ints, day_kinds, travel, warmth
+from simulators.water.calendar import DAYS, EPOCH_S, WEEK_S, WEEKS, WORKDAY, Floats, Ints, day_kinds, travel, warmth
 from simulators.water.users import BLOCK, END_USES, TRADES, Dwelling, UserKind, Users, draw_users, hours_of
 
 ML_PER_L = 1_000
@@ -40,13 +41,35 @@ WEEKEND_OUT = 0.45
 """Of the chance of a working day that nobody is at home all day."""
 DRIBBLE_H, DRIBBLE_SPREAD, LONGEST_DRIBBLE_H = 9.0, 0.9, 60.0
 DRIBBLE_L_H, DRIBBLE_L_H_SPREAD = 6.0, 0.8
-"""A cistern that runs on: medians and standard deviations of logarithms. No leak that anybody would be sent for."""
+"""A cistern that runs on: medians and standard deviations of logarithms."""
+LEAK_H = 24
+"""One that runs for so long is a leak, as rules of continuous flow have it; a shorter one nobody would be sent for."""
+LEAK_L_H = 0.5
+"""Least rate of it, as of a dripping tap."""
 ERRANDS = 0.35
 """That all are out for an hour or more besides."""
 MAX_BLOCKS, MAX_WEEKS = 512, 1024
 """Kept in memory: 0.8 MB and 0.35 MB each."""
 
 Bits = NDArray[np.uint8]
+
+
+class RunningOn(NamedTuple):
+    """A cistern of a user that runs on for LEAK_H at least, then is stopped."""
+
+    user: int
+    """Of all users."""
+    from_s: int
+    until_s: int
+    rate_l_h: float
+
+
+class Week(NamedTuple):
+    """Of a block."""
+
+    ml: Ints
+    """By user: millilitres since the week's begin at each of its hours' ends, beginning with 0: 169 columns."""
+    running_on: list[RunningOn]
 
 
 class Block:
@@ -76,16 +99,17 @@ class Block:
         there: Floats = np.where(away, 0.0, np.where(guests, VISITED, 1.0))
         return there
 
-    def week_ml(self, week: int) -> Ints:
-        """By user: millilitres since the week's begin at each of its hours' ends, beginning with 0: 169 columns."""
+    def week(self, week: int) -> Week:
         draw = np.random.default_rng((self.seed, self.number, week, 1_000_003))
         litres = _events(draw, self.users, self._intensity(draw, week), day_kinds()[week * 7 : week * 7 + 7] != WORKDAY)
-        litres += _dribbles(draw, self.users)
+        dribbles = _dribbles(draw, self.users)
+        litres += dribbles.litres()
         litres = np.where(litres.sum(1, keepdims=True) > 0, litres, 1.0)
         upto = np.cumsum(litres, axis=1)
         totals_ml = self._totals_l[:, week].astype(np.int64)[:, None] * ML_PER_L
         ends = np.floor(upto / upto[:, -1:] * totals_ml).astype(np.int64)
-        return np.concatenate([np.zeros((BLOCK, 1), np.int64), ends], axis=1)
+        running_on = dribbles.leaks(self.number, week, self._totals_l[:, week] / upto[:, -1])
+        return Week(np.concatenate([np.zeros((BLOCK, 1), np.int64), ends], axis=1), running_on)
 
     def _intensity(self, draw: np.random.Generator, week: int) -> Floats:
         """By user, day and hour: how much of what is usual at that hour happens."""
@@ -172,17 +196,38 @@ def _events(draw: np.random.Generator, users: Users, intensity: Floats, day_off:
     return litres
 
 
-def _dribbles(draw: np.random.Generator, users: Users) -> Floats:
-    """Litres by user and hour of the week: of cisterns that run on for hours, then stop by themselves."""
+class _Dribbles(NamedTuple):
+    """Cisterns that run on for hours, then stop by themselves; hours of the week, the last of which ends them all."""
+
+    user: Ints
+    from_h: Floats
+    until_h: Floats
+    rate_l_h: Floats
+
+    def litres(self) -> Floats:
+        """By user and hour of the week."""
+        hour = np.arange(WEEK_H)
+        share = np.clip(np.minimum(hour + 1, self.until_h[:, None]) - np.maximum(hour, self.from_h[:, None]), 0, 1)
+        litres = np.zeros((BLOCK, WEEK_H))
+        np.add.at(litres, self.user, share * self.rate_l_h[:, None])
+        return litres
+
+    def leaks(self, number: int, week: int, scale: Floats) -> list[RunningOn]:
+        """`scale`: by user, how much more flows that week than was drawn."""
+        begin_s, rate_l_h = EPOCH_S + week * WEEK_S, self.rate_l_h * scale[self.user]
+        return [
+            RunningOn(number * BLOCK + int(self.user[at]), begin_s + round(self.from_h[at] * HOUR_S),
+                      begin_s + round(self.until_h[at] * HOUR_S), float(rate_l_h[at]))
+            for at in np.flatnonzero((self.until_h - self.from_h >= LEAK_H) & (rate_l_h >= LEAK_L_H)).tolist()
+        ]  # fmt: skip
+
+
+def _dribbles(draw: np.random.Generator, users: Users) -> _Dribbles:
     user = np.repeat(np.arange(BLOCK), draw.poisson(users.dribbles))
     begins = draw.uniform(0, WEEK_H, len(user))
     lasts = np.minimum(DRIBBLE_H * draw.lognormal(0, DRIBBLE_SPREAD, len(user)), LONGEST_DRIBBLE_H)
     rate = DRIBBLE_L_H * draw.lognormal(0, DRIBBLE_L_H_SPREAD, len(user))
-    hour = np.arange(WEEK_H)
-    share = np.clip(np.minimum(hour + 1, (begins + lasts)[:, None]) - np.maximum(hour, begins[:, None]), 0, 1)
-    litres = np.zeros((BLOCK, WEEK_H))
-    np.add.at(litres, user, share * rate[:, None])
-    return litres
+    return _Dribbles(user, begins, np.minimum(begins + lasts, WEEK_H), rate)
 
 
 def hourly_ml(seed: int, number: int, from_s: int, hours: int) -> Ints:
@@ -202,6 +247,19 @@ def block(seed: int, number: int) -> Block:
 
 
 @lru_cache(MAX_WEEKS)
+def _week(seed: int, number: int, week: int) -> Week:
+    """Remembered: meters of one block ask for the same week."""
+    return block(seed, number).week(week)
+
+
 def week_ml(seed: int, number: int, week: int) -> Ints:
-    """`Block.week_ml`, remembered: meters of one block ask for the same week."""
-    return block(seed, number).week_ml(week)
+    """`Week.ml`."""
+    return _week(seed, number, week).ml
+
+
+def running_on(seed: int, number: int, from_s: int, until_s: int) -> list[RunningOn]:
+    """Cisterns of the block that do within the span, which begins not before EPOCH_S; cheap where the water of these
+    weeks was asked for just before."""
+    weeks = range((from_s - EPOCH_S) // WEEK_S, -((EPOCH_S - until_s) // WEEK_S))
+    of_weeks = [one for week in weeks for one in _week(seed, number, week).running_on]
+    return [one for one in of_weeks if one.from_s < until_s and one.until_s > from_s]

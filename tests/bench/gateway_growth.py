@@ -83,15 +83,22 @@ async def write_snapshot(url: str, entries: int, own_address: bool) -> None:
     await connection.close()
 
 
-@contextmanager
-def gateway(server: NatsServer, **settings: str) -> Iterator[tuple[subprocess.Popen[str], int, int, float]]:
-    """A gateway process on this server: the child, its ports and when it was started."""
-    environment = {
+def environment_on(server: NatsServer) -> dict[str, str]:
+    """Of a gateway on this server, at free ports."""
+    return {
         "NBWATER_NATS_URL": server.url_for("gateway"),
         "NBWATER_NATS_MONITOR_URL": server.monitor_url,
         "NBWATER_GATEWAY_HOST": "127.0.0.1",
         "NBWATER_GATEWAY_PORT": "0",
         "NBWATER_GATEWAY_METRICS_PORT": "0",
+    }
+
+
+@contextmanager
+def gateway(server: NatsServer, **settings: str) -> Iterator[tuple[subprocess.Popen[str], int, int, float]]:
+    """A gateway process on this server: the child, its ports and when it was started."""
+    environment = {
+        **environment_on(server),
         **{f"NBWATER_GATEWAY_{name.upper()}": value for name, value in settings.items()},
     }
     started = time.monotonic()

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded.nats import USERS, NatsServer
-from tests.bench.gateway_growth import until_served, write_snapshot
+from tests.bench.gateway_growth import environment_on, until_served, write_snapshot
 from tests.bench.processes import python
 from tests.bench.saturate import DEVICES
 
@@ -84,14 +84,7 @@ def _used_s(processes: list[psutil.Process]) -> list[float]:
 
 @contextmanager
 def _gateway(server: NatsServer, workers: int) -> Iterator[tuple[list[int], int]]:
-    environment = {
-        **os.environ,
-        "NBWATER_NATS_URL": server.url_for("gateway"),
-        "NBWATER_NATS_MONITOR_URL": server.monitor_url,
-        "NBWATER_GATEWAY_HOST": "127.0.0.1",
-        "NBWATER_GATEWAY_PORT": "0",
-        "NBWATER_GATEWAY_METRICS_PORT": "0",
-    }
+    environment = os.environ | environment_on(server)
     command = python("deploy", "gateway", "--workers", str(workers))
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         try:

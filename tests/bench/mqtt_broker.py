@@ -28,7 +28,7 @@ from gateway.mqtt.topics import PROBE
 from tests.bench.mqtt_door import AIR, AIR_PASSWORD, METERS, STREAM_BYTES, gateway_of, measure_at
 from tests.bench.sections import Progress
 from tests.gateway.conftest import until, write_snapshot
-from tests.gateway.mqtt.conftest import ENTRIES, entry, listener_of, make_server
+from tests.gateway.mqtt.conftest import ENTRIES, accepts, entry, listener_of, make_server
 
 BINARY = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 SECONDS, QUICK_SECONDS = 10.0, 2.0
@@ -101,7 +101,7 @@ async def _broker(folder: Path, js: JetStreamContext) -> AsyncIterator[Broker]:
     passwords.write_text("".join(f"{user}:{AIR_PASSWORD}\n" for user in (GATEWAY_USER, PROBE, AIR, *METERS)))
     await asyncio.to_thread(subprocess.run, ["mosquitto_passwd", "-U", str(passwords)], check=True)
     with _running(folder) as process:
-        await until(lambda: _accepts(ports[1]))
+        await until(lambda: accepts(ports[1]))
         yield Broker(*ports, process.pid, js)
 
 
@@ -115,15 +115,6 @@ def _running(folder: Path) -> Iterator[psutil.Popen]:
             yield process
         finally:
             process.terminate()
-
-
-async def _accepts(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ def _found(now: datetime) -> list[tuple[Any, ...]]:
         (21, "stuck", "warning", "suspected", 290, None,
          {"still_h": 290, "longest_before_h": 61, "last_index_ml": 183_427_000}),
         (22, "under_registering", "warning", "suspected", 336, None,
-         {"usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14}),
+         {"rule": "all_sizes", "limit_share": 0.6, "quantiles": [0.5, 0.75, 1], "usual_flow_h": 9.0, "now_flow_h": 8.5,
+          "usual_sizes_ml_h": [12_000, 31_000, 96_000], "now_sizes_ml_h": [5_000, 14_000, 41_000],
+          "usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14}),
         (23, "reverse_flow", "warning", "confirmed", 12, None,
          {"volume_ml": -23_000, "from": week_ago.isoformat(), "to": now.isoformat()}),
     ]  # fmt: skip

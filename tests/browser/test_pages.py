@@ -119,10 +119,12 @@ async def test_an_operator_acknowledges_and_dismisses_with_a_reason(changing_sit
     await visitor.log_in()
     await visitor.open("/alerts")
     alert = visitor.page.locator("article", has_text=TAMPERED_SERIAL)
+    await alert.get_by_text("详情", exact=True).click()
     await alert.get_by_role("button", name="确认接手").click()
     await visitor.page.fill(".q-dialog textarea", "已派工")
     await visitor.page.locator(".q-dialog").get_by_role("button", name="确认接手").click()
     await alert.get_by_text("处理中", exact=True).wait_for()
+    await alert.locator(".nb-life li").wait_for()  # drawn again, and open as it was
     life = await alert.locator(".nb-life li").inner_text()
     assert all(part in life for part in ("test-operator", "待处理 → 处理中", "已派工"))
     await alert.get_by_role("button", name="判为误报").click()

@@ -10,8 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from api.reasons import ending_reason
 from deploy import enrolment
-from deploy.enrolment import check_reason, enrol_rows, import_keys, make_keys, master_keys, reseal_keys, revoke_keys
+from deploy.enrolment import enrol_rows, import_keys, make_keys, master_keys, reseal_keys, revoke_keys
 from ingest.registry.key_rows import KeyRow, parse_key_file
 from metering.credentials import Credential, CredentialKind, MasterKeys, OscoreSecret
 from metering.errors import ConflictError, ImportRowsError, RequestError, SettingsError
@@ -153,7 +154,7 @@ def test_a_master_key_is_never_made_by_a_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "a\nb"])
 def test_a_reason_is_needed(reason: str) -> None:
     with pytest.raises(RequestError):
-        check_reason(reason)
+        ending_reason(reason)
 
 
 async def test_simulated_meters_are_enrolled_at_each_start(connection: asyncpg.Connection, database_url: str) -> None:

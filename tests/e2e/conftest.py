@@ -1,4 +1,4 @@
-"""`start(...)` runs `nbwater up` on one directory per test and ends what a test leaves running."""
+"""`start(...)` runs `nbwater up` on a directory per test and ends what a test leaves running; `stub` is a platform."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import Up
+from tests.gateway.push.north.stub import StubPlatform
 
 
 @pytest.fixture
@@ -22,3 +23,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     for up in running:
         if up.process.poll() is None:
             up.end()
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[StubPlatform]:
+    """An operator's platform that checks signatures, for commands on their way down."""
+    made = StubPlatform()
+    yield made
+    made.close()

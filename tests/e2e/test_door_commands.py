@@ -35,13 +35,6 @@ _seq = iter(range(1, 1 << 20))
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[StubPlatform]:
-    made = StubPlatform()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def city(stub: StubPlatform) -> Iterator[City]:
     with open_city(stub, NBWATER_LWM2M_AWAKE_S="2") as made:
         made.import_meters([PLAIN, LWM2M, PUSHED, AWAKE, EAGER, *KEYED])

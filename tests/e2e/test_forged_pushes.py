@@ -28,13 +28,6 @@ pytestmark = pytest.mark.skipif(not certificates.available(), reason="openssl is
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[StubPlatform]:
-    made = StubPlatform()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("tls") / "certificates"
     certificates.make(found, {"server": "127.0.0.1"})

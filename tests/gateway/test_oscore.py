@@ -11,8 +11,7 @@ from nats.js import JetStreamContext
 from metering.model import Authentication
 from metering.streams import OSCORE_STREAM
 from simulators import message
-from tests.gateway.coap.protected import DEVICE, KID, OTHER, OTHER_KID, Client, entries
-from tests.gateway.coap.test_protected_lane import REPLAY, own_number, plainly
+from tests.gateway.coap.protected import DEVICE, KID, OTHER, OTHER_KID, REPLAY, Client, entries, own_number, plainly
 from tests.gateway.conftest import (
     GatewayProcess,
     OpenSender,

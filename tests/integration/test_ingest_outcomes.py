@@ -65,6 +65,24 @@ async def test_without_a_counter_only_the_window_makes_a_repeat(js: JetStreamCon
     assert await readings(pool) == 1
 
 
+async def test_reports_of_a_gateway_whose_clock_is_behind_are_dated_by_the_stream(
+    js: JetStreamContext, pool: Any
+) -> None:
+    await install(pool, "1001")
+    now = now_us()
+    clock_s = now // 1_000_000
+    behind = report("1001", native(1, clock_s - HOUR_S, [1, 2], k11=clock_s), now - 6 * HOUR_S * 1_000_000)
+    waited_s = clock_s - 3 * HOUR_S
+    waited = report("1001", native(2, waited_s - HOUR_S, [0, 1], k11=waited_s), waited_s * 1_000_000)
+    await publish(js, behind)
+    await take_all(pool, js, await publish(js, waited))
+    rows = await pool.fetch("SELECT extract(epoch FROM received_at)::float8, extra FROM reports ORDER BY received_at")
+    assert rows[0][0] == waited_s
+    assert clock_s <= rows[1][0] <= now_us() / 1e6
+    assert all("clock" not in (row["extra"] or "") for row in rows)
+    assert await pool.fetchval("SELECT extract(epoch FROM max(ts))::bigint FROM readings") == clock_s
+
+
 async def test_the_same_counter_with_other_readings_is_no_repeat(js: JetStreamContext, pool: Any) -> None:
     await install(pool, "1001")
     await publish(js, report("1001", native(1, FIRST_S, [1])))

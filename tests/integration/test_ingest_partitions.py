@@ -4,10 +4,8 @@ transaction neither commits it later nor keeps the next one waiting, and who die
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,9 +26,9 @@ from tests.integration.ingest_town import (
     until,
     watermark_reaches,
 )
+from tests.integration.program import start
 
 LEASE_S = 2
-START_S = 120
 
 
 @pytest.fixture
@@ -47,12 +45,9 @@ def environment(database_url: str, nats_server: Any, nats_url: str) -> dict[str,
 @asynccontextmanager
 async def worker(environment: dict[str, str], **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A running ingest process; killed with the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest", env=environment | settings, stdout=asyncio.subprocess.PIPE
-    )
+    process, said = await start("ingest", environment | settings)
     try:
-        assert process.stdout is not None
-        assert json.loads(await asyncio.wait_for(process.stdout.readline(), START_S))["ready"] == "ingest"
+        assert said["ready"] == "ingest"
         yield process
     finally:
         if process.returncode is None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import secrets
 import signal
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from nats.js import JetStreamContext
@@ -28,39 +25,28 @@ from tests.integration.ingest_town import (
     until,
     watermark_reaches,
 )
+from tests.integration.program import own_login, start, stops_while_it_waits_for_a_database
 
 
 @pytest.fixture
 async def environment(pool: Any, database_url: str, nats_server: Any, nats_url: str) -> AsyncIterator[dict[str, str]]:
-    role, password = f"ingest_{secrets.token_hex(4)}", secrets.token_hex(8)
-    await pool.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE nbwater_ingest")
-    parts = urlsplit(database_url)
-    own = urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}"))
-    yield {
-        **os.environ,
-        "NBWATER_DATABASE_URL": own,
-        "NBWATER_NATS_URL": nats_server.url_for("ingest"),
-        "NBWATER_NATS_MONITOR_URL": nats_server.monitor_url,
-        "NBWATER_INGEST_METRICS_PORT": "0",
-        "NBWATER_INGEST_LEASE_S": "60",
-        "NBWATER_INGEST_KEEP_STREAM_H": "0",
-    }
-    await pool.execute(f"DROP ROLE {role}")
-
-
-async def start(environment: dict[str, str]) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest", env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
-    return process, json.loads(line)
+    async with own_login(pool, database_url, "ingest") as url:
+        yield {
+            **os.environ,
+            "NBWATER_DATABASE_URL": url,
+            "NBWATER_NATS_URL": nats_server.url_for("ingest"),
+            "NBWATER_NATS_MONITOR_URL": nats_server.monitor_url,
+            "NBWATER_INGEST_METRICS_PORT": "0",
+            "NBWATER_INGEST_LEASE_S": "60",
+            "NBWATER_INGEST_KEEP_STREAM_H": "0",
+        }
 
 
 async def test_it_works_with_its_own_rights_and_takes_over_from_the_dead(
     js: JetStreamContext, pool: Any, environment: dict[str, str]
 ) -> None:
     await install(pool, "1001")
-    process, ready = await start(environment)
+    process, ready = await start("ingest", environment)
     assert ready["ready"] == "ingest"
     await watermark_reaches(pool, await publish(js, report("1001", native(1, FIRST_S, [1, 2, 3], k10=1))))
 
@@ -80,7 +66,7 @@ async def test_it_works_with_its_own_rights_and_takes_over_from_the_dead(
     process.kill()
     await process.wait()
 
-    process, _ = await start(environment)
+    process, _ = await start("ingest", environment)
     await watermark_reaches(pool, await publish(js, report("1001", native(2, FIRST_S + 3 * HOUR_S, [4]))))
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 30) == 0
@@ -101,12 +87,4 @@ async def test_a_database_without_schema_is_refused_in_one_line(
 
 
 async def test_it_stops_while_it_waits_for_an_absent_database(environment: dict[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest",
-        env=environment | {"NBWATER_DATABASE_URL": "postgresql://nobody:x@127.0.0.1:1/none"},
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    while b"waiting_for" not in await asyncio.wait_for(process.stderr.readline(), 30):
-        pass
-    process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    await stops_while_it_waits_for_a_database("ingest", environment)

@@ -20,6 +20,8 @@ import pytest
 
 from ingest.leaks.evaluation import KINDS, MeterReadings, evaluated, read_readings
 from ingest.leaks.events import Kind
+from ingest.leaks.live import metrics
+from ingest.leaks.live.checkpoints import SLOTS
 from ingest.leaks.live.stage import LeakStage
 from ingest.settlement.stage import SettlementStage
 from metering.leak_settings import LeakSettings
@@ -30,6 +32,9 @@ ZONE = ZoneInfo("Asia/Shanghai")
 OFFSET_S = 8 * 3_600
 SETTINGS = LeakSettings()
 METERS, DAYS = 20, 46
+Q3_L_H = np.where(np.isin(np.arange(METERS), (0, 2, 3, 4, 5, 7, 10)), 10_000, 2_500)
+Q3_L_H[8] = 1_600
+"""All levels, and what the states remember, go by it."""
 DAY_S = 86_400
 FROM_DAY_S = 25 * DAY_S
 FIRST_S = int(homes.FIRST.replace(tzinfo=UTC).timestamp())
@@ -61,6 +66,7 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> MeterReadings:
     flow[6, 27 * day :] = 0
     flow[7, 30 * day :] = np.floor(flow[7, 30 * day :] * 0.25)
     flow[8, 26 * day :] += 5
+    flow[Q3_L_H == 10_000] *= 4
     path = tmp_path_factory.mktemp("replay") / "readings.csv"
     homes.write(path, flow, lost=0.05)
     found = read_readings(path)
@@ -71,9 +77,10 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> MeterReadings:
 
 @pytest.fixture(scope="module")
 def expected(readings: MeterReadings) -> set[Said]:
+    q3_l_h = {f"M{at}": int(q3) for at, q3 in enumerate(Q3_L_H)}
     return {
         Said(one.subject, one.kind, one.raised_at, _ml(one.est_rate_lph), one.est_start)
-        for one in evaluated(readings, SETTINGS) if one.kind != "NOREPORT" and one.est_start is not None
+        for one in evaluated(readings, SETTINGS, q3_l_h) if one.kind != "NOREPORT" and one.est_start is not None
     }  # fmt: skip
 
 
@@ -84,7 +91,8 @@ def _ml(litres: float | None) -> int | None:
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Any]:
     pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
-    await pool.execute("INSERT INTO meters (serial) SELECT 'M' || g FROM generate_series(0, $1::int - 1) g", METERS)
+    await pool.execute("INSERT INTO meters (serial, q3_l_h) SELECT 'M' || at - 1, q3 "
+                       "FROM unnest($1::int[]) WITH ORDINALITY AS sizes (q3, at)", Q3_L_H.tolist())  # fmt: skip
     yield pool
     await pool.close()
 
@@ -163,6 +171,46 @@ async def test_day_by_day_or_at_once_the_alerts_are_those_of_the_evaluation(
     assert await said(pool) == expected
     assert await states(pool) == one_by_one
     assert await alerts(pool) == raised
+
+
+async def test_days_that_come_late_are_gone_on_to_from_an_earlier_state(pool: Any, readings: MeterReadings) -> None:
+    """Days come in order but for some that come days after; then one that is older than every earlier state."""
+    of, day = readings.meter, (readings.ts_s - FIRST_S) // DAY_S
+    comes = day.copy()
+    comes[day < 15] = 14
+    for meter, late_day, later in (
+        (1, 37, 2),
+        (2, 31, 12),
+        (3, 30, 2),
+        (4, 40, 3),
+        (4, 41, 6),
+        (5, 28, 17),
+        (6, 24, 9),
+    ):
+        comes[(of == meter) & (day == late_day)] += later
+    comes[(of == 7) & (day == 12)] = 46
+    before = how_many()
+    for now in np.unique(comes).tolist():
+        await arrive(pool, readings, comes == now)
+        assert await pool.fetchval("SELECT COALESCE(max(n), 0) FROM (SELECT count(*) AS n FROM leak_checkpoints "
+                                   "GROUP BY meter_id) AS of_meter") <= SLOTS  # fmt: skip
+    resumed, learned = how_many()
+    assert resumed - before[0] == 7
+    assert learned - before[1] == METERS + 1
+    one_by_one = await states(pool)
+    assert not await pool.fetchval(
+        "SELECT count(*) FROM leak_checkpoints c JOIN leak_states s USING (meter_id) WHERE c.day > s.day"
+    )
+    for table in ("readings", "leak_states", "alert_events", "alerts", "settled_days"):
+        await pool.execute(f"DELETE FROM {table}")
+    assert await pool.fetchval("SELECT count(*) FROM leak_checkpoints") == 0
+    await arrive(pool, readings, np.ones(len(readings.ts_s), bool))
+    assert await states(pool) == one_by_one
+
+
+def how_many() -> tuple[float, float]:
+    """Meters that were resumed, and learned, so far."""
+    return tuple(metrics.METERS.labels(how)._value.get() for how in ("resumed", "learned"))
 
 
 async def test_days_that_come_late_are_learned_as_if_they_had_come_in_time(pool: Any, readings: MeterReadings) -> None:

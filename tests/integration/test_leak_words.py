@@ -28,18 +28,20 @@ async def pool(database_url: str) -> AsyncIterator[Any]:
 
 
 def _town() -> list[Any]:
-    """A steady leak, a drip, one that comes and goes, a burst, a register that stands still."""
-    steady, drip, cyclic, burst, stuck = homes.flows(5)
+    """A steady leak, a drip, one that comes and goes, a burst, a register that stands still, one that counts
+    too little."""
+    steady, drip, cyclic, burst, stuck, under = homes.flows(6)
     steady[BEGIN_H:] += 6
     drip[BEGIN_H::2] += 1
     cyclic[BEGIN_H:] += np.where(np.arange(len(cyclic) - BEGIN_H) % 4 < 2, 25, 0)
     burst[UNTIL_H - 5 :] += 1_500
     stuck[BEGIN_H:] = 0
-    return [steady, drip, cyclic, burst, stuck]
+    under[BEGIN_H:] = np.floor(under[BEGIN_H:] * 0.25)
+    return [steady, drip, cyclic, burst, stuck, under]
 
 
 async def test_every_alert_of_the_detector_has_its_words(pool: Any, database_url: str) -> None:
-    meters = await add_meters(pool, 5)
+    meters = await add_meters(pool, 6)
     for meter_id, flow in zip(meters, _town(), strict=True):
         await store(pool, meter_id, np.asarray(flow), 0, UNTIL_H)
     await look(pool)
@@ -49,7 +51,7 @@ async def test_every_alert_of_the_detector_has_its_words(pool: Any, database_url
     finally:
         await read.close()
     own = {row.meter_id: row for row in found if row.evidence.get("detector") == "own"}
-    assert {own[meter].kind for meter in meters if meter in own} >= {"leak", "burst", "stuck"}
+    assert {own[meter].kind for meter in meters if meter in own} >= {"leak", "burst", "stuck", "under_registering"}
     comes_and_goes = own[meters[2]]
     assert comes_and_goes.evidence["pattern"] == "cyclic"
     assert comes_and_goes.rate_ml_h is not None

@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import secrets
 import signal
-import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from tests.integration.ingest_town import FIRST_S, HOUR_S, install, until
-
-START_S = 60
+from tests.integration.program import START_S, own_login, start, stops_while_it_waits_for_a_database
 
 
 @pytest.fixture
 async def environment(pool: Any, database_url: str) -> AsyncIterator[dict[str, str]]:
-    role, password = f"settlement_{secrets.token_hex(4)}", secrets.token_hex(8)
-    await pool.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE nbwater_settlement")
-    parts = urlsplit(database_url)
-    own = urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}"))
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("NBWATER_")}
-    yield inherited | {
-        "NBWATER_DATABASE_URL": own,
-        "NBWATER_SETTLEMENT_METRICS_PORT": "0",
-        "NBWATER_SETTLEMENT_EVERY_S": "0.1",
-        "NBWATER_LEAKS_EVERY_S": "0.1",
-    }
-    await pool.execute(f"DROP ROLE {role}")
-
-
-async def start(environment: dict[str, str]) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest.settlement", env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), START_S))
+    async with own_login(pool, database_url, "settlement") as url:
+        yield inherited | {
+            "NBWATER_DATABASE_URL": url,
+            "NBWATER_SETTLEMENT_METRICS_PORT": "0",
+            "NBWATER_SETTLEMENT_EVERY_S": "0.1",
+            "NBWATER_LEAKS_EVERY_S": "0.1",
+        }
 
 
 async def settled(pool: Any, meter_id: int, hour: int, looked_at: bool = True) -> None:
@@ -82,10 +66,10 @@ async def test_it_settles_with_its_own_rights_and_a_second_one_takes_over(
     pool: Any, environment: dict[str, str]
 ) -> None:
     meter_id = await install(pool, "1001")
-    first, said = await start(environment)
+    first, said = await start("ingest.settlement", environment)
     assert said["ready"] == "settlement"
     await settled(pool, meter_id, 0)
-    second, also_said = await start(environment)
+    second, also_said = await start("ingest.settlement", environment)
     await ready(also_said)  # standing by
     first.kill()
     await first.wait()
@@ -104,9 +88,9 @@ async def test_a_frozen_one_loses_the_lead_and_settles_nothing_twice(pool: Any, 
     """SIGSTOP leaves the connection open and answering keepalives, as a paused virtual machine may."""
     meter_id = await install(pool, "1001")
     leased = environment | {"NBWATER_SETTLEMENT_LEASE_S": "3"}
-    first, _ = await start(leased)
+    first, _ = await start("ingest.settlement", leased)
     await settled(pool, meter_id, 0)
-    second, also_said = await start(leased)
+    second, also_said = await start("ingest.settlement", leased)
     await ready(also_said)  # standing by
     first.send_signal(signal.SIGSTOP)
     try:
@@ -121,12 +105,4 @@ async def test_a_frozen_one_loses_the_lead_and_settles_nothing_twice(pool: Any, 
 
 
 async def test_it_stops_while_it_waits_for_an_absent_database(environment: dict[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest.settlement",
-        env=environment | {"NBWATER_DATABASE_URL": "postgresql://nobody:x@127.0.0.1:1/none"},
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    while b"waiting_for" not in await asyncio.wait_for(process.stderr.readline(), START_S):
-        pass
-    process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), START_S) == 0
+    await stops_while_it_waits_for_a_database("ingest.settlement", environment)

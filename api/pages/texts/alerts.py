@@ -31,6 +31,7 @@ ALERTS: dict[str, Text] = {
     "alerts.order.loss": Text("年漏失最大的在前", "largest loss per year first"),
     "alerts.order.lost": Text("累计漏失最多的在前", "most lost so far first"),
     "alerts.order.newest": Text("最新发出的在前", "newest first"),
+    "alerts.details": Text("详情", "Details"),
     "alerts.life": Text("处理经过", "What was done"),
     "alerts.life_raised": Text("发出告警", "raised"),
     "alerts.life_moved": Text("{before} → {after}", "{before} → {after}"),

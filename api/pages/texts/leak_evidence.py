@@ -84,6 +84,23 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "The peaks of the last {days} days were {now}, usually {usual}: {share} of it is left, while water runs in "
         "nearly as many hours.",
     ),
+    "evidence.under.all_sizes": Text(
+        "最近 {days} 天大小流量同时变小：{sizes}。三档都不到往常的 {limit} 才会判定；"
+        "而每天有水流的小时往常约 {usual_h} 个，现在 {now_h} 个，没有相应减少。",
+        "In the last {days} days flows of every size have shrunk: {sizes}. It takes all three below {limit} of what is "
+        "usual; yet water runs in {now_h} hours a day, usually {usual_h}.",
+    ),
+    "evidence.under.small": Text(
+        "每天的中等小时用水（有水流小时的中位数）往常 {usual}，现在 {now}，剩 {share}",
+        "the middle one of a day's hours with flow was {usual}, is {now} ({share} left)",
+    ),
+    "evidence.under.middling": Text(
+        "较大的小时用水（四分之三位数）往常 {usual}，现在 {now}，剩 {share}",
+        "the one that three in four stay below was {usual}, is {now} ({share})",
+    ),
+    "evidence.under.large": Text(
+        "高峰小时往常 {usual}，现在 {now}，剩 {share}", "the largest was {usual}, is {now} ({share})"
+    ),
     "evidence.advice.under_registering": Text(
         "多为叶轮磨损、滤网堵塞或管道进气使计量偏低：安排校表或换表；用户人数变少也会如此，可先电话核实。",
         "Mostly a worn or blocked meter that counts too little: have it tested or changed. Fewer people at home look "

@@ -13,7 +13,7 @@ import numpy as np
 
 from ingest.leaks.detector import look, shares
 from ingest.leaks.events import Event
-from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, Floats, States, is_weekend
+from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, Floats, States, is_weekend, sizes
 from metering.consumption import Bools, Ints
 from metering.leak_settings import LeakSettings
 
@@ -73,7 +73,8 @@ def _with_recent(states: States, flow: Floats, first_day: int) -> Floats:
     """Hours from RECENT_H before `first_day` on, what the states remember included."""
     padded = np.concatenate([np.full((len(flow), RECENT_H), np.nan, np.float32), flow], axis=1)
     begin = (states["day"].astype(np.int64) - first_day) * DAY_H
-    padded[np.arange(len(flow))[:, None], begin[:, None] + np.arange(RECENT_H)] = states["recent"]
+    recent = states["recent"] * sizes(states)[:, None]
+    padded[np.arange(len(flow))[:, None], begin[:, None] + np.arange(RECENT_H)] = recent
     return padded
 
 

@@ -1,29 +1,29 @@
 """What an alert of the detector says for itself, in figures a page can argue with. Pure.
 
-Volumes in millilitres; hours of the day by the local clock; instants in ISO 8601.
+Volumes in millilitres, whatever the meter's size; hours of the day by the local clock; instants in ISO 8601.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
 from ingest.leaks.detector import CLEARED_SHARE, shares
 from ingest.leaks.events import Event
-from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS
+from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS, compared
 from ingest.leaks.habits import (
     CYCLIC,
     DAY_H,
     LEVELS,
-    PAST_DAYS,
+    SIZES,
     TESTS,
     VERSION,
     Floats,
     States,
     is_weekend,
+    sizes,
     usual_shares,
     weights,
 )
@@ -59,13 +59,14 @@ def leak(
     """
     level = LEVELS[TESTS[test].level]
     one = states[at : at + 1]
+    size = float(sizes(one)[0])
     weekend = is_weekend((until_h - 1) // DAY_H)
     usual = np.roll(usual_shares(one, weekend)[0, :, TESTS[test].level], -1)
     counted = hours[-min(max(until_h - began_h, 0), len(hours)) :] if until_h > began_h else hours[:0]
     return {
         **OWN,
         "pattern": "cyclic" if test >= CYCLIC else "drip" if TESTS[test].level > SINGLE_HOURS else "steady",
-        "level_l": level.litres,
+        "level_l": round(level.litres * size, 2),
         "over_hours": level.hours,
         "certainty_times": round(share, 2),
         "chance": max(math.exp(-share * settings.evidence * TESTS[test].needed), LEAST_CHANCE),
@@ -74,13 +75,13 @@ def leak(
         "night_minimum_before_ml_h": None,
         "night_minimum_now_ml_h": night_minimum_ml(hours, until_h - len(hours)),
         "hours_counted": int((~np.isnan(counted)).sum()),
-        "flowing_share": _flowing_share(counted) if test >= CYCLIC else 1.0,
+        "flowing_share": _flowing_share(counted / size) if test >= CYCLIC else 1.0,
         "clears_when": _clears_when(one, test, weekend, settings) if lasts else None,
     }
 
 
 def _flowing_share(hours: Floats) -> float:
-    """Of the known hours those of which the rate of a leak that comes and goes is taken."""
+    """Of the known hours, in terms of the size, those that the rate of a leak that comes and goes is read off."""
     known = hours[~np.isnan(hours)]
     return round(float((known >= CYCLIC_FLOWS_L).mean()), 3) if len(known) else 1.0
 
@@ -104,16 +105,16 @@ def _clears_when(one: States, test: int, weekend: bool, settings: LeakSettings) 
     too_much = evidence * (1 - CLEARED_SHARE / np.maximum(share, CLEARED_SHARE))
     hours = np.ceil(too_much / np.maximum(-down, LEAST_STEP))
     speaking = {test, *of_kind[share > CLEARED_SHARE].tolist()}
-    lowest = min(LEVELS[TESTS[each].level].litres for each in speaking)
+    lowest = min(LEVELS[TESTS[each].level].litres for each in speaking) * float(sizes(one)[0])
     return {"hours_without_ml_h_above": round(lowest * 1_000), "hours": max(1, int(hours.max()))}
 
 
 def burst(states: States, at: int, event: Event | None, hours: Floats) -> dict[str, Any]:
     """`hours` up to the newest of the burst."""
-    known = hours[~np.isnan(hours)]
+    known, size = hours[~np.isnan(hours)], float(sizes(states[at : at + 1])[0])
     peak = max(float(known.max(initial=0)), 0.0 if event is None else float(event.rate_l_h or 0))
     return {
-        **OWN, "peak_ml_h": round(peak * 1_000), "own_maximum_ml_h": round(float(states["most"][at]) * 1_000),
+        **OWN, "peak_ml_h": round(peak * 1_000), "own_maximum_ml_h": round(float(states["most"][at]) * size * 1_000),
         "hourly_ml": hourly_ml(hours),
     }  # fmt: skip
 
@@ -131,13 +132,20 @@ def stuck(states: States, at: int, still_h: int, last_index_ml: int | None) -> d
 
 
 def under(states: States, at: int, settings: LeakSettings) -> dict[str, Any]:
-    """Largest hours of the last days and of those before; medians."""
-    parted = PAST_DAYS - settings.under_days
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a median of nothing is NaN
-        usual, now = (float(np.nanmedian(part)) for part in np.split(states["sizes"][at, -1], [parted]))
-    share = None if math.isnan(usual) or math.isnan(now) or usual <= 0 else round(now / usual, 3)
+    """Small, middling and large flows (quantiles of a day's hours with flow) and hours with flow a day: of the last
+    days and of those before; medians."""
+    one = states[at : at + 1]
+    found, size = compared(one, settings), sizes(one)[0]
+    usual, now = (_ml_each(each[0] * size) for each in (found.usual, found.now))
+    usual_h, now_h = (None if math.isnan(each[0]) else round(float(each[0]), 1) for each in found[2:4])
+    peak, now_peak = usual[-1], now[-1]
     return {
-        **OWN, "usual_peak_ml_h": None if math.isnan(usual) else round(usual * 1_000),
-        "now_peak_ml_h": None if math.isnan(now) else round(now * 1_000), "share": share, "days": settings.under_days,
+        **OWN, "rule": "all_sizes", "limit_share": settings.under_share, "quantiles": list(SIZES),
+        "usual_sizes_ml_h": usual, "now_sizes_ml_h": now, "usual_flow_h": usual_h, "now_flow_h": now_h,
+        "usual_peak_ml_h": peak, "now_peak_ml_h": now_peak, "days": settings.under_days,
+        "share": None if not peak or now_peak is None else round(now_peak / peak, 3),
     }  # fmt: skip
+
+
+def _ml_each(litres: Floats) -> list[int | None]:
+    return [None if math.isnan(each) else round(each * 1_000) for each in litres.tolist()]

@@ -11,7 +11,7 @@ import numpy as np
 from ingest.leaks.alerts import Finding, instant
 from ingest.leaks.detector import leak_rate
 from ingest.leaks.events import Event, Kind, Phase
-from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats
+from ingest.leaks.habits import CYCLIC, DAY_H, NONE, RECENT_H, TESTS, Floats, sizes
 from ingest.leaks.rules import URGENT_Q3_SHARE
 from ingest.meters import Meters
 from metering.consumption import HOUR_S, Ints
@@ -107,7 +107,7 @@ class Findings:
             began_h = int(followed.now["began"][at, test])
             hours = followed.hours(at, until_h)
             lasting = hours[-min(max(until_h - began_h, LEAST_RATE_H), RECENT_H) :]
-            rate, interval = leak_rate(lasting[~np.isnan(lasting)], test >= CYCLIC, TESTS[test].level)
+            rate, interval = self._rate(at, lasting[~np.isnan(lasting)], test)
         elif said is not None:
             test, share, began_h, rate, interval = said.test, said.certainty, said.began_h, *said[5:7]
             until_h = max(said.at_h, sure_h) + 1
@@ -118,6 +118,13 @@ class Findings:
             began_h = incident.raised.began_h
         figures = evidence.leak(followed.now, at, hours, until_h, began_h, test, share, lasts, self._settings)
         return _Picture(until_h, began_h, rate, interval, self._settings.least_hours, figures)
+
+    def _rate(self, at: int, hours: Floats, test: int) -> tuple[float | None, Interval]:
+        size = float(sizes(self._followed.now[at : at + 1])[0])
+        rate, interval = leak_rate(hours / size, test >= CYCLIC, TESTS[test].level)
+        if rate is None or interval is None:
+            return None, None
+        return rate * size, (interval[0] * size, interval[1] * size)
 
     def _other(self, incident: Incident) -> _Picture:
         at, kind, followed, settings = incident.meter, incident.kind, self._followed, self._settings

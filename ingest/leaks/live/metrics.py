@@ -15,8 +15,8 @@ LOOK_SECONDS = Histogram(
     "nbwater_settlement_leaks_look_seconds", "Of which in the detector, per slice of meters", buckets=_SECONDS
 )
 METERS = Counter(
-    "nbwater_settlement_leaks_meters_total", "Meters looked at: gone on from what was known, or learned from the past",
-    ["how"],
+    "nbwater_settlement_leaks_meters_total",
+    "Meters looked at: gone on from what was known, resumed from an earlier state, or learned from the past", ["how"],
 )  # fmt: skip
 FAILURES = Counter("nbwater_settlement_leaks_failures_total", "Batches of the leak stage that were rolled back")
 SET_ASIDE = Counter(

@@ -15,11 +15,12 @@ import asyncpg
 import numpy as np
 import structlog
 
+from ingest.leaks.habits import States
 from ingest.meter_rows import meters_of
-from metering.consumption import Ints
+from metering.consumption import Bools, Ints
 from metering.leak_settings import LeakSettings
 
-from . import metrics, states
+from . import checkpoints, metrics, states
 from .local_hours import day_of, midnight_s
 from .readings import read
 from .slices import Slice, found, meter_days
@@ -30,6 +31,8 @@ MAX_METERS = 5_000
 """Of one transaction."""
 MAX_LEARNED = 250
 """Of them so many are learned from the past at a time."""
+MAX_RESUMED = 2_000
+"""And so many gone on from an earlier state."""
 MAX_READINGS = 1_000_000
 MAX_METER_DAYS = 75_000
 """Of a slice of meters that are looked at together; one that is larger is halved. A meter of its own has no bound."""
@@ -102,7 +105,7 @@ class LeakStage:
             await states.forget(connection, due.meter_id)
 
     async def _look(self, connection: Any, due: Due) -> None:
-        """Those whose states can be gone on from, and those that must be learned from the past."""
+        """Those whose states can be gone on from, those that have an earlier one, and those to be learned anew."""
         meters = await meters_of(connection, due.meter_id)
         due = due.only(np.isin(due.meter_id, meters.meter_id))
         known = await states.load(connection, due.meter_id)
@@ -110,21 +113,35 @@ class LeakStage:
         goes_on = known.usable & (due.from_s >= begin_s)
         moved = await states.moved(connection, due.meter_id, self._zone)
         moved_day = np.array([moved.get(meter, UNKNOWN) for meter in due.meter_id.tolist()], np.int64)
-        goes_on &= known.states["day"] - known.states["days"] >= moved_day
+        goes_on &= _of_here(known.states, moved_day, meters.q3_l_h)
+        resumed = await self._resumed(connection, due, known.states, ~goes_on, moved_day, meters.q3_l_h)
         seen_before = known.day != UNKNOWN
         from_day = np.where(seen_before, known.day, day_of(self._zone, due.from_s)) - self._settings.history_days
-        from_day = np.where(goes_on, known.day, np.maximum(from_day, moved_day))
+        from_day = np.where(goes_on | resumed, known.states["day"], np.maximum(from_day, moved_day))
         from_s = midnight_s(self._zone, from_day)
         since_s = np.where(goes_on | ~seen_before, 0, due.from_s)
-        everything = Slice(meters, known.states, goes_on, from_day, since_s)
-        if goes_on.any():
-            await self._slice(connection, everything.only(goes_on), from_s[goes_on])
-        learned = np.flatnonzero(~goes_on)
-        metrics.METERS.labels("learned").inc(len(learned))
-        metrics.METERS.labels("known").inc(int(goes_on.sum()))
-        for part in np.split(learned, range(MAX_LEARNED, len(learned), MAX_LEARNED)):
-            if len(part):
-                await self._slice(connection, everything.only(part), from_s[part])
+        everything = Slice(meters, known.states, goes_on | resumed, from_day, since_s)
+        learned = ~goes_on & ~resumed
+        for how, which, limit in (
+            ("known", goes_on, MAX_METERS), ("resumed", resumed, MAX_RESUMED), ("learned", learned, MAX_LEARNED),
+        ):  # fmt: skip
+            at = np.flatnonzero(which)
+            metrics.METERS.labels(how).inc(len(at))
+            for part in np.split(at, range(limit, len(at), limit)):
+                if len(part):
+                    await self._slice(connection, everything.only(part), from_s[part])
+
+    async def _resumed(
+        self, connection: Any, due: Due, known: States, late: Bools, moved_day: Ints, q3_l_h: Ints
+    ) -> Bools:  # fmt: skip
+        """Which of the late have an earlier state; it takes the place of the one in `known`."""
+        at = np.flatnonzero(late)
+        there, found = await checkpoints.before(connection, due.meter_id[at], day_of(self._zone, due.from_s[at]))
+        there &= _of_here(found, moved_day[at], q3_l_h[at])
+        known[at[there]] = found[there]
+        resumed = np.zeros(len(late), np.bool_)
+        resumed[at[there]] = True
+        return resumed
 
     async def _slice(self, connection: Any, of: Slice, from_s: Ints) -> None:
         alone = len(of.known) == 1
@@ -139,6 +156,8 @@ class LeakStage:
             result = await asyncio.to_thread(found, of, readings, self._zone, self._settings)
         if result is not None:
             await states.save(connection, result.meter_id, result.states)
+            before = np.where(of.known, of.states["day"], UNKNOWN)[np.isin(of.meters.meter_id, result.meter_id)]
+            await checkpoints.keep(connection, result.meter_id, result.states, before)
             await Alerts(connection, self._zone).tell(result, of.meters)
 
     async def _measure_backlog(self) -> None:
@@ -146,3 +165,9 @@ class LeakStage:
             backlog, oldest_s = await states.waiting(connection)
         metrics.BACKLOG.set(backlog)
         metrics.OLDEST.set(oldest_s)
+
+
+def _of_here(known: States, moved_day: Ints, q3_l_h: Ints) -> Bools:
+    """Which states were learned where the meter is now, and under the size it has."""
+    here: Bools = (known["day"] - known["days"] >= moved_day) & (known["q3_l_h"] == q3_l_h)
+    return here

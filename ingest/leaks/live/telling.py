@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from ingest.leaks import alerts
 from ingest.leaks.alarms import KIND as METER_ALARM
 from ingest.leaks.events import Kind
+from ingest.meter_rows import bulk_meters
 from ingest.meters import Meters
 
 from .findings import Told
@@ -17,6 +18,8 @@ from .nights import Asked, minimum_before_ml
 from .slices import Found
 
 OWN_KINDS = [kind.value for kind in Kind]
+CUSTOMERS_KINDS = frozenset({Kind.LEAK.value, Kind.BURST.value})
+"""Faults behind a customer's meter: a bulk meter's are never told."""
 MAX_COURSE = 12
 """Of an alert's suspicions and confirmations so many stay in its evidence."""
 
@@ -54,11 +57,16 @@ class Alerts:
         """All that was found. What lasts in the database and does not stand any more has ended: what spoke for it was
         not yet kept, and has changed."""
         await self._load(found.meter_id.tolist())
-        for told in found.rounds:
+        bulk = await bulk_meters(self._connection, found.meter_id)
+        for of_all in found.rounds:
+            told = [one for one in of_all if not (one.kind in CUSTOMERS_KINDS and one.meter_id in bulk)]
             await self._raise(told, meters)
             await self._end([alerts.Ended(one.meter_id, one.kind, one.ended_s) for one in told
                              if one.ended_s is not None])  # fmt: skip
-        gone = [fault for fault in self._lasting if fault not in found.standing]
+        gone = [
+            (meter_id, kind) for meter_id, kind in self._lasting
+            if (meter_id, kind) not in found.standing or (kind in CUSTOMERS_KINDS and meter_id in bulk)
+        ]  # fmt: skip
         await self._end([alerts.Ended(*fault, max(found.newest_s[fault[0]], self._lasting[fault])) for fault in gone])
 
     async def _load(self, meter_ids: list[int]) -> None:

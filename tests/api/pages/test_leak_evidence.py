@@ -121,6 +121,12 @@ def test_chances_are_said_as_people_say_them(chance: float, words: str) -> None:
             {"usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14},
             ("14 天", "41 L/h", "96 L/h", "43 %"),
         ),
+        (
+            "under_registering",
+            {"rule": "all_sizes", "limit_share": 0.6, "usual_flow_h": 9.0, "now_flow_h": 8.5, "days": 14,
+             "usual_sizes_ml_h": [12_000, 31_000, 96_000], "now_sizes_ml_h": [5_000, 14_000, 41_000]},
+            ("14 天", "12 L/h，现在 5.0 L/h，剩 42 %", "剩 43 %", "60 %", "约 9 个，现在 8.5 个"),
+        ),
         ("reverse_flow", {"volume_ml": -23_000, "from": TO.isoformat(), "to": TO.isoformat()}, ("23 L", "03-10 06:00")),
     ],
 )  # fmt: skip

@@ -281,6 +281,20 @@ async def test_overview(read: ReadPool, seeded: Seed) -> None:
     assert await received_total(read, TODAY) == 7
 
 
+async def test_what_flows_into_a_district_is_not_counted_a_second_time(
+    read: ReadPool, seeded: Seed, database_url: str
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from)"
+        " SELECT zone_id, $1, 'in', '2026-01-01Z' FROM zones LIMIT 1",
+        seeded.meter_ids[0],
+    )
+    await connection.close()
+    overview = await get_overview(read, now=NOW, silence_after=SILENCE, zone=ZONE)
+    assert (overview.meters, overview.today_ml, overview.series[-2].consumption_ml) == (11, 0, 0)
+
+
 async def test_an_empty_database_has_an_overview(read: ReadPool) -> None:
     overview = await get_overview(read, now=NOW, silence_after=SILENCE, zone=ZONE)
     assert (overview.meters, overview.reporting_rate) == (0, None)

@@ -78,6 +78,38 @@ async def test_a_closed_period_keeps_its_entries_and_corrections_follow(
         await connection.execute("SET ROLE nbwater_api; UPDATE billing_entries SET billed_ml = 0")
 
 
+async def make_flow(connection: asyncpg.Connection, direction: str) -> None:
+    """Meter 1, from before the period on, counts water into or out of a district."""
+    await connection.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from)"
+        " SELECT zone_id, 1, $1, '2026-01-01Z' FROM zones WHERE code = 'DMA-1'",
+        direction,
+    )
+
+
+async def test_nobody_is_billed_for_an_inlet_and_the_buyer_behind_an_outlet_is(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await make_flow(connection, "in")
+    assert (await closed(engineer))["entries"] == 0
+    await connection.execute("DELETE FROM zone_flows")
+    await make_flow(connection, "out")
+    lines = "SELECT count(*) FROM billing_lines('2026-03-08', '2026-03-09', 'Asia/Shanghai', NULL)"
+    assert await connection.fetchval(lines) == 1
+
+
+async def test_an_inlet_that_was_billed_is_corrected_to_nothing(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    billed = (await closed(engineer))["billed_ml"]
+    await make_flow(connection, "in")
+    late = {"ts": "2026-03-10T00:00:00+08:00", "index_ml": 1_047_500, "reason": "read on site"}
+    assert (await engineer.post("/api/v1/meters/210000000001/amendments", json=late)).status_code == 201
+    await settle(connection)
+    ledger = (await engineer.get(f"{PATH}/corrections")).json()["items"]
+    assert sum(row["difference_ml"] for row in ledger) == -billed < 0
+
+
 async def test_what_is_not_known_any_more_is_corrected_to_nothing(
     engineer: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

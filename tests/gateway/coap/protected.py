@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from gateway.coap import message as coap
 from gateway.coap.aiocoap_lane import AiocoapLane
 from gateway.coap.fast_lane import FastLane, Limits
 from gateway.coap.oscore.contexts import Contexts
@@ -40,6 +41,7 @@ DEVICE, SERIAL, KID = "861234567890123", "44403907450243", b"\x0a\x0b"
 OTHER, OTHER_KID = "861234567890124", b"\x0c"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 CLOSE = WaitingCommand(bytes(range(8)), CommandKind.VALVE, {0: 1}, 1_770_000_000)
+REPLAY = (coap.UNAUTHORIZED, b"Replay detected")
 
 
 def credential(kid: bytes, secret: bytes = SECRET, salt: bytes = b"") -> Credential:
@@ -165,6 +167,10 @@ class Client:
         asked = await self.ask(b"first")
         assert (asked.code, asked.echo is not None) == (0x81, True)
         assert (await self.ask(b"first", echo=asked.echo)).code == message.CHANGED
+
+
+OpenDesk = Callable[..., Awaitable[Desk]]
+"""Starts one more, with the options of `Desk`."""
 
 
 def plainly(datagram: bytes) -> tuple[int, bytes]:

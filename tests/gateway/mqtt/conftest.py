@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
 import tempfile
@@ -114,6 +115,16 @@ async def listener_of(
 async def listener(mqtt_server: NatsServer) -> AsyncIterator[Listener]:
     async with listener_of(mqtt_server) as made:
         yield made
+
+
+async def accepts(port: int) -> bool:
+    """Whether a broker listens there by now."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def is_open(gateway: GatewayProcess) -> bool:

@@ -18,7 +18,7 @@ from deploy.embedded.ports import free_tcp_port
 from deploy.mqtt.acl import GATEWAY_USER, mosquitto
 from gateway.mqtt.topics import PROBE, up
 from tests.gateway.conftest import GatewayProcess, StartGateway, stored, until
-from tests.gateway.mqtt.conftest import METERS, Listener, is_open, listener_of
+from tests.gateway.mqtt.conftest import METERS, Listener, accepts, is_open, listener_of
 
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 pytestmark = pytest.mark.skipif(BROKER is None, reason="NOT RUN: mosquitto (Debian package) is not installed")
@@ -62,7 +62,7 @@ async def start_broker(tmp_path: Path) -> AsyncIterator[StartBroker]:
         (tmp_path / "acl").write_text(mosquitto(GATEWAY_USER))
         _write_passwords(tmp_path)
         started.append(await asyncio.create_subprocess_exec(str(BROKER), "-c", "mosquitto.conf", cwd=tmp_path))
-        await until(lambda: _accepts(made.gateways_port))
+        await until(lambda: accepts(made.gateways_port))
         return made
 
     yield start
@@ -83,15 +83,6 @@ def _write_passwords(folder: Path) -> None:
     (folder / "passwords").touch(mode=0o600)
     for user in (GATEWAY_USER, PROBE, *METERS):
         subprocess.run(["mosquitto_passwd", "-b", "passwords", user, PASSWORD], cwd=folder, check=True)
-
-
-async def _accepts(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The districts' stage on a real database: hours, days and the alert of a burst, once."""
 
 import json
+import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -8,9 +9,12 @@ import asyncpg
 import numpy as np
 import pytest
 
-from ingest.districts.stage import DistrictStage
+from ingest.districts.late_hours import MAX_LATE, WAIT_S
+from ingest.districts.stage import PAST_EVERY_S, DistrictStage
+from ingest.settlement.stage import SettlementStage
 from metering.consumption import HOUR_S
 from metering.district_settings import DistrictSettings
+from metering.settings import SettlementSettings
 
 ZONE = ZoneInfo("Asia/Shanghai")
 T0 = int(datetime(2026, 3, 1, tzinfo=ZONE).timestamp())
@@ -156,3 +160,52 @@ async def test_a_burst_raises_one_alert_which_its_repair_ends(pool):
     assert abs(ended["ended_at"].timestamp() - (T0 + HOUR_S * repair)) <= 6 * HOUR_S
     await pool.execute("UPDATE alerts SET state = 'resolved', closed_at = now()")
     assert len(await until(repair + 48)) == 1
+
+
+async def test_readings_that_come_days_late_are_in_the_balance_after_all(pool):
+    """Of a district whose hours nobody looks at again by age; only what they touch is computed again, and once."""
+    _, inlet, customers = await add_town(pool)
+    now_s = int(time.time()) // HOUR_S * HOUR_S
+    first_s = now_s - 8 * 24 * HOUR_S
+    late_h = range(30, 40)
+    for number, meter_id in enumerate(customers):
+        await store(pool, meter_id, first_s, [10 + 10 * number] * 192, skip=late_h if number == 3 else ())
+    await store(pool, inlet, first_s, [120] * 192)
+    stage = DistrictStage(pool, ZONE, SETTINGS)
+    while await stage.check(now_s):
+        pass
+
+    async def hours():
+        rows = await pool.fetch("SELECT extract(epoch FROM hour)::bigint, customers_ml, measured FROM zone_hours")
+        return {(row[0] - first_s) // HOUR_S: (row[1], row[2]) for row in rows}
+
+    async def settle():
+        async with pool.acquire() as connection:
+            while await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch():
+                pass
+
+    before = await hours()
+    assert before[34][1] == 3
+    assert await pool.fetchval("SELECT count(*) FROM late_zone_hours") == 0
+    rows = [
+        (customers[3], datetime.fromtimestamp(first_s + HOUR_S * hour, UTC), 40 * LITRE * hour + 10**9)
+        for hour in late_h
+    ]
+    await pool.executemany("INSERT INTO readings VALUES ($1, $2, 0, $3)", rows)
+    await pool.execute(
+        "INSERT INTO touched_spans (meter_id, from_ts, to_ts) VALUES ($1, $2, $3)",
+        customers[3],
+        rows[0][1],
+        rows[-1][1],
+    )
+    await settle()
+    noted = await pool.fetchval("SELECT count(*) FROM late_zone_hours")
+    assert 10 < noted < 20
+    noted_s = int(time.time())
+    await stage.check(noted_s + PAST_EVERY_S)
+    assert await pool.fetchval("SELECT count(*) FROM late_zone_hours") == noted, "stragglers are waited for"
+    for later in range(1, 2 + noted // MAX_LATE):
+        await stage.check(noted_s + WAIT_S + later * PAST_EVERY_S)
+    after = await hours()
+    assert (after[34], after[20]) == ((100_000, 4), before[20])
+    assert await pool.fetchval("SELECT count(*) FROM late_zone_hours") == 0

@@ -10,6 +10,7 @@ import pytest
 from ingest.leaks.alarms import AlarmEvent, record_alarms
 from ingest.leaks.silence import SilenceStage
 from metering.alarms import Alarm
+from metering.clock import now_us
 from metering.settings import SettlementSettings
 
 T0 = 1_767_225_600
@@ -141,13 +142,13 @@ async def test_a_silent_meter_raises_once_and_ends_when_heard(pool):
     meter_id, device_id = await add_meter(pool, installed_at=now() - timedelta(days=9))
     await heard(pool, device_id, 30)
     stage = SilenceStage(pool, SettlementSettings())
-    await stage.check()
-    await stage.check()
+    await stage.check(now_us())
+    await stage.check(now_us())
     (alert,) = await alerts_of(pool, meter_id)
     assert alert["kind"] == "silent"
     assert timedelta(hours=29) < alert["raised_at"] - alert["started_at"] < timedelta(hours=31)
     await heard(pool, device_id, 0)
-    await stage.check()
+    await stage.check(now_us())
     (alert,) = await alerts_of(pool, meter_id)
     assert alert["ended_at"] is not None
 
@@ -156,14 +157,14 @@ async def test_a_resolved_silence_is_raised_by_a_new_one_only(pool):
     meter_id, device_id = await add_meter(pool, installed_at=now() - timedelta(days=9))
     await heard(pool, device_id, 60)
     stage = SilenceStage(pool, SettlementSettings())
-    await stage.check()
+    await stage.check(now_us())
     await pool.execute(
         "UPDATE alerts SET state = 'resolved', last_seen_at = now() - interval '33 h', closed_at = now()"
     )
-    await stage.check()
+    await stage.check(now_us())
     assert len(await alerts_of(pool, meter_id)) == 1
     await heard(pool, device_id, 26)
-    await stage.check()
+    await stage.check(now_us())
     assert [alert["state"] for alert in await alerts_of(pool, meter_id)] == ["resolved", "open"]
 
 
@@ -172,7 +173,7 @@ async def test_who_never_reported_has_time_from_installation(pool):
     old, _ = await add_meter(pool, "2", now() - timedelta(hours=26))
     disabled, _ = await add_meter(pool, "3", now() - timedelta(hours=26), enabled=False)
     registered_now, _ = await add_meter(pool, "4", now() - timedelta(days=9000), registered_at=now())
-    await SilenceStage(pool, SettlementSettings()).check()
+    await SilenceStage(pool, SettlementSettings()).check(now_us())
     assert not await alerts_of(pool, fresh)
     assert not await alerts_of(pool, registered_now)
     assert not await alerts_of(pool, disabled)
@@ -185,8 +186,50 @@ async def test_while_ingest_catches_up_nobody_is_silent(pool):
     _, other = await add_meter(pool, "2", now() - timedelta(days=9))
     await heard(pool, device_id, 40)
     await heard(pool, other, 20)
-    await SilenceStage(pool, SettlementSettings()).check()
+    await SilenceStage(pool, SettlementSettings()).check(now_us())
     assert not await alerts_of(pool, meter_id)
     await heard(pool, other, 10)
-    await SilenceStage(pool, SettlementSettings()).check()
+    await SilenceStage(pool, SettlementSettings()).check(now_us())
     assert len(await alerts_of(pool, meter_id)) == 1
+
+
+@pytest.fixture
+async def a_day_ahead(database_url):
+    """A pool of connections to a database whose clock is 26 hours ahead."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "CREATE SCHEMA wrong_clock; CREATE FUNCTION wrong_clock.now() RETURNS timestamptz STABLE LANGUAGE sql "
+        "AS $$ SELECT pg_catalog.now() + interval '26 h' $$"
+    )
+    await connection.close()
+    path = {"search_path": "wrong_clock, pg_catalog, public"}
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=1, server_settings=path)
+    yield pool
+    await pool.close()
+
+
+async def test_a_database_whose_clock_is_a_day_ahead_calls_nobody_silent(a_day_ahead):
+    pool = a_day_ahead
+    assert now() + timedelta(hours=25) < await pool.fetchval("SELECT now()")
+    meters = [await add_meter(pool, str(n), now() - timedelta(days=9)) for n in range(6)]
+    for (_, device_id), hours in zip(meters, [3, 9, 15, 21, 30], strict=False):
+        await heard(pool, device_id, 26 + hours)
+    fresh, _ = await add_meter(pool, "7", now() - timedelta(hours=3), registered_at=now() - timedelta(hours=3))
+    stage = SilenceStage(pool, SettlementSettings())
+    await stage.check(now_us())
+    silent = await pool.fetch("SELECT meter_id, raised_at FROM alerts ORDER BY alert_id")
+    assert {row["meter_id"] for row in silent} == {meters[4][0], meters[5][0]}  # for 30 h, and for ever
+    assert all(row["raised_at"] < now() + timedelta(minutes=5) for row in silent)
+    await heard(pool, meters[4][1], 26)
+    await stage.check(now_us())
+    assert await pool.fetchval("SELECT count(*) FROM alerts WHERE ended_at IS NOT NULL") == 1
+    assert not await alerts_of(pool, fresh)
+
+
+async def test_our_own_clock_and_a_gateways_that_run_ahead_call_nobody_silent(pool):
+    meter_id, device_id = await add_meter(pool, "1", now() - timedelta(days=9))
+    _, other = await add_meter(pool, "2", now() - timedelta(days=9))
+    await heard(pool, device_id, 10)
+    await heard(pool, other, -20)
+    await SilenceStage(pool, SettlementSettings()).check(now_us() + 26 * 3_600_000_000)
+    assert not await alerts_of(pool, meter_id)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingest.leaks.detector import leak_rate, look
+from ingest.leaks.detector import leak_rate, look, shares
 from ingest.leaks.events import Event, Kind, Phase
 from ingest.leaks.faults import SINGLE_HOURS
 from ingest.leaks.grid import flow_grid
-from ingest.leaks.habits import CYCLIC, DAY_H, States, unknown_meters
+from ingest.leaks.habits import CYCLIC, DAY_H, HOUSEHOLD_Q3_L_H, TESTS, States, unknown_meters
 from metering.leak_settings import LeakSettings
 from tests.ingest.leaks import homes
 
@@ -83,11 +83,11 @@ def test_rates() -> None:
     assert CYCLIC > 0
 
 
-def looked_at(flow: np.ndarray, size: np.ndarray | None = None) -> tuple[States, list[Event]]:
-    states, events = unknown_meters(len(flow), 0), list[Event]()
+def looked_at(flow: np.ndarray, q3_l_h: int = HOUSEHOLD_Q3_L_H) -> tuple[States, list[Event]]:
+    states, events = unknown_meters(len(flow), 0, q3_l_h), list[Event]()
     for day in range(flow.shape[1] // DAY_H):
         today = flow[:, day * DAY_H : (day + 1) * DAY_H].astype(np.float32)
-        outcome = look(states, today, day % 7 >= 5, SETTINGS, size)
+        outcome = look(states, today, day % 7 >= 5, SETTINGS)
         states, events = outcome.states, events + outcome.events
     return states, events
 
@@ -97,7 +97,7 @@ def test_levels_are_in_proportion_to_the_meters_size() -> None:
     flow = homes.flows(1)
     flow[0, LEAK_DAY * DAY_H : OVER_DAY * DAY_H] += 10
     _, of_home = looked_at(flow)
-    _, of_hotel = looked_at(40 * flow, np.array([40.0]))
+    _, of_hotel = looked_at(40 * flow, 40 * HOUSEHOLD_Q3_L_H)
     assert [event[:5] for event in of_hotel] == [event[:5] for event in of_home]
     assert of_home[0].rate_l_h is not None
     assert of_hotel[0].rate_l_h == pytest.approx(40 * of_home[0].rate_l_h)
@@ -135,3 +135,23 @@ def test_the_grid_of_hours() -> None:
     # A step belongs to the hour of its end; what ran back is negative; a long step without water is rest in every hour;
     # when the water of a long step flowed nobody knows; a step beyond twice Q4 is none.
     np.testing.assert_array_equal(grid, [[nan, 3, -1, 0, 0, 0], [nan, nan, nan, nan, nan, nan]])
+
+
+def test_a_home_that_never_came_near_needs_less_evidence() -> None:
+    states = unknown_meters(4, 0)
+    usual = np.array([test.needed for test in TESTS])
+    states["evidence"] = usual
+    states["highest"][1, 0] = 0.4 * usual[0]
+    states["highest"][2, 0] = 1.0 * usual[0]
+    states["highest"][3, 0] = 2.0 * usual[0]
+    times = 1 / shares(states, SETTINGS)
+    np.testing.assert_allclose(times[0], SETTINGS.evidence_calm, rtol=1e-5)
+    np.testing.assert_allclose(times[1], 3 * 0.4, rtol=1e-5)
+    np.testing.assert_allclose(times[2], SETTINGS.evidence, rtol=1e-5)
+    np.testing.assert_allclose(times[3, 1:], SETTINGS.evidence, rtol=1e-5)
+    assert times[3, 0] == pytest.approx(2.0 * SETTINGS.own_highest)
+
+
+def test_days_of_a_slow_leak_cannot_raise_what_it_needs_without_end() -> None:
+    """Days below `learn_below` of the need are learned as the home's highest: `own_highest` times it stays below."""
+    assert SETTINGS.own_highest * SETTINGS.learn_below < 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ingest.alert_file import EvaluatedAlert
-from ingest.leaks.evaluation import evaluated, read_readings
+from ingest.leaks.evaluation import evaluated, read_readings, read_sizes
 from ingest.leaks.habits import is_weekend
 from metering.errors import RequestError
 from metering.leak_settings import LeakSettings
@@ -106,3 +106,18 @@ def test_lines_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_weekends() -> None:
     monday = date(2025, 1, 6).toordinal() - date(1970, 1, 1).toordinal()
     assert [is_weekend(monday + day) for day in range(7)] == [False] * 5 + [True] * 2
+
+
+def test_sizes_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.csv"
+    path.write_text("meter_id,q3_m3_h\nM1,2.5\nM2,16\n")
+    assert read_sizes(path) == {"M1": 2_500, "M2": 16_000}
+
+
+@pytest.mark.parametrize("text", ["meter_id,dn\n", "meter_id,q3_m3_h\nM1\n", "meter_id,q3_m3_h\nM1,0\n",
+                                  "meter_id,q3_m3_h\nM1,inf\n", "meter_id,q3_m3_h\nM1,20000\n"])  # fmt: skip
+def test_sizes_that_cannot_be_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "sizes.csv"
+    path.write_text(text)
+    with pytest.raises(RequestError, match=r"sizes\.csv"):
+        read_sizes(path)

@@ -10,6 +10,7 @@ from ingest.districts.stage import DistrictStage
 from ingest.districts.zone_alerts import DISTRICT_LEAK, ZoneFinding
 from ingest.leaks import alerts
 from ingest.leaks.silence import SilenceStage
+from metering.clock import now_us
 from metering.district_settings import DistrictSettings
 from metering.settings import OutageSettings, SettlementSettings
 
@@ -137,8 +138,8 @@ async def test_silence_and_outages(pool, zones):
     beside = await add_meter(pool, "9", heard_at=now - timedelta(hours=70))
     window = await suppress(pool, zone_id=zones[1], kind="silent", begin=now - timedelta(hours=5))
     stage = SilenceStage(pool, SettlementSettings(), OutageSettings(min_meters=5, min_share=0.8, within_h=2))
-    await stage.check()
+    await stage.check(now_us())
     assert [row["meter_id"] for row in await pool.fetch("SELECT meter_id FROM alerts")] == [beside]
     await pool.execute("UPDATE alert_suppressions SET valid_to = now() WHERE suppression_id = $1", window)
-    await stage.check()
+    await stage.check(now_us())
     assert await pool.fetchval("SELECT count(*) FROM alert_meters WHERE meter_id = ANY($1)", silent) == 6

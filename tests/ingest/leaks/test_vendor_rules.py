@@ -22,7 +22,7 @@ async def connection(database_url):
     await connection.close()
 
 
-async def look(connection, litres, chosen=(), watched=frozenset()):
+async def look(connection, litres, chosen=(), watched=frozenset(), bulk=frozenset()):
     """A household (DN15, Q3 = 2.5 m³/h) with these litres in each hour; its alerts afterwards."""
     meter = await connection.fetchval(
         "INSERT INTO meters (serial) VALUES ('1') ON CONFLICT (serial) DO UPDATE SET serial = '1' RETURNING meter_id"
@@ -30,7 +30,8 @@ async def look(connection, litres, chosen=(), watched=frozenset()):
     index = np.cumsum([5_000, *litres]) * 1_000
     curve = consumption.validated(T0 + 3600 * np.arange(len(index)), index, consumption.Limits.of())
     meters = Meters(*(np.array([column]) for column in (meter, 15, 2_500, 99_999_999_000, 1_000)))
-    await find_continuous_flow(connection, curve, meters, chosen, watched if watched != {"it"} else {meter})
+    of_it = {frozenset(): frozenset(), frozenset({"it"}): {meter}}
+    await find_continuous_flow(connection, curve, meters, chosen, of_it[frozenset(watched)], of_it[frozenset(bulk)])
     return await connection.fetch("SELECT * FROM alerts")
 
 
@@ -65,6 +66,14 @@ async def test_an_alert_that_lasts_ends_though_its_meter_is_watched_by_now(conne
     assert alert["ended_at"] is None
     (alert,) = await look(connection, [4] * 24 + [0], watched={"it"})
     assert alert["ended_at"] is not None
+
+
+async def test_a_bulk_meter_is_no_customer_whatever_rules_are_chosen(connection):
+    assert await look(connection, [400] * 24, ALL, bulk={"it"}) == []
+    assert await look(connection, [400] * 24, bulk={"it"}) == []
+    await look(connection, [400] * 24)
+    (alert,) = await look(connection, [400] * 25, bulk={"it"})
+    assert alert["ended_at"] is not None, "raised before the meter was made an inlet"
 
 
 def test_the_rules_are_a_setting():

@@ -19,13 +19,13 @@ OTHER = {
     "outbox", "alert_events", "schema_migrations", "touched_spans", "settled_days", "corrections", "replays",
 }  # fmt: skip
 SEALED = {"credentials"}
-DISTRICTS = {"zone_flows", "zone_hours", "zone_days"}
+DISTRICTS = {"zone_flows", "zone_hours", "zone_days", "late_zone_hours"}
 DOORS = {
     "strangers", "commands", "command_events", "command_outbox", "firmware_images", "campaigns", "campaign_meters",
     "pusher_bindings",
 }  # fmt: skip
 BILLING = {"amendments", "day_edits", "billing_periods", "billing_entries", "billing_corrections", "alert_meters"}
-LEAKS = {"leak_states", "leak_due", "alert_suppressions"}
+LEAKS = {"leak_states", "leak_checkpoints", "leak_due", "alert_suppressions"}
 ALL_TABLES = SECRET | REGISTRY | INTAKE | OTHER | SEALED | DOORS | BILLING | DISTRICTS | LEAKS
 SHOWN = ALL_TABLES - SECRET - SEALED
 READ = frozenset({"SELECT"})
@@ -41,7 +41,7 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | {"commands": READ | frozenset({"UPDATE"}), "command_outbox": READ | APPEND | REMOVE},
     "nbwater_settlement": dict.fromkeys(SHOWN, READ)
     | dict.fromkeys(["alerts", "zone_hours", "zone_days"], READ | frozenset({"INSERT", "UPDATE"}))
-    | dict.fromkeys(["settled_days", "leak_states", "leak_due"], READ | WRITE)
+    | dict.fromkeys(["settled_days", "leak_states", "leak_checkpoints", "leak_due", "late_zone_hours"], READ | WRITE)
     | dict.fromkeys(["touched_spans", "reports", "raw_reports"], READ | REMOVE)
     | {"alert_events": READ | APPEND, "alert_meters": READ | APPEND | REMOVE},
     "nbwater_api": dict.fromkeys(SHOWN, READ)

@@ -100,6 +100,19 @@ def test_silence_and_standing_still_are_in_the_readings(truth, readings):
             assert len(set(index[within].tolist())) <= 1
 
 
+def test_cisterns_that_run_on_for_a_day_are_leaks(truth, readings):
+    """Not those of people who are away, or whose register stands still."""
+    cisterns = [event for event in truth["events"] if event["kind"] == "continuous"]
+    assert len(cisterns) > 20
+    for event in cisterns:
+        ts, index = readings[event["meter"]]
+        within = (ts >= instant(event["start"])) & (ts <= instant(event["end"]))
+        counted = index[within][[0, -1]] if within.sum() > 20 else None
+        if counted is not None:
+            hours = (ts[within][-1] - ts[within][0]) / HOUR_S
+            assert (counted[1] - counted[0]) / LITRE >= 0.9 * event["rate"] * hours - 2
+
+
 def test_the_inlet_has_what_the_meters_count_and_more(written, truth, readings):
     with (written / "dma_inlet.csv").open() as file:
         index = [float(row["inlet_index_m3"]) for row in csv.DictReader(file)]

@@ -16,7 +16,7 @@ def test_spells_within_what_is_played_and_silence_since_it_began():
     truth = of_doors(1, meters, mains(1, meters), FROM_S, UNTIL_S, UNTIL_S - 3 * DAY_S)
     assert truth["n"] == len(truth["meters"]) == 150
     kinds = {meter["meter"]: meter["kind"] for meter in truth["meters"]}
-    faulty = {event["meter"] for event in truth["events"] if event["kind"] != "noreport"}
+    faulty = {event["meter"] for event in truth["events"] if event["kind"] not in ("noreport", "continuous")}
     assert faulty == {
         meter.label.serial
         for meter in meters
@@ -26,6 +26,10 @@ def test_spells_within_what_is_played_and_silence_since_it_began():
     silent = [event["meter"] for event in truth["events"] if event["kind"] == "noreport"]
     assert silent == [meter.label.serial for meter in meters if meter.silent]
     assert all(kinds[meter] == "noreport" for meter in silent)
+    cisterns = [event for event in truth["events"] if event["kind"] == "continuous"]
+    assert {event["meter"] for event in cisterns} <= kinds.keys()
+    assert all(event["start"] < event["end"] <= local_text(UNTIL_S) for event in cisterns)
+    assert len(cisterns) > 5
 
 
 def test_rates_are_those_of_the_hours_in_which_it_flows():

@@ -5,7 +5,7 @@ import pytest
 
 from simulators.households import Household
 from simulators.local_time import DAY_S, HOUR_S
-from simulators.water.block import Block, block, hourly_ml, week_ml
+from simulators.water.block import Block, block, hourly_ml, running_on, week_ml
 from simulators.water.calendar import DAYS, EPOCH_S, HOLIDAY, WEEK_S, WEEKEND, day_kinds
 from simulators.water.users import BLOCK, Dwelling, UserKind, draw_users, hours_of
 
@@ -33,8 +33,21 @@ def test_weeks_join_without_a_step_and_hours_with_instants():
 
 
 def test_it_is_the_same_whenever_it_is_drawn():
-    assert (Block(7, 0).week_ml(WEEK) == week_ml(7, 0, WEEK)).all()
-    assert (Block(8, 0).week_ml(WEEK) != week_ml(7, 0, WEEK)).any()
+    assert (Block(7, 0).week(WEEK).ml == week_ml(7, 0, WEEK)).all()
+    assert (Block(8, 0).week(WEEK).ml != week_ml(7, 0, WEEK)).any()
+
+
+def test_a_cistern_that_runs_on_for_a_day_is_on_the_register_in_each_hour():
+    begin_s = EPOCH_S + WEEK * WEEK_S
+    water = np.diff(hourly_ml(7, 0, begin_s, 8 * 168), axis=1)
+    found = running_on(7, 0, begin_s, begin_s + 8 * WEEK_S)
+    assert len(found) > 20
+    for one in found:
+        assert 24 * HOUR_S <= one.until_s - one.from_s <= 60 * HOUR_S
+        first, last = -((begin_s - one.from_s) // HOUR_S), (one.until_s - begin_s) // HOUR_S
+        assert (water[one.user, first:last] >= one.rate_l_h * 1_000 - 2).all()
+    cut = running_on(7, 0, found[0].from_s + DAY_S, found[0].from_s + DAY_S + 1)
+    assert set(cut) == {one for one in found if one.from_s <= found[0].from_s + DAY_S < one.until_s}
 
 
 def test_homes_use_a_plausible_amount(hourly_l):

@@ -12,7 +12,7 @@ import asyncpg
 import numpy as np
 import pytest
 
-from ingest.leaks.habits import VERSION
+from ingest.leaks.habits import STATE, VERSION
 from ingest.leaks.live import stage as stage_module
 from ingest.leaks.live import states
 from ingest.leaks.live.slices import found
@@ -110,6 +110,29 @@ async def leaking(pool: Any, hours: int = 60) -> tuple[int, Any]:
     async with pool.acquire() as connection:
         await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch()
     return meter_id, flow
+
+
+async def test_a_bulk_meter_has_no_leak_behind_it(pool: Any) -> None:
+    meter_id, flow = await leaking(pool)
+    await pool.execute("INSERT INTO zones (code, name, kind) VALUES ('D', 'D', 'dma')")
+    await pool.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) SELECT zone_id, $1, 'in', $2 FROM zones",
+        meter_id, at(0),
+    )  # fmt: skip
+    await look(pool)
+    assert await own_alerts(pool) == []
+    await pool.execute("DELETE FROM zone_flows")
+    await store(pool, meter_id, flow, BEGIN_H + 60, BEGIN_H + 100)
+    await look(pool)
+    assert [alert["kind"] for alert in await own_alerts(pool)] == ["leak"]
+    await pool.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) SELECT zone_id, $1, 'in', $2 FROM zones",
+        meter_id, at(0),
+    )  # fmt: skip
+    await store(pool, meter_id, flow, BEGIN_H + 100, BEGIN_H + 120)
+    await look(pool)
+    (alert,) = await own_alerts(pool)
+    assert alert["ended_at"] is not None, "raised before the meter was made an inlet"
 
 
 async def due(pool: Any) -> int:
@@ -254,6 +277,18 @@ async def test_a_meter_that_moved_is_learned_anew(pool: Any) -> None:
     await store(pool, meter_id, flow, BEGIN_H, BEGIN_H + 60)
     await look(pool)
     assert await pool.fetchval("SELECT days FROM leak_states") == 1
+    assert await own_alerts(pool) == []
+
+
+async def test_a_meter_whose_size_is_corrected_is_learned_anew(pool: Any) -> None:
+    """A household's levels judged it, and what is remembered is in terms of them."""
+    meter_id, flow = await leaking(pool, 0)
+    await LeakStage(pool, ZONE, SETTINGS).look_at_batch()
+    await pool.execute("UPDATE meters SET q3_l_h = 40000")
+    await store(pool, meter_id, flow, BEGIN_H, BEGIN_H + 60)
+    await look(pool)
+    state = np.frombuffer(await pool.fetchval("SELECT record FROM leak_states"), STATE)[0]
+    assert (state["q3_l_h"], state["days"]) == (40_000, 32)
     assert await own_alerts(pool) == []
 
 
