@@ -42,7 +42,8 @@ class RecallableCommands(Commands, Protocol):
         ...
 
     def recalled(self, device: str, command_id: bytes, succeeded: bool, reason: str, door: Door) -> None:
-        """Whether that queue gave it back. Told on durably; ingest writes it down of commands that were cancelled."""
+        """Whether that queue gave it back. Told on durably; ingest writes it down of what was cancelled,
+        or still waits (its device has moved to another platform)."""
         ...
 
 

@@ -30,6 +30,9 @@ class PushSettings(Section):
     spool_max_bytes: int = Field(1 << 30, ge=1 << 16, description="Bound of the spool; at it platforms get 503")
     deadline_s: float = Field(8.0, gt=0, le=14, description="Without PubAck so long a push is answered from the spool")
     max_connections: int = Field(512, ge=1, le=10_000, description="Connections at once; more are closed unread")
+    messages_per_second_per_product: float = Field(
+        1000.0, gt=0, le=100_000, description="Messages a product may push; more wait a little, beyond that get 429"
+    )
     ca: str = Field("", description="PEM file of who signed the platforms' command APIs; empty: the system's")
 
 

@@ -75,13 +75,15 @@ class CommandDetail:
     """Oldest first."""
 
 
+# recall: the last word of each platform that had it; the least of them is 'not_recalled' where any kept it.
 _SELECT = """
 SELECT c.command_id, m.serial, d.device, c.kind, c.arguments, c.state, c.reason, c.filed_by, c.filed_at, c.approved_by,
     c.approved_at, c.expires_at, c.handed_over_at, c.handovers, c.ended_at, c.campaign_id,
     CASE WHEN c.state = 'cancelled' THEN (
-        SELECT e.state FROM command_events e
-        WHERE e.command_id = c.command_id AND e.state IN ('recalled', 'not_recalled')
-        ORDER BY e.event_id DESC LIMIT 1) END AS recall
+        SELECT min(last.state) FROM (
+            SELECT DISTINCT ON (e.actor) e.state FROM command_events e
+            WHERE e.command_id = c.command_id AND e.state IN ('recalled', 'not_recalled')
+            ORDER BY e.actor, e.event_id DESC) last) END AS recall
 FROM commands c
 JOIN devices d ON d.device_id = c.device_id
 LEFT JOIN meters m ON m.meter_id = c.meter_id

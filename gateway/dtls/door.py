@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from gateway.coap.peers import Peer, SecurePeer
-from gateway.coap.port import Hosts, backlog, bind
+from gateway.coap.port import Hosts, backlog, bind, read_host
 from gateway.devices import Devices
 from gateway.dtls.endpoint import Endpoint
 from gateway.dtls.engine import MbedTlsEngine
@@ -25,6 +25,7 @@ from gateway.dtls.session_store import SessionStore
 from gateway.dtls.sessions import Sessions
 from gateway.key_uses import KeyUses
 from gateway.metrics import Counters, Readings
+from gateway.refusals import prefix_of
 from gateway.strangers import Strangers
 from metering.credentials import MasterKeys
 from metering.model import Authentication
@@ -74,6 +75,8 @@ class DtlsDoor:
             MbedTlsEngine(identities.key_of), self.handshakes, self.sessions, identities, self._send, self._deliver
         )
         self._keeper = _keeper(settings.sessions_file, master_keys, self.sessions, clock())
+        for peer in self.sessions.peers():
+            self.handshakes.learn(prefix_of(read_host(peer[0])[0]))
         self._timer: asyncio.TimerHandle | None = None
         self._next_defect_log = float("-inf")
 
@@ -110,6 +113,7 @@ class DtlsDoor:
             "dtls_handshakes_completed": ("Handshakes that ended in a session", lambda: endpoint.completed),
             "dtls_handshakes_failed": ("Handshakes that ended otherwise", lambda: endpoint.failed),
             "dtls_handshakes_refused": ("Handshakes beyond what may begin", lambda: endpoint.refused),
+            "dtls_known_prefixes": ("Prefixes that completed a handshake before", lambda: handshakes.known_prefixes),
             "dtls_handshakes_displaced": ("Handshakes that made room for others", lambda: handshakes.displaced),
             "dtls_hello_verify_requests": ("HelloVerifyRequests sent", lambda: endpoint.greeted),
             "dtls_sessions_unwritten": ("Sessions that differ from those on disk", lambda: sessions.unwritten),

@@ -147,9 +147,11 @@ class Endpoint:
     def _conclude(self, handshake: Handshake, peer: Peer, now: float) -> None:
         if handshake.state is State.OPEN:
             return
-        self._handshakes.remove(peer)
+        opened = self._handshakes.remove(peer)
         session = handshake.session()
         if session is not None:
+            if opened is not None:
+                self._handshakes.learn(opened.prefix)
             self.completed += 1
             self._sessions.add(peer, session, now)
             self._keyring.proven(session.speaker)

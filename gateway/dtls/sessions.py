@@ -36,6 +36,10 @@ class Sessions:
     def get(self, peer: Peer) -> Session | None:
         return self._by_peer.get(peer)
 
+    def peers(self) -> list[Peer]:
+        """Of all sessions, the least recently used first."""
+        return list(self._by_peer)
+
     def of(self, devices: Collection[str]) -> list[tuple[Peer, Session]]:
         """All sessions of these devices; looks at every session there is."""
         return [(peer, session) for peer, session in self._by_peer.items() if session.speaker.device in devices]

@@ -27,6 +27,8 @@ class Counts:
         """Messages whose device is not known, by product and what became of them."""
         self.foreign: Counter[str] = Counter()
         """Messages of devices that the product may not speak for, as the registry is known here."""
+        self.delayed: Counter[str] = Counter()
+        """Pushes that waited because their product sent faster than it may."""
         self.answered_s = Distribution(_SECONDS_BUCKETS)
         """From a push's last byte to its answer."""
         self.refused: Counter[str] = Counter()
@@ -51,6 +53,7 @@ class PushCollector(Collector):
         yield _by("messages", "Messages in pushes", ("product", "kind"), counts.messages)
         yield _by("unplaced", "Messages of devices nobody knows", ("product", "became"), counts.unplaced)
         yield _by("foreign", "Messages of devices bound to another product or none", ("product",), _one(counts.foreign))
+        yield _by("delayed", "Pushes that waited for their product's turn", ("product",), _one(counts.delayed))
         yield _by("refused", "Requests of senders that are no pushers", ("reason",), _one(counts.refused))
         yield _by("gaps", "Times a platform stopped pushing", ("product",), _one(counts.gaps))
         yield _by("missing", "Pushes that were expected in such times", ("product",), _one(counts.missing))

@@ -14,11 +14,12 @@ from gateway.devices import Devices, Policy
 from gateway.push import ctwing, huawei
 from gateway.push.aliases import Aliases
 from gateway.push.counts import Counts
-from gateway.push.http import OK, SERVICE_UNAVAILABLE, Headers, Judged
+from gateway.push.http import OK, SERVICE_UNAVAILABLE, TOO_MANY, Headers, Judged
 from gateway.push.messages import Kind, Message
 from gateway.push.products import Host, Platform, Product, Pushers, Refused
 from gateway.push.spool_file import Kept
 from gateway.push.taking import Taking
+from gateway.push.turns import Turns
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter, bits_of
 from gateway.strangers import Strangers
@@ -72,10 +73,11 @@ class Desk:
         courier: Courier,
         clock: Callable[[], float],
         strangers: Strangers,
+        turns: Turns,
     ) -> None:
         self._pushers, self._devices, self._aliases, self._taking = pushers, devices, aliases, taking
         self._watch, self._limiter, self._counts, self._courier = watch, limiter, counts, courier
-        self._clock, self._strangers = clock, strangers
+        self._clock, self._strangers, self._turns = clock, strangers, turns
         self._foreign_pace = Pace(FOREIGN_LOG_PAUSE_S)
 
     def may_come(self, host: Host) -> bool:
@@ -85,6 +87,7 @@ class Desk:
     def use(self, pushers: Pushers) -> None:
         """From the next request on."""
         self._pushers = pushers
+        self._turns.keep(product.name for product in pushers.products)
 
     def judge(self, method: bytes, target: bytes, headers: Headers, host: Host) -> Judged:
         """A stranger gets 404 or 401 within the share of its prefix, and beyond it nothing."""
@@ -97,10 +100,18 @@ class Desk:
         return Judged(0 if method == b"POST" else 405, found)
 
     def take(self, product: Product, host: Host, body: bytes, answer: Callable[[int], None]) -> None:
-        """A push of several messages is answered when all of them are on a disk."""
+        """When it is the product's turn; 429 when that does not come in time."""
+        answer = partial(self._answer, product.name, self._clock(), answer)
+        if self._turns.come(
+            product.name, partial(self._take, product, host, body, answer), partial(answer, TOO_MANY)
+        ):  # fmt: skip
+            self._counts.delayed[product.name] += 1
+
+    def _take(self, product: Product, host: Host, body: bytes, answer: Callable[[int], None]) -> int:
+        """A push of several messages is answered when all of them are on a disk. How many messages it has. A defect
+        costs this push only."""
         reading = _READINGS[product.platform]
         source = f"{product.name} {host}"
-        answer = partial(self._answer, product.name, self._clock(), answer)
         messages = reading.read(body)
         kept = [report for m in messages if (report := self._kept(m, product, reading, source)) is not None]
         self._watch.pushed(product.name)
@@ -110,6 +121,7 @@ class Desk:
             self._taking.take(kept[0], lambda taken: answer(OK if taken else SERVICE_UNAVAILABLE))
         else:
             self._take_all(kept, answer)
+        return len(messages)
 
     def _take_all(self, kept: Sequence[Kept], answer: Callable[[int], None]) -> None:
         outcomes: list[bool] = []

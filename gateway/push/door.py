@@ -29,6 +29,7 @@ from gateway.push.products import Product, Pushers, load_products
 from gateway.push.spool import Spool
 from gateway.push.taking import Taking
 from gateway.push.tls import changed_at, load_certificate, server_context
+from gateway.push.turns import Turns
 from gateway.push.watch import GapWatch
 from gateway.refusals import RefusalLimiter
 from gateway.strangers import Strangers
@@ -66,9 +67,13 @@ class PushDoor:
         self.taking = Taking(intake, devices, link, self.spool, settings.deadline_s, time.monotonic)
         self.watch = GapWatch(directory, [product.name for product in products], self.counts, time.time)
         self.courier = Courier(products, commands, self.aliases, devices, directory, self.counts, settings.ca)
+        self.turns = Turns(
+            settings.messages_per_second_per_product, settings.max_connections, time.monotonic,
+            asyncio.get_running_loop().call_later,
+        )  # fmt: skip
         self.desk = Desk(
             Pushers(products), devices, self.aliases, self.taking, self.watch, limiter, self.counts, self.courier,
-            time.monotonic, strangers,
+            time.monotonic, strangers, self.turns,
         )  # fmt: skip
         self.connections = Connections(self.desk, settings.max_connections, time.monotonic)
         self.port = Port(self.connections, self._tls, self.desk.may_come)
@@ -101,6 +106,7 @@ class PushDoor:
 
     async def stop(self) -> None:
         """What custody has not answered goes to the spool, so that every push has its answer."""
+        self.turns.take_all_now()
         self.taking.to_spool_now()
         try:
             async with asyncio.timeout(FLUSH_S):
@@ -124,6 +130,7 @@ class PushDoor:
             ),
             "push_failed_handshakes": ("TLS handshakes that failed", lambda: port.failed_handshakes),
             "push_overdue_connections": ("Connections closed for being slow", lambda: connections.overdue),
+            "push_waiting_pushes": ("Pushes that wait for their product's turn", lambda: len(self.turns)),
             "push_direct_reports": ("Reports of pushes taken by the stream itself", lambda: taking.direct),
             "push_spooled_reports": ("Reports of pushes that went to the spool", lambda: taking.spooled),
             "push_drained_reports": ("Reports out of the spool in custody", lambda: taking.drained),

@@ -31,12 +31,16 @@ IDLE_S = 75.0
 LINGER_S = 2.0
 """How long a refused sender may go on sending before the connection is closed."""
 
+REFUSED_S = 1.0
+"""How long a push beyond its product's rate waits for its 429: a connection that floods gets one a second."""
+
 SWEEP_S = 2.0
 DEFECT_LOG_PAUSE_S = 10.0
-OK, SERVICE_UNAVAILABLE = 200, 503
+OK, TOO_MANY, SERVICE_UNAVAILABLE = 200, 429, 503
 _REASONS = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 404: b"Not Found", 405: b"Method Not Allowed",
-    411: b"Length Required", 413: b"Content Too Large", 431: b"Request Header Fields Too Large",
+    411: b"Length Required", 413: b"Content Too Large", 429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
     500: b"Internal Server Error", 503: b"Service Unavailable",
 }  # fmt: skip
 
@@ -80,13 +84,13 @@ class Connections:
         return Connection(self)
 
     def admit(self, connection: Connection) -> bool:
-        """Whether there is room. The connection that has been idle longest makes it."""
+        """Whether there is room. The connection that has waited longest for a 429 makes it, else the longest idle."""
         if len(self._open) >= self._maximum:
             idle = [other for other in self._open if other.is_idle]
             if not idle:
                 self.turned_away += 1
                 return False
-            min(idle, key=lambda other: other.since).close()
+            min(idle, key=lambda other: (not other.is_refused, other.since)).close()
         self._open.add(connection)
         return True
 
@@ -122,14 +126,14 @@ class Connection(asyncio.Protocol):
         self._host: Host = ipaddress.IPv4Address(0)
         self._body = bytearray()
         self._product: Product | None = None
-        self._waits = self._ends = self._begun = self._lingers = False
+        self._waits = self._ends = self._begun = self._lingers = self.is_refused = False
         self.since = connections.clock()
         """When the connection was made, its request began, or its last answer went out."""
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody loses anything when it is closed."""
-        return self._lingers or not (self._waits or self._begun)
+        return self._lingers or self.is_refused or not (self._waits or self._begun)
 
     def is_overdue(self, now: float) -> bool:
         """While it waits for us it is not."""
@@ -242,7 +246,11 @@ class Connection(asyncio.Protocol):
         """`asked`: of which conversation; the sender may be gone."""
         if self._transport is None or not self._waits or asked is not self._http:
             return
-        self._waits = self._begun = False
+        if status == TOO_MANY and not self.is_refused:
+            self.is_refused = True
+            asyncio.get_running_loop().call_later(REFUSED_S, self._answer, asked, status)
+            return
+        self._waits = self._begun = self.is_refused = False
         self.since = self._all.clock()
         self._respond(status, close=self._ends)
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:

@@ -24,6 +24,10 @@ MAX_HANDOVER_EVENTS = 20
 MAX_RESULTS = 64
 """Results of one report that are looked at."""
 
+_RECALLABLE = WAITING_STATES | {CommandState.CANCELLED}
+"""Also while it waits: of a device that moved to another platform the former one is asked at once, and only then. It
+counts when the command is cancelled later."""
+
 
 class Said(NamedTuple):
     """Something that is said of a command of `device`. `authentication`: of the report that says so; None where a
@@ -99,7 +103,7 @@ def _objection(command: Command, said: Said) -> str | None:
     if said.authentication in WEAK and command.kind in NEEDS_AUTHENTICATION:
         return "claimed"
     if isinstance(said.state, Recall):
-        return None if command.state is CommandState.CANCELLED else "nothing_to_recall"
+        return None if command.state in _RECALLABLE else "nothing_to_recall"
     late_handover = said.state is CommandState.HANDED_OVER and command.state not in WAITING_STATES
     if late_handover and command.state is not CommandState.AWAITING_APPROVAL:
         return None  # the news came after the meter's own: it is written down and changes no state

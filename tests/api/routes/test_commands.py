@@ -181,10 +181,12 @@ async def test_a_command_that_a_platform_did_not_give_back_shows_it(
         shown = (await wang.get(f"{COMMANDS}/{command_id}")).json()["command"]
         return shown["recall"], (await wang.get(COMMANDS)).json()["items"][0]["recall"]
 
-    note = "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, 'iotda')"
-    await connection.execute(note, int(command_id, 16), "not_recalled")
+    note = "INSERT INTO command_events (command_id, state, actor) VALUES ($1, $2, $3)"
+    await connection.execute(note, int(command_id, 16), "not_recalled", "iotda")
     assert await recall() == (None, None)  # it is not cancelled
     await wang.post(f"{COMMANDS}/{command_id}/cancel")
     assert await recall() == ("not_recalled", "not_recalled")
-    await connection.execute(note, int(command_id, 16), "recalled")
+    await connection.execute(note, int(command_id, 16), "recalled", "ctwing")
+    assert await recall() == ("not_recalled", "not_recalled")  # the platform that had it before still has it
+    await connection.execute(note, int(command_id, 16), "recalled", "iotda")
     assert await recall() == ("recalled", "recalled")

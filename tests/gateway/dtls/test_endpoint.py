@@ -221,6 +221,19 @@ def test_a_prefix_that_floods_takes_nothing_from_others() -> None:
     bench.session()
 
 
+def test_many_prefixes_that_flood_leave_the_reserve_to_one_that_has_a_session() -> None:
+    bench = Bench(limits=HandshakeLimits(16, 20, 5))
+    for known in KEYED:
+        bench.devices.apply(known)
+    bench.devices.ready = True
+    bench.session()
+    for n in range(100):
+        begun(bench, (f"10.1.{n}.0", 1000), 0xFFFF_0A01_0000 + (n << 8))
+    assert bench.endpoint.refused == 71  # of 100, when one of 30 was taken before
+    bench.session(("192.0.2.9", 7), OTHER_IDENTITY, OTHER_KEY)
+    assert bench.endpoint.completed == 2
+
+
 def test_a_prefix_beyond_its_share_is_refused_before_its_cookie_is_looked_at() -> None:
     """And a forged cookie takes no share: a stranger may write any address on his datagrams."""
     bench = Bench(limits=HandshakeLimits(1000, 20, 1))

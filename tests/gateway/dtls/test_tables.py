@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.devices import Devices
+from gateway.dtls import handshakes as handshakes_module
 from gateway.dtls.engine import State
 from gateway.dtls.handshakes import HandshakeLimits, Handshakes
 from gateway.dtls.identities import Identities
 from gateway.dtls.session import Session, SessionState, Speaker
 from gateway.dtls.sessions import MAX_SESSIONS_PER_IDENTITY, Sessions
+from gateway.refusals import prefix_of
 from metering.credentials import MasterKeys
 from tests.gateway.dtls.conftest import IDENTITY, KEY, METER, OTHER_KEY, entry
 
@@ -87,6 +91,36 @@ def test_a_full_table_of_handshakes_takes_from_the_prefix_that_has_most() -> Non
     assert [port for port in range(6) if handshakes.get(peer(port))] == [0, 3, 4, 5]
     handshakes.add(peer(5), Silent(), b"", flood, 0)  # its own place
     assert (len(handshakes), handshakes.displaced) == (4, 2)
+
+
+def test_prefixes_that_completed_a_handshake_have_a_reserve_and_keep_their_place() -> None:
+    handshakes = Handshakes(HandshakeLimits(4, 8, 4))  # two seconds' worth at once: 12 for all, 4 in reserve
+    meter, strangers = 0xFFFF_0A00_0001, [0xFFFF_0B00_0001 + (n << 8) for n in range(100)]
+    handshakes.learn(prefix_of(meter))
+    assert sum(handshakes.may_begin(stranger, 0) for stranger in strangers) == 12
+    assert not handshakes.could_begin(strangers[0], 0)
+    for _ in range(4):
+        assert handshakes.could_begin(meter, 0)
+        assert handshakes.may_begin(meter, 0)
+    assert not handshakes.could_begin(meter, 0)
+    assert not handshakes.may_begin(meter, 0)
+    handshakes.add(peer(0), Silent(), b"", meter, 0)
+    handshakes.add(peer(1), Silent(), b"", meter, 0)
+    for port, stranger in enumerate(strangers, 2):
+        handshakes.add(peer(port), Silent(), b"", stranger, 0)
+    assert [port for port in range(102) if handshakes.get(peer(port))] == [0, 1, 100, 101]
+
+
+def test_known_prefixes_are_bounded_and_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshakes_module, "MAX_KNOWN_PREFIXES", 2)
+    handshakes = Handshakes(HandshakeLimits(4, 1, 1e6))
+    one, two, three = (prefix_of(0xFFFF_0A00_0000 + (n << 8)) for n in range(3))
+    for prefix in (one, two, one, three):
+        handshakes.learn(prefix)
+    assert handshakes.known_prefixes == 2
+    assert handshakes.may_begin(0xFFFF_0C00_0000, 0)
+    assert not handshakes.could_begin(0xFFFF_0A00_0100, 0)  # two is forgotten
+    assert handshakes.may_begin(0xFFFF_0A00_0000, 0)  # one was seen since
 
 
 def test_identities() -> None:

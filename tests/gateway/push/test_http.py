@@ -213,3 +213,31 @@ async def test_at_the_end_waiting_ones_have_their_answer(port: Port) -> None:
     assert b"200 OK" in answer
     assert b"connection: close" in answer.lower()
     writer.close()
+
+
+async def test_who_waits_for_a_429_makes_room_and_else_gets_it(port: Port) -> None:
+    port.handler.holds = True
+    opened = [await port.open() for _ in range(10)]
+    for _, writer in opened:
+        writer.write(post(b"waits"))
+    await port.waits(10)
+    for answer in port.handler.waiting[:2]:
+        answer(429)
+    port.handler.holds = False
+    reader, writer = await port.open()
+    writer.write(post(b"one more"))
+    assert await answer_on(reader) == b"HTTP/1.1 200 OK"
+    assert port.connections.turned_away == 0
+    for answer in port.handler.waiting[2:]:
+        answer(200)
+    answers = [await _answer_or_none(each) for each, _ in opened]
+    assert sorted(answers) == [b""] + [b"HTTP/1.1 200 OK"] * 8 + [b"HTTP/1.1 429 Too Many Requests"]
+    for _, each in [*opened, (reader, writer)]:
+        each.close()
+
+
+async def _answer_or_none(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await answer_on(reader)
+    except (asyncio.IncompleteReadError, ConnectionResetError):
+        return b""

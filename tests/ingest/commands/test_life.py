@@ -9,7 +9,7 @@ import pytest
 from ingest.commands.life import MAX_HANDOVER_EVENTS, Command, Decided, Said, decide, results_of
 from ingest.commands.told import said_of
 from metering.command_feed import Told
-from metering.commands import CommandKind, CommandState, Recall
+from metering.commands import WAITING_STATES, CommandKind, CommandState, Recall
 from metering.model import WEAK, Authentication, Door
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,15 +66,17 @@ def test_events_are_bounded_and_the_count_is_not() -> None:
     assert (found.changed[7].handovers, len(found.events)) == (50, MAX_HANDOVER_EVENTS)
 
 
-def test_whether_a_platform_gave_it_back_is_written_of_cancelled_commands_only() -> None:
+def test_whether_a_platform_gave_it_back_is_written_of_what_waits_or_was_cancelled() -> None:
     note = Said(7, "861", Recall.NOT_RECALLED, AT, "iotda", "iotda: no")
     cancelled = Command(7, "861", CommandKind.VALVE, CommandState.CANCELLED, 1, AT, AT)
     found = decided(note, command=cancelled)
     assert ([event[2:5] for event in found.events], found.changed) == ([("not_recalled", "iotda", "iotda: no")], {})
     assert decided(note, DONE, command=cancelled).changed[7].state is CommandState.CONFIRMED
     for state in CommandState:
-        if state is not CommandState.CANCELLED:
-            other = Command(7, "861", CommandKind.VALVE, state, 1, AT, AT)
+        other = Command(7, "861", CommandKind.VALVE, state, 1, AT, AT)
+        if state in WAITING_STATES:
+            assert decided(note, command=other)[:3] == ({}, found.events, {})
+        elif state is not CommandState.CANCELLED:
             assert decided(note, command=other) == Decided({}, [], {"nothing_to_recall": 1}, [])
 
 

@@ -17,7 +17,7 @@ from ingest.commands.life import Said
 from ingest.commands.publisher import CommandPublisher, CommandTerm
 from ingest.commands.told import CommandsTold
 from metering.command_feed import Told, decode_waiting, encode_told
-from metering.commands import CommandKind, CommandState, database_id
+from metering.commands import NOT_RECALLED, RECALLED, CommandKind, CommandState, database_id
 from metering.model import Door
 from metering.streams import COMMANDS_STREAM, TOLD_STREAM, TOLD_SUBJECT, waiting_subject
 from tests.integration.ingest_town import file_command, install, open_pool, state_of, until
@@ -124,6 +124,23 @@ async def test_news_of_gateways_are_taken_once_and_after_commit(js: JetStreamCon
     assert (row["handovers"], row["handed_over_at"].year) == (1, 2026)
     events = await pool.fetch("SELECT state, actor, detail FROM command_events ORDER BY event_id")
     assert [tuple(event) for event in events] == [("handed_over", "coap", ""), ("failed", "lwm2m", "stuck\ufffd")]
+
+
+async def test_what_a_platform_kept_before_the_cancel_is_known_after_it(js: JetStreamContext, pool: Any) -> None:
+    """The device moved to another platform, whose queue gave the command back; the former one still may bring it."""
+    command = await file_command(pool, "861", CommandKind.VALVE, {0: 1})
+    handed = Told(b"1" * 16, 1_767_225_600_000_000, "861", command, None, "", Door.IOTDA)
+    kept = handed._replace(event_id=b"2" * 16, result=NOT_RECALLED, reason="no call for it")
+    await js.publish(TOLD_SUBJECT, encode_told([handed, kept]))
+    await js.publish(TOLD_SUBJECT, encode_told([handed._replace(event_id=b"3" * 16, door=Door.CTWING)]))
+    async with running(CommandsTold(pool, js)):
+        await until(lambda: pool.fetchval("SELECT handovers = 2 FROM commands"))
+        await pool.execute("UPDATE commands SET state = 'cancelled'")
+        back = kept._replace(event_id=b"4" * 16, result=RECALLED, door=Door.CTWING)
+        await js.publish(TOLD_SUBJECT, encode_told([back]))
+        await until(lambda: pool.fetchval("SELECT count(*) = 1 FROM command_events WHERE state = 'recalled'"))
+    noted = await pool.fetch("SELECT state, actor FROM command_events WHERE state LIKE '%recalled' ORDER BY event_id")
+    assert [tuple(event) for event in noted] == [("not_recalled", "iotda"), ("recalled", "ctwing")]
 
 
 async def _is_empty(js: JetStreamContext) -> bool:
