@@ -135,6 +135,7 @@ async def test_a_restart_costs_no_handshake(js: JetStreamContext, start_dtls: St
             else:
                 await gateway.stop()
             gateway = await start_dtls(port=port)
+            assert await gateway.metric("nbwater_gateway_dtls_known_prefixes") == 1
         assert await reports(one, b"last") == [Fate.ANSWERED]
         assert one.handshakes == 1
     assert [report.payload for report in await stored(js)] == [b"0", b"1", b"last"]
