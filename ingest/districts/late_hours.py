@@ -78,6 +78,11 @@ async def due(pool: Any, now_s: int, oldest_s: int) -> list[LateHour]:
     return [LateHour(*row) for row in await pool.fetch(_DUE, now_s - WAIT_S, oldest_s, MAX_LATE)]
 
 
+async def waiting(pool: Any) -> int:
+    """How many are noted, those that are not due yet included."""
+    return int(await pool.fetchval("SELECT count(*) FROM late_zone_hours"))
+
+
 async def done(connection: Any, hours: list[LateHour]) -> None:
     """They were computed since they were due."""
     await connection.execute(_DONE, [hour.hour_s for hour in hours], [hour.changes for hour in hours])

@@ -44,6 +44,7 @@ DISTRICTS_AT_ONCE = 200
 
 ROUND = Gauge("nbwater_settlement_districts_round_seconds", "Duration of the last round that computed an hour")
 BEHIND = Gauge("nbwater_settlement_districts_hours_behind", "Hours that the last round found due, its own included")
+LATE = Gauge("nbwater_settlement_districts_late_hours", "Hours that wait to be computed again: readings came late")
 FAILURES = Counter("nbwater_settlement_districts_failures_total", "Rounds of the districts that were given up")
 
 _COMPUTED = """
@@ -204,6 +205,7 @@ class DistrictStage:
         if now_s >= self._past_due_s:
             unknown = await self._unknown(oldest_s, newest_s)
             self._late = {late.hour_s: late for late in await late_hours.due(self._pool, now_s, oldest_s)}
+            LATE.set(await late_hours.waiting(self._pool))
         hours = zone_hours.due(now_s, self._empty | computed, unknown | self._late.keys())
         full = len(hours) == zone_hours.MAX_HOURS
         self._past_due_s = now_s if full else now_s + PAST_EVERY_S
