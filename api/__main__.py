@@ -30,7 +30,7 @@ from api.stream import InFlightReader
 from metering.credentials import load_master_keys
 from metering.errors import RequestError, StartError
 from metering.heartbeat import subject as heartbeat_subject
-from metering.process import on_stop_signal, run_program, say
+from metering.process import ended, on_stop_signal, run_program, say
 from metering.settings import (
     ApiSettings,
     BillingSettings,
@@ -190,8 +190,7 @@ async def _answer_requests(
         try:
             await server.serve([listener])
         finally:
-            for task in beside:
-                task.cancel()
+            await ended(*beside)
     if not server.started:
         raise StartError("the web server did not start; its log says why")
     log.info("api_stopped")

@@ -6,8 +6,9 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import nats.errors
 import structlog
@@ -52,7 +53,7 @@ from metering.credentials import MasterKeys, load_master_keys
 from metering.errors import SettingsError
 from metering.firmware_settings import FirmwareAddresses
 from metering.heartbeat import beat
-from metering.process import on_stop_signal, run_program, say
+from metering.process import ended, on_stop_signal, run_program, say
 from metering.settings import (
     DtlsSettings,
     FirmwareSettings,
@@ -86,6 +87,7 @@ class Gateway:
         self._socket = bind(settings.host, settings.port, settings.workers > 1)
         self.siblings = _siblings(settings)
         self._stop = asyncio.Event()
+        self._stages: list[asyncio.Task[None]] = []
         self._verified = False
         self.counters = Counters(REGISTRY)
         self.link = StreamLink()
@@ -170,6 +172,7 @@ class Gateway:
             await self._stop.wait()
             await self._drain()
             serving.cancel()
+            await ended(*self._stages, serving)
         await self.link.close()
         self._socket.close()
         if self.siblings is not None:
@@ -179,19 +182,20 @@ class Gateway:
         await self.link.connect(self._stream.url.get_secret_value(), self._stream.tls_ca)
         await self._verify()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.mirror.run(), name="registry mirror")
-            group.create_task(self.custody.run(), name="custody")
-            group.create_task(self.commands.run(), name="command mirror")
-            group.create_task(self.telling.run(), name="command telling")
-            group.create_task(beat(self.link.tell, "gateway", REGISTRY), name="heartbeat")
-            group.create_task(tell_strangers(self.strangers, self.link.tell), name="strangers")
-            group.create_task(tell_key_uses(self.key_uses, self.link.tell), name="key uses")
-            group.create_task(watch_stalls(self.counters.loop_stall_s.observe, time.monotonic), name="stall watch")
+            stages: dict[str, Coroutine[Any, Any, None]] = {
+                "registry mirror": self.mirror.run(),
+                "custody": self.custody.run(),
+                "command mirror": self.commands.run(),
+                "command telling": self.telling.run(),
+                "heartbeat": beat(self.link.tell, "gateway", REGISTRY),
+                "strangers": tell_strangers(self.strangers, self.link.tell),
+                "key uses": tell_key_uses(self.key_uses, self.link.tell),
+                "stall watch": watch_stalls(self.counters.loop_stall_s.observe, time.monotonic),
+            }
             if self.protected is not None:
-                keeping = keep_numbers(self.numbers, self.protected.numbers_wanted, self.link)
-                group.create_task(keeping, name="OSCORE numbers")
-            for door in self.doors:
-                group.create_task(door.serve(), name=f"door {door.name}")
+                stages["OSCORE numbers"] = keep_numbers(self.numbers, self.protected.numbers_wanted, self.link)
+            stages |= {f"door {door.name}": door.serve() for door in self.doors}
+            self._stages = [group.create_task(work, name=name) for name, work in stages.items()]
             ports = {"port": self._socket.getsockname()[1], "metrics_port": metrics_port}
             for door in self.doors:
                 ports |= door.ports()

@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 
 from metering.errors import SettingsError
 from metering.heartbeat import beat
-from metering.process import run_program, say
+from metering.process import ended, run_program, say
 from metering.settings import DatabaseSettings, IngestSettings, NatsSettings, UtilitySettings, load
 from metering.stream_connection import connect
 from metering.streams import verify
@@ -115,8 +115,7 @@ class Ingest:
             await self._stop.wait()
             worker.stop()
             await asyncio.wait((taking,), timeout=DRAIN_S)
-            for task in (taking, *beside):
-                task.cancel()
+            await ended(taking, *beside)
 
 
 async def serve() -> None:

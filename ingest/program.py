@@ -11,7 +11,7 @@ import nats.errors
 import structlog
 
 from metering.errors import SettingsError
-from metering.process import on_stop_signal
+from metering.process import ended, on_stop_signal
 from metering.telemetry import TelemetryServer
 
 from .schema.migrate import check
@@ -51,7 +51,7 @@ async def serve_until_stopped(
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not drains():
-        serving.cancel()
+        await ended(serving)
     stopping.cancel()
     outcome = (await asyncio.gather(serving, stopping, return_exceptions=True))[0]
     await telemetry.stop()

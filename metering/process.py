@@ -18,6 +18,9 @@ from metering.telemetry import configure_logging
 
 _log = structlog.get_logger()
 
+CANCEL_AGAIN_S = 5.0
+"""Long enough for what a task does in order when it is cancelled, to give back a lease, say."""
+
 
 def say(**line: object) -> None:
     """One JSON line on stdout, for whoever started the program: `nbwater up` waits for ``{"ready": program, …}``."""
@@ -29,6 +32,19 @@ def on_stop_signal(stop: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+
+
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel these tasks and wait for them, however they end; cancel again those that are still there.
+
+    One cancellation can be lost: `asyncio.wait_for` of Python 3.11 drops one that comes together with what it waits
+    for, nats-py's `_flush_pending` each one; a loop around either then goes on for ever, and the program with it.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
 
 
 def run_program(

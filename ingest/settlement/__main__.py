@@ -30,7 +30,7 @@ from ingest.program import (
     serve_until_stopped,
 )
 from metering.errors import SettingsError
-from metering.process import run_program, say
+from metering.process import ended, run_program, say
 from metering.settings import (
     BillingSettings,
     ConsumptionSettings,
@@ -138,8 +138,7 @@ class Settlement:
             await asyncio.wait((settling, stopping), return_when=asyncio.FIRST_COMPLETED)
             settlement.stop()
             await asyncio.wait((settling,), timeout=DRAIN_S)
-            for task in (settling, stopping, *beside):
-                task.cancel()
+            await ended(settling, stopping, *beside)
 
 
 async def serve() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from metering.errors import SettingsError, StartError
-from metering.process import on_stop_signal, run_program, say
+from metering.process import ended, on_stop_signal, run_program, say
 
 
 def work_that(*errors: Exception, grouped: bool = False) -> Callable[[], Coroutine[None, None, None]]:
@@ -42,6 +42,29 @@ def test_a_defect_keeps_its_traceback() -> None:
         run_program("it", work_that(ValueError("a defect"), StartError("and more"), grouped=True))
     assert raised.group_contains(ValueError)
     assert not raised.group_contains(StartError)
+
+
+async def test_a_cancellation_that_was_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metering.process.CANCEL_AGAIN_S", 0.01)
+    lost = 0
+
+    async def work() -> None:
+        nonlocal lost
+        while True:
+            answer = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(60, answer.set_result, None)
+            try:
+                await answer
+            except asyncio.CancelledError:
+                lost += 1
+                if lost == 3:
+                    raise
+
+    task, other = asyncio.create_task(work()), asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    await ended(task, other)
+    assert (lost, task.cancelled(), other.cancelled()) == (3, True, True)
+    await ended(task, other)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
