@@ -23,7 +23,10 @@ async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors:
     visitor = await visitors.new(changing_site)
     await visitor.log_in("engineer")
     await visitor.open("/billing")
-    page, dialog = visitor.page, visitor.page.locator(".q-dialog")
+    page = visitor.page
+    dialog = page.locator(
+        ".q-dialog--modal"
+    ).last
     await page.get_by_role("button", name="新建账期").click()
     await dialog.locator("input").nth(0).fill("三月")
     await dialog.locator("input").nth(1).fill("gestern")
