@@ -24,9 +24,7 @@ async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors:
     await visitor.log_in("engineer")
     await visitor.open("/billing")
     page = visitor.page
-    dialog = page.locator(
-        ".q-dialog--modal"
-    ).last
+    dialog = page.locator(".q-dialog--modal").last
     await page.get_by_role("button", name="新建账期").click()
     await dialog.locator("input").nth(0).fill("三月")
     await dialog.locator("input").nth(1).fill("gestern")
