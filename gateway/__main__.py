@@ -171,7 +171,6 @@ class Gateway:
             serving = group.create_task(self._serve(metrics_port), name="gateway")
             await self._stop.wait()
             await self._drain()
-            serving.cancel()
             await ended(*self._stages, serving)
         await self.link.close()
         self._socket.close()

@@ -37,8 +37,8 @@ def on_stop_signal(stop: Callable[[], object]) -> None:
 async def ended(*tasks: asyncio.Task[Any]) -> None:
     """Cancel these tasks and wait for them, however they end; cancel again those that are still there.
 
-    One cancellation can be lost: `asyncio.wait_for` of Python 3.11 drops one that comes together with what it waits
-    for, nats-py's `_flush_pending` each one; a loop around either then goes on for ever, and the program with it.
+    A single one may be lost: `asyncio.wait_for` of Python 3.11 drops what comes together with the result that it waits
+    for, nats-py's `_flush_pending` whatever reaches it; a loop around either then goes on, and the program with it.
     """
     waiting = set(tasks)
     while waiting:
