@@ -10,8 +10,8 @@ from tests.browser.conftest import PHONE, WIDE, Site, Visitors
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors: Visitors) -> None:
-    connection = await asyncpg.connect(changing_site.database_url)
+async def a_week_with_an_estimate(connection: asyncpg.Connection) -> tuple[str, str]:
+    """First and last of seven settled days, on the first of which meter 5 was estimated."""
     first, last = await connection.fetchrow(
         "SELECT (max(day) - 9)::text, (max(day) - 3)::text FROM settled_days WHERE complete"
     )
@@ -20,6 +20,12 @@ async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors:
         "WHERE meter_id = 5 AND day = $1::text::date",
         first,
     )
+    return first, last
+
+
+async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors: Visitors) -> None:
+    connection = await asyncpg.connect(changing_site.database_url)
+    first, last = await a_week_with_an_estimate(connection)
     visitor = await visitors.new(changing_site)
     await visitor.log_in("engineer")
     await visitor.open("/billing")

@@ -128,6 +128,21 @@ async def notify(device: Lwm2mMeter, payload: bytes) -> None:
     await until(taken, "the notification is taken")
 
 
+async def filed_for_all(city: City, filing: str, approving: str) -> tuple[dict[Meter, str], str]:
+    """A command for each meter, by two persons' tokens; and the one that must never be handed over: a closing for the
+    meter that speaks in plain."""
+    filed = {
+        PLAIN: await city.file(PLAIN, "set_clock", filing),
+        LWM2M: await city.file(LWM2M, "read_history", filing, **HISTORY),
+        PUSHED: await city.file(PUSHED, "report_now", filing),
+    }
+    for meter in (*KEYED, PLAIN):
+        closing = await city.file(meter, "valve", filing, **CLOSE)
+        await city.approve(closing, approving)
+        filed.setdefault(meter, closing)
+    return filed, closing
+
+
 async def test_commands_reach_sleeping_meters_by_every_door(city: City, stub: StubPlatform) -> None:
     for meter in KEYED:
         await city.until_keyed(meter)
@@ -137,16 +152,7 @@ async def test_commands_reach_sleeping_meters_by_every_door(city: City, stub: St
         lwm2m.sleep()
         await by_ctwing(city, PUSHED, report())
         await asyncio.sleep(3)  # out of the awake window
-        filed = {
-            PLAIN: await city.file(PLAIN, "set_clock", first),
-            LWM2M: await city.file(LWM2M, "read_history", first, **HISTORY),
-            PUSHED: await city.file(PUSHED, "report_now", first),
-        }
-        for meter in (*KEYED, PLAIN):
-            closing = await city.file(meter, "valve", first, **CLOSE)
-            await city.approve(closing, second)
-            filed.setdefault(meter, closing)
-        never = closing
+        filed, never = await filed_for_all(city, first, second)
         await until(lambda: at_platform(stub), "the platform has the command of the pushed meter")
         await city.kill_gateway()
 
