@@ -7,7 +7,7 @@ readings up to its end. The times of the files are local and without a zone.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -52,38 +52,44 @@ def read_readings(path: Path) -> MeterReadings:
     """The file's readings. Raises RequestError that names the line which cannot be read."""
     positions: dict[str, int] = {}
     meter, ts, index = [], [], []
-    with path.open(newline="") as file:
-        rows = csv.reader(file)
-        if tuple(next(rows, ())) != COLUMNS:
-            raise RequestError(f"{path}: the first line must be {','.join(COLUMNS)}")
-        for line, row in enumerate(rows, 2):
-            try:
-                name, at, value = row
-                index.append(round(float(value) * 1_000))
-                ts.append(np.datetime64(at, "s").astype(np.int64))
-            except (ValueError, OverflowError) as error:
-                raise RequestError(f"{path}, line {line}: {error}") from error
-            meter.append(positions.setdefault(name, len(positions)))
+
+    def take(row: list[str]) -> None:
+        name, at, value = row
+        index.append(round(float(value) * 1_000))
+        ts.append(np.datetime64(at, "s").astype(np.int64))
+        meter.append(positions.setdefault(name, len(positions)))
+
+    _each_row(path, COLUMNS, take)
     found = ordered(np.array(ts, np.int64), np.array(index, np.int64), np.array(meter, np.int64))
     return MeterReadings(list(positions), found.meter, found.ts_s, found.index_ml)
 
 
 def read_sizes(path: Path) -> dict[str, int]:
     """Q3 in L/h by meter. Raises RequestError that names the line which cannot be read."""
-    found = {}
+    found: dict[str, int] = {}
+
+    def take(row: list[str]) -> None:
+        name, q3 = row
+        found[name] = round(float(q3) * 1_000)
+        if not 0 < found[name] <= MAX_Q3_L_H:
+            raise ValueError(f"Q3 must be above 0 and at most {MAX_Q3_L_H // 1_000} m³/h")
+
+    _each_row(path, SIZE_COLUMNS, take)
+    return found
+
+
+def _each_row(path: Path, columns: tuple[str, ...], take: Callable[[list[str]], None]) -> None:
+    """Hands over the rows of a CSV file below its first line; a ValueError of `take` becomes a RequestError that names
+    the line."""
     with path.open(newline="") as file:
         rows = csv.reader(file)
-        if tuple(next(rows, ())) != SIZE_COLUMNS:
-            raise RequestError(f"{path}: the first line must be {','.join(SIZE_COLUMNS)}")
+        if tuple(next(rows, ())) != columns:
+            raise RequestError(f"{path}: the first line must be {','.join(columns)}")
         for line, row in enumerate(rows, 2):
             try:
-                name, q3 = row
-                found[name] = round(float(q3) * 1_000)
+                take(row)
             except (ValueError, OverflowError) as error:
                 raise RequestError(f"{path}, line {line}: {error}") from error
-            if not 0 < found[name] <= MAX_Q3_L_H:
-                raise RequestError(f"{path}, line {line}: Q3 must be above 0 and at most {MAX_Q3_L_H // 1_000} m³/h")
-    return found
 
 
 def evaluated(
