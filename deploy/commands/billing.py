@@ -67,8 +67,10 @@ def preview(name: str, data: Path) -> None:
     """What closing NAME would write down, and which meters would be billed by estimate."""
     found = asyncio.run(_preview(instance.database_url(data), name))
     for field in fields(found):
-        if field.name != "doubtful":
+        if field.name not in ("doubtful", "silent_serials"):
             click.echo(f"{field.name}  {getattr(found, field.name)}")
+    for serial in found.silent_serials:
+        click.echo(f"{serial}  without any data")
     for line in found.doubtful:
         why = " ".join((line.quality, *line.reasons))
         days = (

@@ -223,17 +223,23 @@ async def test_the_preview_tells_what_would_be_estimated(
         "UPDATE settled_days SET quality = 'estimated', reasons = '{gap,profile}' WHERE day = '2026-03-09'"
     )
     await connection.execute("DELETE FROM settled_days WHERE day = '2026-03-08'")
+    inlet = 2  # no customer, so it is not missed
+    await connection.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) VALUES (1, $1, 'in', '2026-01-01Z')", inlet
+    )
     await engineer.post(API, json=MARCH)
     found = (await engineer.get(f"{PATH}/preview")).json()
     (line,) = found.pop("doubtful")
     assert (line["serial"], line["quality"], line["missing_days"]) == ("210000000001", "estimated", 1)
-    installed = await connection.fetchval(
-        "SELECT count(*) FROM installations WHERE valid_from < '2026-03-09 16:00Z' "
-        "AND COALESCE(valid_to, 'infinity') > '2026-03-07 16:00Z'"
-    )
+    installed = await connection.fetch(
+        "SELECT serial FROM installations JOIN meters USING (meter_id) WHERE valid_from < '2026-03-09 16:00Z' "
+        "AND COALESCE(valid_to, 'infinity') > '2026-03-07 16:00Z' AND meter_id NOT IN (1, $1) ORDER BY serial", inlet
+    )  # fmt: skip
+    silent = [row["serial"] for row in installed][:20]
     assert found == {
         "is_over": True, "entries": 1, "billed_ml": line["billed_ml"], "edited": 0, "interpolated": 0, "estimated": 1,
-        "estimated_ml": line["billed_ml"], "incomplete": 1, "missing_days": 1, "silent": installed - 1,
+        "estimated_ml": line["billed_ml"], "incomplete": 1, "missing_days": 1, "silent": len(installed),
+        "silent_serials": silent,
         "waiting_spans": await connection.fetchval("SELECT count(*) FROM touched_spans"), "corrections": 0,
         "corrected_ml": 0,
     }  # fmt: skip
