@@ -132,6 +132,8 @@ def _moved(visit: Visit, event: AlertEventRow) -> str:
         return say(f"alerts.certainty.{event.to_state}")
     if event.from_state is None:
         return say("alerts.life_raised")
+    if event.actor == PLATFORM and event.to_state == "resolved":
+        return say("alerts.life_taken_over")
     before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))
     return say("alerts.life_moved", before=before, after=after)
 
