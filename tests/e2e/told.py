@@ -48,7 +48,8 @@ def told(client: httpx.Client, names: dict[str, str]) -> set[Said]:
     kinds = {kind.value for kind in Kind}
     return {
         Said(
-            names[row["serial"]], KINDS[Kind(row["kind"])], _local(note["at"]), _rate(note["rate_ml_h"]), _local(note["from"])
+            names[row["serial"]], KINDS[Kind(row["kind"])], _local(note["at"]), _rate(note["rate_ml_h"]),
+            _local(note["from"]),
         )
         for row in _alerts(client) if row["kind"] in kinds for note in row["evidence"]["course"]
     }  # fmt: skip
