@@ -173,12 +173,13 @@ ALERTS: dict[str, Text] = {
         "The valve is open again since {time}. Confirm, then close this alert.",
     ),
     "evidence.outage": Text(
-        "{group} {name} 的 {meters} 只水表中有 {silent} 只在 {first} 至 {last} 之间先后失联，作为一个事件处理。",
-        "{silent} of the {meters} meters of {group} {name} were heard last between {first} and {last}: one event.",
+        "{name} 自 {since} 起应上报的水表中有 {silent} 只没有上报，有上报的 {heard} 只，作为一个事件处理。",
+        "{name}: of the meters that should have reported since {since}, {silent} did not and {heard} did. One event.",
     ),
     "evidence.outage_group.cell": Text("基站小区", "radio cell"),
     "evidence.outage_group.zone": Text("分区", "zone"),
     "evidence.outage_group.door": Text("接入方式", "door"),
+    "evidence.outage_group.platform": Text("整个平台", "whole platform"),
     "evidence.outage_sample": Text("其中：{serials}", "Among them: {serials}"),
     "evidence.advice.outage": Text(
         "先查网络与推送平台，不必逐表派工；恢复后仍失联的水表会单独告警。",
@@ -212,6 +213,9 @@ ALERTS: dict[str, Text] = {
     "evidence.silent": Text(
         "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",
         "Its last report came {time}, longer ago than the limit of {limit} h. Check signal and battery, then visit.",
+    ),
+    "evidence.silent_merged": Text(
+        "已并入成片失联事件 #{event}。", "It is part of an event in which many meters are silent, #{event}."
     ),
     "evidence.never_heard": Text(
         "自 {time} 安装或登记以来从未上报（上限 {limit} 小时）。核对 IMEI 与安装登记。",
