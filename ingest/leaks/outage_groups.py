@@ -13,6 +13,8 @@ from typing import NamedTuple
 KINDS = ("cell", "zone", "door", "platform")
 """What meters share; of groups that explain nearly as much, the first."""
 NEARLY = 0.9
+SHORTEST_S = 300
+"""The time in which they were due is at least this long: that the few of one second are all missing says nothing."""
 MAX_GROUPS = 100
 """Judged in one round, the largest first."""
 
@@ -28,12 +30,12 @@ class Silent(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Silent meters that share something, and when the newest `needed` of their reports were due."""
+    """Silent meters that share something, and when the newest reports of `missing` of them were due."""
 
     kind: str
     key: str
     silent: Sequence[Silent]
-    needed: int
+    missing: int
     from_s: int
     until_s: int
 
@@ -65,9 +67,12 @@ def groups(silent: Iterable[Silent], min_meters: int) -> list[Group]:
     return sorted(large, key=lambda group: (-len(group.silent), KINDS.index(group.kind), group.key))[:MAX_GROUPS]
 
 
-def _group(kind: str, key: str, silent: list[Silent], needed: int) -> Group:
+def _group(kind: str, key: str, silent: list[Silent], min_meters: int) -> Group:
     due = sorted((meter.due_at_s for meter in silent), reverse=True)
-    return Group(kind, key, silent, needed, due[needed - 1], due[0])
+    from_s, until_s = due[min_meters - 1], due[0]
+    wider_s = max(0, SHORTEST_S - (until_s - from_s)) // 2
+    missing = sum(due_at_s >= from_s - wider_s for due_at_s in due)
+    return Group(kind, key, silent, missing, from_s - wider_s, until_s + wider_s)
 
 
 def is_outage(missing: int, heard: int, min_meters: int, min_share: float) -> bool:
@@ -83,7 +88,7 @@ def enough_heard(missing: int, min_share: float) -> int:
 def outage(group: Group, heard: int, before_s: int) -> Outage:
     """It began after the last report that came before those that are missing."""
     silent_since_s = [meter.heard_at_s for meter in group.silent if meter.heard_at_s <= group.from_s]
-    return Outage(group, heard, max(before_s, *silent_since_s))
+    return Outage(group, heard, max([before_s, *silent_since_s]))
 
 
 def best_first(found: Iterable[Outage]) -> Iterator[Outage]:

@@ -119,5 +119,5 @@ def _asked(groups: Sequence[Group], min_share: float) -> tuple[list[Any], ...]:
     return (
         [group.kind for group in groups], [group.key for group in groups],
         [instant(group.from_s) for group in groups], [instant(group.until_s) for group in groups],
-        [enough_heard(group.needed, min_share) for group in groups],
+        [enough_heard(group.missing, min_share) for group in groups],
     )  # fmt: skip

@@ -144,14 +144,14 @@ async def _outages(connection: Any, asked: Sequence[Group], at: Round, settings:
     found: list[Outage] = []
     unclear: list[tuple[Group, int]] = []
     for group, heard in zip(asked, await heard_of(connection, asked, at.silent_before, share), strict=True):
-        if is_outage(group.needed, heard.since, group.needed, share):
+        if is_outage(group.missing, heard.since, settings.min_meters, share):
             found.append(outage(group, heard.since, heard.before_s))
-        elif is_outage(group.needed, heard.within, group.needed, share):
+        elif is_outage(group.missing, heard.within, settings.min_meters, share):
             unclear.append((group, heard.before_s))
     looked = [one for one in unclear if one[0].until_s - one[0].from_s <= settings.within_h * 3_600][:MAX_LOOKS]
     counts = await reported_within(connection, [group for group, _ in looked], at.silent_before, share)
     for (group, before_s), devices in zip(looked, counts, strict=True):
-        if is_outage(group.needed, devices, group.needed, share):
+        if is_outage(group.missing, devices, settings.min_meters, share):
             found.append(outage(group, devices, before_s))
     return list(best_first(found))
 

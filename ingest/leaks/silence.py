@@ -96,15 +96,20 @@ class SilenceStage:
         """One round; returns how many silent meters were found or alerts ended, whichever is more, at most MAX_SILENT.
         `our_now_us`: Unix time by the clock of this program."""
         async with self._pool.acquire() as connection, connection.transaction():
-            at = outages.Round(*await connection.fetchrow(_CLOCK, our_now_us, self._after_s), self._after_s)
+            now, newest, silent_before = await connection.fetchrow(_CLOCK, our_now_us, self._after_s)
+            at = outages.Round(now, newest, silent_before, self._after_s)
             await outages.end_outages(connection, at)
-            silent = await connection.fetch(_SILENT_METERS, SILENT, MAX_SILENT, at.now, at.silent_before, self._after_s)
+            silent = await connection.fetch(_SILENT_METERS, SILENT, MAX_SILENT, now, silent_before, self._after_s)
             heard_once = [row["meter_id"] for row in silent if row["reported"]]
             together = await outages.take_in(connection, heard_once, at, self._outage)
-            now_s = int(at.now.timestamp())
-            alone = [self._finding(*row, now_s) for row in silent if row["meter_id"] not in together]
+            now_s = int(now.timestamp())
+            alone = [
+                self._finding(meter_id, since_s, reported, now_s)
+                for meter_id, since_s, reported in silent
+                if meter_id not in together
+            ]
             await alerts.raise_or_update(connection, alone)
-            heard = await connection.fetch(_HEARD_AGAIN, SILENT, self._after_s, MAX_SILENT, at.now)
+            heard = await connection.fetch(_HEARD_AGAIN, SILENT, self._after_s, MAX_SILENT, now)
             await alerts.end(connection, [alerts.Ended(meter_id, SILENT, at_s) for meter_id, at_s in heard])
             return max(len(silent), len(heard))
 

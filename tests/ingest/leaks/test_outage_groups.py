@@ -6,6 +6,7 @@ import pytest
 
 from ingest.leaks.outage_groups import (
     MAX_GROUPS,
+    SHORTEST_S,
     Outage,
     Silent,
     best_first,
@@ -34,9 +35,15 @@ def test_the_time_in_which_the_newest_were_due() -> None:
     meters = [silent(n, n, cell="7") for n in range(10)]
     (group,) = groups(meters, 4)
     assert (group.from_s, group.until_s) == (30 * HOUR, 33 * HOUR)
+    assert group.missing == 4
     assert groups(meters[:3], 4) == []
     assert outage(group, 0, 0).began_s == 9 * HOUR
     assert outage(group, 0, 29 * HOUR).began_s == 29 * HOUR
+
+
+def test_the_time_is_never_shorter_than_says_something() -> None:
+    (group,) = groups([silent(n, 1 + n // 20 / 100, cell="7") for n in range(40)], 5)
+    assert (group.until_s - group.from_s, group.missing) == (SHORTEST_S, 40)
 
 
 @pytest.mark.parametrize(("missing", "heard", "event"), [(8, 2, True), (7, 3, False), (4, 0, False), (5, 0, True)])
