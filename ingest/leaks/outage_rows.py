@@ -16,8 +16,8 @@ MAX_LOOKS = 10
 EVERYBODY = "all"
 """Key of the one group of kind 'platform'."""
 
-_DOOR = "CASE WHEN position(' ' IN r.source) > 0 THEN r.door || ' ' || split_part(r.source, ' ', 1) ELSE r.door END"
-"""A door; of pushers, which name their product first, with that."""
+_DOOR = "CASE r.authentication WHEN 'pusher' THEN r.door || ' ' || split_part(r.source, ' ', 1) ELSE r.door END"
+"""A door; of pushers, whose source begins with their product, with that."""
 
 _SILENT = f"""
 SELECT i.meter_id, extract(epoch FROM l.last_report_at)::bigint AS heard_at_s, l.cell_id AS cell, sp.zone_id AS zone,

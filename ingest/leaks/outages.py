@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from metering.settings import OutageSettings
 
 from .alerts import instant
+from .closed_by_platform import Reason
 from .outage_groups import Group, Outage, Silent, best_first, groups, is_outage, outage
 from .outage_rows import MAX_LOOKS, heard_of, reported_within, silent_meters
 
@@ -76,8 +77,8 @@ WITH merged AS (
     WHERE meter_id = ANY ($2::bigint[]) AND kind = 'silent' AND state = 'open' AND ended_at IS NULL AND raised_at >= $3
     RETURNING alert_id, meter_id
 ), noted AS (
-    INSERT INTO alert_events (alert_id, at, from_state, to_state, actor)
-    SELECT alert_id, $4, 'open', 'resolved', 'platform' FROM merged
+    INSERT INTO alert_events (alert_id, at, from_state, to_state, actor, reason)
+    SELECT alert_id, $4, 'open', 'resolved', 'platform', $5 FROM merged
 )
 SELECT meter_id FROM merged"""
 _ADD = "INSERT INTO alert_meters (alert_id, meter_id) SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING"
@@ -165,7 +166,7 @@ async def _raise(connection: Any, found: Outage, untold: set[int], told: set[int
     kind = f"{OUTAGE}:{group.kind}"
     alert_id = await connection.fetchval(_RAISE, kind, began, "{}", at.now)
     await connection.execute(_NOTE, alert_id, at.now)
-    merged = await connection.fetch(_MERGE, alert_id, list(told), began, at.now)
+    merged = await connection.fetch(_MERGE, alert_id, list(told), began, at.now, Reason.OUTAGE)
     meters = untold | {row["meter_id"] for row in merged}
     await connection.execute(_ADD, alert_id, list(meters))
     evidence = {

@@ -39,6 +39,7 @@ ALERTS: dict[str, Text] = {
     "alerts.closed_by_platform.bulk_meter": Text(
         "关闭：该表为分区总表，其后没有用户", "closed: a district's meter, no customer is behind it"
     ),
+    "alerts.closed_by_platform.outage": Text("关闭：并入成片失联事件", "closed: part of an event of many meters"),
     "alerts.platform": Text("平台", "the platform"),
     "alerts.acknowledge": Text("确认接手", "Acknowledge"),
     "alerts.resolve": Text("处理完毕", "Resolve"),

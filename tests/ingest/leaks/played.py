@@ -34,7 +34,8 @@ RETURNING meter_id"""
 
 _PLAY = """
 WITH sent AS (
-    SELECT p.*, gen_random_uuid() AS report_id, at
+    SELECT p.*, gen_random_uuid() AS report_id, at,
+           CASE door WHEN 'ctwing' THEN 'pusher' ELSE door END AS authentication
     FROM played p
     CROSS JOIN LATERAL generate_series(
         to_timestamp(ceil((extract(epoch FROM $1::timestamptz) - phase_s) / period_s) * period_s + phase_s),
@@ -43,7 +44,8 @@ WITH sent AS (
 ), reported AS (
     INSERT INTO reports (received_at, report_id, device, device_id, meter_id, door, authentication, source,
                          content_format, payload_bytes, outcome, identity, cell_id)
-    SELECT at, report_id, 'D' || device_id, device_id, meter_id, door, 'key', source, 1, 1, 'stored', 1, cell_id
+    SELECT at, report_id, 'D' || device_id, device_id, meter_id, door, authentication, source, 1, 1, 'stored', 1,
+           cell_id
     FROM sent
 )
 INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, cell_id)

@@ -77,7 +77,7 @@ async def test_alerts_of_a_small_cell_are_merged_into_its_event(city: Played, po
     merged = [row for row in await city.all("silent") if row["state"] == "resolved"]
     assert {json.loads(row["evidence"])["outage"] for row in merged} == {event["alert_id"]}
     assert await pool.fetchval(
-        "SELECT count(*) FROM alert_events WHERE to_state = 'resolved' AND actor = 'platform'"
+        "SELECT count(*) FROM alert_events WHERE to_state = 'resolved' AND actor = 'platform' AND reason = 'outage'"
     ) == len(merged)
     await city.play(10)
     assert await city.active() != []
@@ -96,6 +96,16 @@ async def test_a_pushing_platform(city: Played, pool: asyncpg.Pool) -> None:
     (event,) = await city.active()
     assert (event["kind"], json.loads(event["evidence"])["key"]) == ("outage:door", "ctwing east")
     assert event["members"] == 300
+
+
+async def test_a_door_whose_sources_name_the_device(city: Played) -> None:
+    """DTLS: an address of its own and an identity for each."""
+    out = set().union(*[await city.add(1, door="dtls", source=f"10.0.0.1:{n} as {n}") for n in range(30)])
+    await city.add(500)
+    await city.play(72, step_h=24, look=False)
+    await city.play(30, dead=out)
+    (event,) = await city.active()
+    assert (event["kind"], json.loads(event["evidence"])["key"], event["members"]) == ("outage:door", "dtls", 30)
 
 
 async def test_a_zone_by_its_name(city: Played, pool: asyncpg.Pool) -> None:
