@@ -177,10 +177,10 @@ def _silent(say: Wording, alert: AlertRow) -> list[str]:
 
 def _outage(say: Wording, alert: AlertRow) -> list[str]:
     evidence = alert.evidence
-    name = f"{say.value('evidence.outage_group', evidence['group'])} {evidence['key']}".strip()
+    group = say.value("evidence.outage_group", evidence["group"])
     seen = say(
         "evidence.outage",
-        name=name,
+        name=f"{group} {evidence['key']}".strip(),
         since=say.instant(alert.started_at),
         silent=evidence["silent"],
         heard=evidence["meters"] - evidence["silent"],
