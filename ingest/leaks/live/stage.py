@@ -34,7 +34,7 @@ from .telling import Alerts
 MAX_METERS = 5_000
 """Of one transaction."""
 MAX_KNOWN = 1_250
-"""Of them so many are looked at together: their states stay in the processor's cache, which saves a fifth of the CPU."""
+"""Of them so many are looked at together: their states stay in the processor's cache, a fifth of the CPU less."""
 MAX_LEARNED = 250
 """Of them so many are learned from the past at a time; more are put off."""
 MAX_PUT_OFF = 1_000
