@@ -70,3 +70,5 @@ async def test_the_meters_of_an_outage(
     found = (await viewer.get(f"/api/v1/alerts/{alert_id}/meters", params={"limit": 5})).json()
     assert [row["serial"][-2:] for row in found["items"]] == ["01", "02", "03", "04", "05"]
     assert len((await meters_of_alert(read, alert_id)).items) == METERS
+    file = await viewer.get(f"/api/v1/alerts/{alert_id}/meters", params={"format": "csv"})
+    assert len(file.text.splitlines()) == METERS + 1
