@@ -324,6 +324,31 @@ async def test_a_first_push_beside_a_row_that_cannot_be_written_binds(
     await accounts_hold(pool)
 
 
+async def test_a_first_push_replayed_beside_a_row_that_cannot_be_written_binds(
+    js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of dead letters."""
+    import ingest.dead_letters as dead_letters
+
+    first = report("1001", native(1, FIRST_S, [1]))._replace(
+        authentication=Authentication.FIRST_PUSHER, source="east 10.0.0.1"
+    )
+    await take_all(pool, js, await publish(js, first, report("1002", native(13, FIRST_S, [1]))))
+    await install(pool, "1001")
+    await install(pool, "1002")
+    good = dead_letters.ended_row
+
+    def bad_row(end: Any, sequence: int | None) -> tuple[Any, ...]:
+        if end.placed.content.seq == 13:
+            raise ValueError("no row can hold this")
+        return good(end, sequence)
+
+    monkeypatch.setattr(dead_letters, "ended_row", bad_row)
+    assert await replay(pool, settings(), ZONE) == Replayed(stored=1, dead_lettered=1)
+    assert await pool.fetch("SELECT product FROM pusher_bindings") == [("east",)]
+    await accounts_hold(pool)
+
+
 async def test_names_that_text_cannot_hold_are_kept_in_another_spelling(js: JetStreamContext, pool: Any) -> None:
     strange = report("10\x0001", native(1, FIRST_S, [1]))._replace(source="\0" * 5, received_at_us=2**62)
     await take_all(pool, js, await publish(js, strange))
