@@ -8,6 +8,7 @@ ALERTS: dict[str, Text] = {
     "alerts.state": Text("状态", "State"),
     "alerts.kind": Text("类型", "Kind"),
     "alerts.severity": Text("级别", "Severity"),
+    "alerts.serial": Text("完整表号", "Serial, whole"),
     "alerts.active": Text("未关闭", "Not closed"),
     "alerts.meter_link": Text("水表 {serial}", "Meter {serial}"),
     "alerts.raised": Text("{time} 发出", "raised {time}"),
