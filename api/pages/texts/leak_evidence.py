@@ -74,6 +74,11 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "示数停在 {index}，{still}没有动；本户以往最长停走 {before}。",
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",
     ),
+    "evidence.stuck_limit": Text(
+        "停走之前的 {days} 天内，本户有 {times} 次几乎不用水；据此停走满 {limit} 才告警。",
+        " In the {days} days before, next to no water was used {times} times: from {limit} on the meter is taken for "
+        "stuck.",
+    ),
     "evidence.advice.stuck": Text(
         "有人居住则多为机芯卡死：现场核查、换表并估算漏计水量；长期无人居住的，判为误报并写明原因。",
         "Where people live the register is mostly jammed: inspect and change it, estimate what it missed; where nobody "
