@@ -54,7 +54,10 @@ class LeakSettings(Section):
     stuck_used: float = Field(0.5, gt=0, le=1, description="Only where water was used on so many of the days before")
     silent_after_h: int = Field(73, ge=25, description="Without a reading for so long a meter is silent (evaluation)")
     under_days: int = Field(14, ge=7, le=28, description="Days compared with those before to find under-registering")
-    under_share: float = Field(0.65, gt=0, lt=1, description="Of all usual sizes of flow, at most so much is left")
+    under_share: float = Field(0.75, gt=0, lt=1, description="Of all usual sizes of flow, at most so much is left")
+    under_evidence: float = Field(
+        0.8, ge=0, le=10, description="So much in all, of days running with ln(share / what is left) each"
+    )
     vendor_rules: tuple[VendorRule, ...] = Field(
         (),
         description="Makers' rules that hold for all meters: flow_24h (any flow in each of 24 hours), flow_3_8 (3.8 "

@@ -31,8 +31,6 @@ LEAST_ACTIVE, MOST_ACTIVE = 0.7, 1.15
 hides some of them and adds none; a drip that nobody knows of yet adds hours of small flow."""
 MOST_UNEVEN = 2.5
 """A meter that counts too little takes as much of each size of flow; beyond this ratio habits have changed."""
-HELD_D = 3
-"""All this must be so for as many days running: medians of a fortnight come near the share now and then for a day."""
 RECOVERED = 0.85
 LEAST_USED_H = 3
 """A day with fewer hours with flow has no sizes to compare, and may be one on which people were away."""
@@ -125,8 +123,8 @@ def absence(states: States, settings: LeakSettings) -> Absence:
 
 def under_registering(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
     """At the end of a day: small, middling and large flows have all shrunk about as much while hours with flow have
-    not, and that for days. Habits change some sizes of flow, a meter that counts too little all. `states`: already
-    those of the day after."""
+    not, and that for days, the fewer the less is left: medians of a fortnight come below the share now and then. Habits
+    change some sizes of flow, a meter that counts too little all. `states`: already those of the day after."""
     _remember(states, flow)
     days = settings.under_days
     usual, now, usual_h, now_h, enough = compared(states, settings)
@@ -136,10 +134,11 @@ def under_registering(states: States, flow: Floats, settings: LeakSettings) -> l
         even = left.max(axis=1) < MOST_UNEVEN * left.min(axis=1)
         less = enough & as_busy & even & (left < settings.under_share).all(axis=1)
         back = (left > RECOVERED).any(axis=1)
-    states["less_days"] = np.where(less, states["less_days"] + 1, 0)
+        by = np.log(settings.under_share / left.max(axis=1))
+    states["less"] = np.where(less, states["less"] + by, 0)
     raised = states["under_h"] != NONE
     number = states["day"] * DAY_H - 1
-    fresh, over = (states["less_days"] >= HELD_D) & ~raised, raised & back
+    fresh, over = (states["less"] >= settings.under_evidence) & ~raised, raised & back
     states["under_h"] = np.where(fresh, number, np.where(over, NONE, states["under_h"]))
     events = [Event(at, Kind.UNDER, Phase.SUSPECTED, int(number[at]), int(number[at]) + 1 - days * DAY_H, None, None,
                     NONE, float((usual[at] / now[at]).min())) for at in np.flatnonzero(fresh).tolist()]  # fmt: skip

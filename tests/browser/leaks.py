@@ -66,7 +66,7 @@ def _found(now: datetime) -> list[tuple[Any, ...]]:
          {"still_h": 290, "longest_before_h": 61, "last_index_ml": 183_427_000, "past_days": 56, "away_times": 1,
           "limit_h": 235}),
         (22, "under_registering", "warning", "suspected", 336, None,
-         {"rule": "all_sizes", "limit_share": 0.65, "quantiles": [0.5, 0.75, 1], "usual_flow_h": 9.0, "now_flow_h": 8.5,
+         {"rule": "all_sizes", "limit_share": 0.75, "quantiles": [0.5, 0.75, 1], "usual_flow_h": 9.0, "now_flow_h": 8.5,
           "usual_sizes_ml_h": [12_000, 31_000, 96_000], "now_sizes_ml_h": [5_000, 14_000, 41_000],
           "usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14}),
         (23, "reverse_flow", "warning", "confirmed", 12, None,

@@ -90,10 +90,10 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "nearly as many hours.",
     ),
     "evidence.under.all_sizes": Text(
-        "最近 {days} 天大小流量同时变小：{sizes}。三档都不到往常的 {limit} 才会判定；"
+        "最近 {days} 天大小流量同时变小：{sizes}。三档都不到往常的 {limit} 并持续数日才会判定，剩得越少，判定越快；"
         "而每天有水流的小时往常约 {usual_h} 个，现在 {now_h} 个，没有相应减少。",
         "In the last {days} days flows of every size have shrunk: {sizes}. It takes all three below {limit} of what is "
-        "usual; yet water runs in {now_h} hours a day, usually {usual_h}.",
+        "usual for days, the fewer the less is left; yet water runs in {now_h} hours a day, usually {usual_h}.",
     ),
     "evidence.under.small": Text(
         "每天的中等小时用水（有水流小时的中位数）往常 {usual}，现在 {now}，剩 {share}",

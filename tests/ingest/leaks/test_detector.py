@@ -7,7 +7,7 @@ import pytest
 
 from ingest.leaks.detector import leak_rate, look, shares
 from ingest.leaks.events import Event, Kind, Phase
-from ingest.leaks.faults import AWAY_PRIOR_D, HELD_D, SINGLE_HOURS, absence
+from ingest.leaks.faults import AWAY_PRIOR_D, SINGLE_HOURS, absence, compared
 from ingest.leaks.grid import flow_grid
 from ingest.leaks.habits import CYCLIC, DAY_H, HOUSEHOLD_Q3_L_H, PAST_DAYS, TESTS, States, unknown_meters
 from metering.leak_settings import LeakSettings
@@ -121,14 +121,21 @@ def test_sizes_that_shrink_unevenly_are_other_habits() -> None:
     assert {(event.meter, event.kind) for event in events} == {(0, Kind.UNDER)}
 
 
-def test_one_day_that_looks_as_if_less_were_registered_says_nothing() -> None:
-    flow = homes.flows(1, seed=3)
-    flow[0, LEAK_DAY * DAY_H :] = np.floor(0.35 * flow[0, LEAK_DAY * DAY_H :])
-    _, (raised, *_) = looked_at(flow)
-    last_h = raised.at_h + 1
-    states, _ = looked_at(flow[:, :last_h])
-    assert states["less_days"].tolist() == [HELD_D]
-    assert looked_at(flow[:, : last_h - DAY_H])[1] == []
+def test_the_less_a_meter_counts_the_sooner_it_is_said() -> None:
+    flow = homes.flows(2, seed=3)
+    later = flow[:, LEAK_DAY * DAY_H :]
+    later[0], later[1] = np.floor(0.3 * later[0]), np.floor(0.55 * later[1])
+    _, events = looked_at(flow)
+    raised = [event for event in events if event.phase is Phase.SUSPECTED]
+    assert [(event.meter, event.kind) for event in raised] == [(0, Kind.UNDER), (1, Kind.UNDER)]
+    days = []
+    for event in raised:
+        states, _ = looked_at(flow[:, : event.at_h + 1])
+        share = compared(states, SETTINGS)
+        step = np.log(SETTINGS.under_share / (share.now / share.usual).max(axis=1))[event.meter]
+        days.append(states["less"][event.meter] / step)
+        assert states["less"][event.meter] >= SETTINGS.under_evidence
+    assert 1 <= days[0] < days[1]
 
 
 def test_the_more_often_people_are_away_the_longer_a_meter_must_stand_still() -> None:
