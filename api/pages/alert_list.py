@@ -122,7 +122,7 @@ def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
                 Words(say.instant(event.at), "nb-digits nb-muted", "span")
                 Words(say("alerts.platform") if event.actor == PLATFORM else event.actor, "nb-actor", "span")
                 Words(_moved(visit, event), tag="span")
-                if event.reason:
+                if event.reason and event.actor != PLATFORM:
                     Words(event.reason, "nb-said", "span")
 
 
@@ -132,8 +132,8 @@ def _moved(visit: Visit, event: AlertEventRow) -> str:
         return say(f"alerts.certainty.{event.to_state}")
     if event.from_state is None:
         return say("alerts.life_raised")
-    if event.actor == PLATFORM and event.to_state == "resolved":
-        return say("alerts.life_taken_over")
+    if event.actor == PLATFORM and event.reason:
+        return say.value("alerts.closed_by_platform", event.reason)
     before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))
     return say("alerts.life_moved", before=before, after=after)
 

@@ -35,7 +35,10 @@ ALERTS: dict[str, Text] = {
     "alerts.life": Text("处理经过", "What was done"),
     "alerts.life_raised": Text("发出告警", "raised"),
     "alerts.life_moved": Text("{before} → {after}", "{before} → {after}"),
-    "alerts.life_taken_over": Text("由漏水告警接续，已结束", "closed: the leak alert goes on instead"),
+    "alerts.closed_by_platform.leak": Text("关闭：由漏水告警接续", "closed: its leak alert goes on instead"),
+    "alerts.closed_by_platform.bulk_meter": Text(
+        "关闭：该表为分区总表，其后没有用户", "closed: a district's meter, no customer is behind it"
+    ),
     "alerts.platform": Text("平台", "the platform"),
     "alerts.acknowledge": Text("确认接手", "Acknowledge"),
     "alerts.resolve": Text("处理完毕", "Resolve"),

@@ -15,8 +15,8 @@ import asyncpg
 import numpy as np
 import structlog
 
+from ingest.leaks.closed_by_platform import take_over
 from ingest.leaks.habits import States
-from ingest.leaks.taken_over import take_over
 from ingest.meter_rows import meters_of
 from metering.consumption import Bools, Ints
 from metering.leak_settings import LeakSettings

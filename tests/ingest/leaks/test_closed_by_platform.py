@@ -1,4 +1,4 @@
-"""What becomes of a makers' alert when the leak of the same meter is raised."""
+"""Which alerts the platform closes itself, and which it leaves to people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ingest.leaks.taken_over import take_over
+from ingest.leaks.closed_by_platform import close_of_bulk_meters, take_over
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 _ALERT = """
@@ -40,12 +40,14 @@ async def taken(
 
 
 async def moves(connection: Any) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in await connection.fetch("SELECT at, from_state, to_state, actor FROM alert_events")]
+    return [
+        tuple(row) for row in await connection.fetch("SELECT at, from_state, to_state, actor, reason FROM alert_events")
+    ]
 
 
 async def test_an_open_one_is_closed_when_the_leak_was_raised(connection: Any) -> None:
     assert tuple(await taken(connection)) == ("resolved", at(4), at(4))
-    assert await moves(connection) == [(at(4), "open", "resolved", "platform")]
+    assert await moves(connection) == [(at(4), "open", "resolved", "platform", "leak")]
 
 
 async def test_one_that_somebody_acknowledged_stays_with_that_person_as_over(connection: Any) -> None:
@@ -67,3 +69,22 @@ async def test_it_is_left_alone(connection: Any, how: dict[str, Any]) -> None:
     before = (how.get("state", "open"), how.get("over"), None)
     assert tuple(await taken(connection, **how)) == before
     assert await moves(connection) == []
+
+
+async def test_what_was_raised_of_a_meter_before_it_was_a_districts_is_closed(connection: Any) -> None:
+    meter_id, other = await connection.fetch("INSERT INTO meters (serial) VALUES ('1'), ('2') RETURNING meter_id")
+    rows = [
+        ("continuous_flow", meter_id[0], "open", None),
+        ("leak", meter_id[0], "acknowledged", None),
+        ("burst", meter_id[0], "open", at(3)),
+        ("reverse_flow", meter_id[0], "open", None),
+        ("leak", other[0], "open", None),
+    ]
+    for kind, meter, state, over in rows:
+        await connection.execute(_ALERT, kind, meter, state, at(0), at(2), over)
+    await close_of_bulk_meters(connection, [meter_id[0]])
+    now = await connection.fetch("SELECT state, closed_at FROM alerts ORDER BY alert_id")
+    assert [tuple(row) for row in now] == [
+        ("resolved", at(2)), ("acknowledged", None), ("resolved", at(3)), ("open", None), ("open", None)
+    ]  # fmt: skip
+    assert {move[1:] for move in await moves(connection)} == {("open", "resolved", "platform", "bulk_meter")}
