@@ -56,7 +56,7 @@ class LeakSettings(Section):
     under_days: int = Field(14, ge=7, le=28, description="Days compared with those before to find under-registering")
     under_share: float = Field(0.75, gt=0, lt=1, description="Of all usual sizes of flow, at most so much is left")
     under_evidence: float = Field(
-        0.8, ge=0, le=10, description="So much in all, of days running with ln(share / what is left) each"
+        0.8, gt=0, le=10, description="So much in all, of days running with ln(share / what is left) each"
     )
     vendor_rules: tuple[VendorRule, ...] = Field(
         (),
