@@ -24,7 +24,7 @@ class Wanted(BaseModel):
     """`index_ml` null: whatever was sent for that instant does not count."""
 
     ts: datetime = Field(examples=["2026-03-01T00:00:00+08:00"])
-    index_ml: int | None = Field(ge=0, le=INT64_MAX)
+    index_ml: int | None = Field(ge=0, le=INT64_MAX, strict=True)
     reason: str = Field(max_length=MAX_REASON_CHARACTERS, examples=["read on site, photo 4711"])
 
 
@@ -56,7 +56,7 @@ async def withdraw(
 class WantedDay(BaseModel):
     """`volume_ml` null: nothing of that day counts."""
 
-    volume_ml: int | None = Field(ge=0, le=INT64_MAX)
+    volume_ml: int | None = Field(ge=0, le=INT64_MAX, strict=True)
     reason: str = Field(
         max_length=MAX_REASON_CHARACTERS, examples=["register stood still, estimated with the customer"]
     )

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     """Our own detector found the leak of which the makers' rule had seen the flow: one leak is one alert."""
     BULK_METER = "bulk_meter"
     """The meter was entered as a district's: there is no customer behind it."""
+    OUTAGE = "outage"
+    """A silent meter is one of many: they are one event."""
 
 
 _TAKE_OVER = """

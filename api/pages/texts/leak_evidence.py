@@ -55,6 +55,14 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "时流时停，流时约 {rate}{interval}，约始于 {start}",
         "While it runs it loses about {rate}{interval}, since {start}",
     ),
+    "evidence.rate_over": Text(
+        "曾漏失约 {rate}{interval}，约 {start} 至 {end}", "It lost about {rate}{interval} from {start} to {end}"
+    ),
+    "evidence.rate_while_running_over": Text(
+        "时流时停，流时约 {rate}{interval}，约 {start} 至 {end}",
+        "While it ran it lost about {rate}{interval}, from {start} to {end}",
+    ),
+    "evidence.lost_over": Text("共漏 {volume}，合 {money}", "{volume} in all, worth {money}"),
     "evidence.lost": Text("至今已漏 {volume}，合 {money}", "{volume} so far, worth {money}"),
     "evidence.lost_a_year": Text(
         "若不处理，一年 {volume}，合 {money}", "a year of it would be {volume}, worth {money}"

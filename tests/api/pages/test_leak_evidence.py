@@ -65,7 +65,10 @@ def test_what_it_costs_with_its_interval() -> None:
     assert "流时约 4.0 L/h" in leak_evidence.cost(ZH, alert(leak(pattern="cyclic")))
     assert "; 400 L so far" in leak_evidence.cost(EN, alert(leak(pattern="cyclic")))
     assert "CNY 105" in leak_evidence.cost(EN, alert(leak()))
-    assert "一年" not in leak_evidence.cost(ZH, alert(leak(), ended=True))
+    over = leak_evidence.cost(ZH, alert(leak(), ended=True))
+    assert "一年" not in over
+    assert all(part in over for part in ("曾漏失约 4.0 L/h", "03-06 02:00 至 03-10 06:00", "共漏 400 L"))
+    assert "While it ran it lost" in leak_evidence.cost(EN, alert(leak(pattern="cyclic"), ended=True))
 
 
 def test_a_drip_is_counted_over_hours_together() -> None:

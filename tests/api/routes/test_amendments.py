@@ -72,7 +72,8 @@ async def test_a_reading_is_changed_changed_again_and_given_back(
 @pytest.mark.parametrize(
     ("ts", "index_ml", "reason", "status"),
     [
-        (NOON, 5, " ", 400), (NOON, -1, "why", 422), (NOON, 10**15, "why", 400),
+        (NOON, 5, " ", 400), (NOON, -1, "why", 422), (NOON, 10**15, "why", 400), (NOON, True, "why", 422),
+        (NOON, "5", "why", 422), (NOON, 5, "\u202ewhy", 400), (NOON, 5, "w\x07hy", 400),
         ("2026-03-08T12:00:00.5Z", 5, "why", 400),
         ("2026-03-08T12:00:00", 5, "why", 400), ("2027-01-01T00:00:00Z", 5, "why", 400),
         ("2026-03-08T12:30:00+08:00", None, "why", 404),
