@@ -23,6 +23,8 @@ INTERVAL_S = 10.0
 SHOWN = 20
 
 SAID = Said("amend.done", "amend.refused")
+BY_PLATFORM = {"replaced": "amend.replaced", "installation changed": "amend.installation_changed"}
+"""Why the platform withdrew one, as stored, and the name of its words."""
 
 
 class Names(NamedTuple):
@@ -91,7 +93,9 @@ def draw_version(
         Words(why, "nb-said")
         facts = [say("amend.made", who=_who(visit, row.made_by), time=say.instant(row.made_at))]
         if row.withdrawn_at is not None:
-            ended_why = say("amend.replaced") if row.withdrawn_why == "replaced" else row.withdrawn_why or ""
+            ended_why = row.withdrawn_why or ""
+            if ended_why in BY_PLATFORM:
+                ended_why = say(BY_PLATFORM[ended_why])
             by = _who(visit, row.withdrawn_by or "")
             facts.append(say("amend.withdrawn_at", who=by, time=say.instant(row.withdrawn_at), why=ended_why))
         Words(" · ".join(facts), "nb-muted nb-small")

@@ -16,6 +16,7 @@ AMENDMENTS: dict[str, Text] = {
     "amend.made": Text("{who} 于 {time} 修正", "by {who}, {time}"),
     "amend.withdrawn_at": Text("{who} 于 {time} 撤回：{why}", "withdrawn by {who}, {time}: {why}"),
     "amend.replaced": Text("被新的修正取代", "replaced by a newer one"),
+    "amend.installation_changed": Text("安装记录已变更", "the installation was changed"),
     "amend.time": Text("读数时刻（当地时间）", "Instant of the reading (local time)"),
     "amend.time_needed": Text("请填写时刻，如 2026-03-01 00:00:00", "give the instant, such as 2026-03-01 00:00:00"),
     "amend.index_l": Text("正确示数（升）", "Right index (litres)"),
