@@ -18,6 +18,7 @@ import asyncpg
 import numpy as np
 import structlog
 
+from ingest.leaks.closed_by_platform import take_over
 from ingest.leaks.habits import States
 from ingest.meter_rows import meters_of
 from metering.consumption import Bools, Ints
@@ -178,6 +179,8 @@ class LeakStage:
             before = np.where(of.known, of.states["day"], UNKNOWN)[np.isin(of.meters.meter_id, result.meter_id)]
             await checkpoints.keep(connection, result.meter_id, result.states, before)
             await Alerts(connection, self._zone).tell(result, of.meters)
+            if not self._settings.vendor_rules:
+                await take_over(connection, result.meter_id.tolist())
 
     async def _measure_backlog(self) -> None:
         async with self._pool.acquire() as connection:

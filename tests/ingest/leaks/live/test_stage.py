@@ -19,7 +19,7 @@ from ingest.leaks.live import states
 from ingest.leaks.live.slices import found
 from ingest.leaks.live.stage import LeakStage
 from ingest.settlement.stage import SettlementStage
-from metering.leak_settings import LeakSettings
+from metering.leak_settings import LeakSettings, VendorRule
 from metering.process import ended
 from metering.settings import SettlementSettings
 from tests.ingest.leaks import homes
@@ -113,6 +113,15 @@ async def leaking(pool: Any, hours: int = 60) -> tuple[int, Any]:
     async with pool.acquire() as connection:
         await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch()
     return meter_id, flow
+
+
+@pytest.mark.parametrize(("rules", "after"), [([], "resolved"), ([VendorRule.FLOW_24H], "open")])
+async def test_a_leak_takes_over_what_the_makers_rule_said(pool: Any, rules: list[VendorRule], after: str) -> None:
+    meter_id, _ = await leaking(pool)
+    assert await pool.fetchval("SELECT meter_id FROM alerts WHERE kind = 'continuous_flow'") == meter_id
+    await look(pool, LeakSettings(vendor_rules=rules))
+    assert await pool.fetchval("SELECT state FROM alerts WHERE kind = 'continuous_flow'") == after
+    assert [one["kind"] for one in await own_alerts(pool)] == ["leak"]
 
 
 async def test_a_bulk_meter_has_no_leak_behind_it(pool: Any) -> None:
