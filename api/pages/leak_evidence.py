@@ -236,12 +236,16 @@ def _burst(say: Wording, alert: AlertRow) -> str:
 
 def _stuck(say: Wording, alert: AlertRow) -> str:
     evidence = alert.evidence
-    return say(
+    seen = say(
         "evidence.stuck",
         index=index_m3(evidence["last_index_ml"]),
         still=say.span(timedelta(hours=evidence["still_h"])),
         before=say.span(timedelta(hours=evidence["longest_before_h"])),
     )
+    if evidence.get("limit_h") is None:  # evidence of a detector before version 4
+        return seen
+    limit = say.span(timedelta(hours=evidence["limit_h"]))
+    return seen + say("evidence.stuck_limit", days=evidence["past_days"], times=evidence["away_times"], limit=limit)
 
 
 def _under_registering(say: Wording, alert: AlertRow) -> str:

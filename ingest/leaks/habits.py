@@ -78,15 +78,16 @@ STATE = np.dtype([
     ("recent", "f4", RECENT_H), ("most", "f4"), ("still", "i4"), ("longest_still", "i4"),
     ("sizes", "f4", (len(SIZES), PAST_DAYS)), ("active", "f4", PAST_DAYS),
     ("leak_h", "i4"), ("leak_test", "i4"), ("confirmed", "i4"),
-    ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"),
+    ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"), ("less", "f4"),
 ])  # fmt: skip
 """Volumes are in terms of the meter's size (`sizes`): litres of a household's. `day` is the next to look at; `q3_l_h`
 the size under which all was learned; hours are counted from local midnight of day 0; `…_h` is when a fault was raised,
 or NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` the hours since anything flowed, `most`
 the largest flow that two hours running had; of each of the past days, the newest last, `active` are the hours with flow
-and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it."""
+and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it; `less` is the
+evidence of under-registering."""
 
-VERSION = 3
+VERSION = 4
 """Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
 
 NONE = -1

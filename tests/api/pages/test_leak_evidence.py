@@ -120,6 +120,12 @@ def test_chances_are_said_as_people_say_them(chance: float, words: str) -> None:
         ),
         ("stuck", {"still_h": 290, "longest_before_h": 61, "last_index_ml": 5_000_000}, ("5.000 m³", "12 天", "61 小")),
         (
+            "stuck",
+            {"still_h": 290, "longest_before_h": 61, "last_index_ml": 5_000_000, "past_days": 56, "away_times": 2,
+             "limit_h": 274},
+            ("5.000 m³", "56 天", "2 次", "满 11 天"),
+        ),
+        (
             "under_registering",
             {"usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14},
             ("14 天", "41 L/h", "96 L/h", "43 %"),
