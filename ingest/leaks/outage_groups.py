@@ -57,6 +57,7 @@ class Outage(NamedTuple):
     group: Group
     heard: int
     began_s: int
+    is_over: bool
 
 
 def groups(silent: Iterable[Silent], min_meters: int) -> list[Group]:
@@ -87,17 +88,18 @@ def enough_heard(missing: int, min_share: float) -> int:
     return int(missing * (1 - min_share) / min_share) + 2
 
 
-def outage(group: Group, heard: int, before_s: int) -> Outage:
+def outage(group: Group, heard: int, before_s: int, is_over: bool = False) -> Outage:
     """It began after the last report that came before those that are missing."""
     silent_since_s = [meter.heard_at_s for meter in group.silent if meter.heard_at_s <= group.from_s]
-    return Outage(group, heard, max([before_s, *silent_since_s]))
+    return Outage(group, heard, max([before_s, *silent_since_s]), is_over)
 
 
 def best_first(found: Iterable[Outage]) -> Iterator[Outage]:
-    """What explains most first; of those that explain nearly as much, that of which fewest others were heard."""
+    """What explains most first; of those that explain nearly as much one that goes on before one that is over, then
+    that of which fewest others were heard."""
     rest = sorted(found, key=lambda one: -len(one.group.silent))
     while rest:
         near = [one for one in rest if len(one.group.silent) >= NEARLY * len(rest[0].group.silent)]
-        best = min(near, key=lambda one: (one.heard, KINDS.index(one.group.kind), one.group.key))
+        best = min(near, key=lambda one: (one.is_over, one.heard, KINDS.index(one.group.kind), one.group.key))
         yield best
         rest.remove(best)

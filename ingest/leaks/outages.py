@@ -168,7 +168,7 @@ async def _over(
     heard = await heard_of(connection, asked, at.silent_before, settings.min_share)
     reported = await reported_within(connection, asked, at.silent_before, settings.min_share)
     return [
-        outage(group, devices, before.before_s)
+        outage(group, devices, before.before_s, is_over=True)
         for group, devices, before in zip(asked, reported, heard, strict=True)
         if is_outage(group.missing, devices, settings.min_meters, settings.min_share)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from metering.clock import now_us
 from metering.model import Authentication, DecodedReport, DeviceState
 from metering.pushers import BINDING_LOCK
 from tests.integration.ingest_town import (
+    DEADLINE_S,
     FIRST_S,
     HOUR_S,
     ZONE,
@@ -336,7 +338,10 @@ async def test_pushes_for_devices_that_were_heard_before_wait_for_no_lock_of_bin
     )
     async with pool.acquire() as other, other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock($1)", BINDING_LOCK)
-        await take_all(pool, js, await publish(js, pushed))
+        taking = asyncio.create_task(take_all(pool, js, await publish(js, pushed)))
+        done, _ = await asyncio.wait([taking], timeout=DEADLINE_S / 2)
+    await taking
+    assert done, "it waited until the lock was free"
     assert await pool.fetch("SELECT FROM pusher_bindings") == []
     await accounts_hold(pool)
 

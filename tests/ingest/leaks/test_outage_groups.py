@@ -61,8 +61,16 @@ def test_enough_heard_makes_it_none_and_is_hardly_more_than_needed(missing: int,
 
 def test_a_cell_explains_as_much_as_the_zone_around_it() -> None:
     meters = [silent(n, 1, cell="7", zone="1") for n in range(20)] + [silent(99, 1, zone="1")]
-    both = [Outage(group, heard, 0) for group, heard in zip(groups(meters, 5), (1, 0), strict=True)]
+    zone, cell = groups(meters, 5)
+    both = [Outage(zone, 1, 0, is_over=False), Outage(cell, 0, 0, is_over=False)]
     assert [one.group.kind for one in best_first(both)] == ["cell", "zone"]
+
+
+def test_what_goes_on_explains_more_than_what_is_over() -> None:
+    """The platform stood still while the meters of this cell were due; it is the cell that is still out."""
+    platform, cell = groups([silent(n, 1, cell="7" if n else "8", platform="all") for n in range(21)], 5)
+    both = [Outage(platform, 0, 0, is_over=True), Outage(cell, 3, 0, is_over=False)]
+    assert [one.group.kind for one in best_first(both)] == ["cell", "platform"]
 
 
 def test_no_more_groups_than_can_be_judged() -> None:
