@@ -64,7 +64,7 @@ class WantedDay(BaseModel):
 
 @router.get("/meters/{serial}/day-edits", summary="What people said of its days, all versions, newest first")
 async def day_edits(context: Context, _viewer: Viewer, serial: Serial, limit: Limit = 100) -> list[DayEditRow]:
-    return await list_day_edits(context.read, await meter_id_of(context.read, serial), limit)
+    return await list_day_edits(context.read, await meter_id_of(context.read, serial), context.zone, limit)
 
 
 @router.post("/meters/{serial}/days/{day}/edit", status_code=201, summary="Give a day's volume, or void it")
@@ -80,4 +80,4 @@ async def withdraw_day(
     context: Context, engineer: Engineer, serial: Serial, edit_id: AmendmentId, why: Why
 ) -> list[DayEditRow]:
     await withdraw_day_edit(context.write, engineer, serial, edit_id, why.reason, context.now())
-    return await list_day_edits(context.read, await meter_id_of(context.read, serial))
+    return await list_day_edits(context.read, await meter_id_of(context.read, serial), context.zone)

@@ -27,6 +27,8 @@ class Silent(NamedTuple):
     due_at_s: int
     """By its own rhythm; where none is known, as early as may be: when it was heard last."""
     shares: Mapping[str, str]
+    was_out: bool = False
+    """It was part of an outage that is over, and was not heard since."""
 
 
 class Group(NamedTuple):

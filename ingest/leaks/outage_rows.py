@@ -13,6 +13,8 @@ RHYTHM_REPORTS = 8
 """A meter's usual pause is the median of those between its newest so many reports."""
 MAX_LOOKS = 10
 """Groups whose reports are read in one round, because their newest do not tell."""
+OVER_AT = "COALESCE(a.ended_at, CASE WHEN a.state = 'resolved' THEN a.closed_at END)"
+"""When an outage `a` ended, or a person said that it had."""
 EVERYBODY = "all"
 """Key of the one group of kind 'platform'."""
 
@@ -22,7 +24,9 @@ _DOOR = "CASE r.authentication WHEN 'pusher' THEN r.door || ' ' || split_part(r.
 _SILENT = f"""
 SELECT i.meter_id, extract(epoch FROM l.last_report_at)::bigint AS heard_at_s, l.cell_id AS cell, sp.zone_id AS zone,
        CASE WHEN r.report_id IS NOT NULL THEN {_DOOR} END AS door,
-       LEAST(COALESCE(rhythm.usual_s, 0), $2::float8)::bigint AS usual_s
+       LEAST(COALESCE(rhythm.usual_s, 0), $2::float8)::bigint AS usual_s,
+       EXISTS (SELECT FROM alert_meters am JOIN alerts a USING (alert_id)
+               WHERE am.meter_id = i.meter_id AND {OVER_AT} >= l.last_report_at) AS was_out
 FROM unnest($1::bigint[]) AS s (meter_id)
 JOIN installations i ON i.meter_id = s.meter_id AND i.valid_to IS NULL
 JOIN service_points sp USING (service_point_id)
@@ -88,7 +92,8 @@ async def silent_meters(connection: Any, meters: Sequence[int], after_s: float) 
     """Of these meters those that ever reported. A usual pause is at most `after_s`: who is quiet so long is silent."""
     rows = await connection.fetch(_SILENT, meters, after_s, RHYTHM_REPORTS)
     return [
-        Silent(row["meter_id"], row["heard_at_s"], row["heard_at_s"] + row["usual_s"], _shares(row)) for row in rows
+        Silent(row["meter_id"], row["heard_at_s"], row["heard_at_s"] + row["usual_s"], _shares(row), row["was_out"])
+        for row in rows
     ]
 
 

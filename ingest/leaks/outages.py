@@ -17,7 +17,7 @@ from metering.settings import OutageSettings
 from .alerts import instant
 from .closed_by_platform import Reason
 from .outage_groups import Group, Outage, Silent, best_first, groups, is_outage, outage
-from .outage_rows import MAX_LOOKS, heard_of, reported_within, silent_meters
+from .outage_rows import MAX_LOOKS, OVER_AT, heard_of, reported_within, silent_meters
 
 OUTAGE = "outage"
 """Kinds are 'outage:cell', 'outage:zone', 'outage:door', 'outage:platform'."""
@@ -36,8 +36,6 @@ WHERE kind = 'silent' AND state IN ('open', 'acknowledged') AND ended_at IS NULL
   AND raised_at >= $1::timestamptz - make_interval(secs => $2) AND started_at >= $1 - make_interval(secs => 2 * $2)
 ORDER BY raised_at DESC LIMIT $3"""
 
-OVER_AT = "COALESCE(a.ended_at, CASE WHEN a.state = 'resolved' THEN a.closed_at END)"
-"""When an event `a` ended, or a person said that it had."""
 _EVENTS = """
 SELECT a.alert_id, a.evidence->>'group' AS kind, COALESCE(a.evidence->>'id', a.evidence->>'key') AS key, a.started_at,
        count(*) FILTER (WHERE l.last_report_at < $1) AS missing, count(*) FILTER (WHERE l.last_report_at >= $1) AS heard
@@ -131,30 +129,49 @@ async def _raise_new(
     taken: set[int] = set()
     everybody = [*fresh, *told]
     untold = {one.meter_id for one in fresh}
-    for found in await _outages(connection, groups(everybody, settings.min_meters), at, settings):
-        members = {one.meter_id for one in found.group.silent} - taken
+    lasting, unclear = await _lasting(connection, everybody, at, settings)
+    found = lasting + await _over(connection, everybody, unclear, at, settings)
+    for one in best_first(found):
+        members = {meter.meter_id for meter in one.group.silent} - taken
         if len(members) >= settings.min_meters:
-            taken |= await _raise(connection, found, members & untold, members - untold, at)
+            taken |= await _raise(connection, one, members & untold, members - untold, at)
     return taken
 
 
-async def _outages(connection: Any, asked: Sequence[Group], at: Round, settings: OutageSettings) -> list[Outage]:
-    """Which groups are out, best first. Where the newest reports leave it open, because meters that are heard now may
-    have been so all the time or be back, the reports of the time in question are read."""
-    share = settings.min_share
+async def _lasting(
+    connection: Any, silent: Sequence[Silent], at: Round, settings: OutageSettings
+) -> tuple[list[Outage], set[tuple[str, str]]]:
+    """Outages that go on: hardly anybody of the group was heard since. And the groups of which the newest reports leave
+    it open: meters that are heard now may have been so all the time, or be back."""
+    asked = groups(silent, settings.min_meters)
     found: list[Outage] = []
-    unclear: list[tuple[Group, int]] = []
-    for group, heard in zip(asked, await heard_of(connection, asked, at.silent_before, share), strict=True):
-        if is_outage(group.missing, heard.since, settings.min_meters, share):
+    unclear: set[tuple[str, str]] = set()
+    everybody_heard = await heard_of(connection, asked, at.silent_before, settings.min_share)
+    for group, heard in zip(asked, everybody_heard, strict=True):
+        if is_outage(group.missing, heard.since, settings.min_meters, settings.min_share):
             found.append(outage(group, heard.since, heard.before_s))
-        elif is_outage(group.missing, heard.within, settings.min_meters, share):
-            unclear.append((group, heard.before_s))
-    looked = [one for one in unclear if one[0].until_s - one[0].from_s <= settings.within_h * 3_600][:MAX_LOOKS]
-    counts = await reported_within(connection, [group for group, _ in looked], at.silent_before, share)
-    for (group, before_s), devices in zip(looked, counts, strict=True):
-        if is_outage(group.missing, devices, settings.min_meters, share):
-            found.append(outage(group, devices, before_s))
-    return list(best_first(found))
+        elif is_outage(group.missing, heard.within, settings.min_meters, settings.min_share):
+            unclear.add((group.kind, group.key))
+    return found, unclear
+
+
+async def _over(
+    connection: Any, silent: Sequence[Silent], unclear: set[tuple[str, str]], at: Round, settings: OutageSettings
+) -> list[Outage]:
+    """Outages that are over: the reports of the time in question are read. Who had the time after one already is
+    silent by itself."""
+    longest_s = settings.within_h * 3_600
+    asked = [
+        group for group in groups((one for one in silent if not one.was_out), settings.min_meters)
+        if (group.kind, group.key) in unclear and group.until_s - group.from_s <= longest_s
+    ][:MAX_LOOKS]  # fmt: skip
+    heard = await heard_of(connection, asked, at.silent_before, settings.min_share)
+    reported = await reported_within(connection, asked, at.silent_before, settings.min_share)
+    return [
+        outage(group, devices, before.before_s)
+        for group, devices, before in zip(asked, reported, heard, strict=True)
+        if is_outage(group.missing, devices, settings.min_meters, settings.min_share)
+    ]
 
 
 async def _raise(connection: Any, found: Outage, untold: set[int], told: set[int], at: Round) -> set[int]:

@@ -13,6 +13,7 @@ from metering.consumption import HOUR_S
 from metering.settings import OutageSettings, SettlementSettings
 
 from . import alerts, outages
+from .outage_rows import OVER_AT
 
 SILENT = "silent"
 SILENCE_EVERY_S = 60.0
@@ -47,7 +48,7 @@ WHERE i.valid_to IS NULL AND d.enabled AND since.heard_at < $4
           OR (a.state IN ('resolved', 'dismissed') AND a.started_at >= since.heard_at AND NOT a.evidence ? 'outage')))
   AND NOT EXISTS (
       SELECT FROM alert_meters am JOIN alerts a USING (alert_id)
-      WHERE am.meter_id = i.meter_id AND ({outages.OVER_AT} IS NULL OR {outages.OVER_AT} >= $4))
+      WHERE am.meter_id = i.meter_id AND ({OVER_AT} IS NULL OR {OVER_AT} >= $4))
   AND (NOT EXISTS (SELECT FROM alert_suppressions WHERE valid_to > $3)
        OR alert_suppressed_until(i.meter_id, NULL, $1, $3) IS NULL)
 LIMIT $2"""  # noqa: S608 - joins constants

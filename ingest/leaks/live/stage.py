@@ -34,13 +34,11 @@ from .telling import Alerts
 MAX_METERS = 5_000
 """Of one transaction."""
 MAX_KNOWN = 1_250
-"""Of them so many are looked at together: their states stay in the processor's cache, a fifth of the CPU less."""
+"""Of them so many are gone on with at a time: their states stay in the processor's cache, a fifth of the CPU less."""
 MAX_LEARNED = 250
 """Of them so many are learned from the past at a time; more are put off."""
 MAX_PUT_OFF = 1_000
 """Of those that were put off, of one transaction: the others wait for it."""
-MAX_RESUMED = 2_000
-"""And so many gone on from an earlier state."""
 MAX_READINGS = 1_000_000
 MAX_METER_DAYS = 75_000
 """Of a slice of meters that are looked at together; one that is larger is halved. A meter of its own has no bound."""
@@ -144,7 +142,7 @@ class LeakStage:
         later = learned & (np.count_nonzero(learned) > most)
         learned &= ~later
         for how, which, limit in (
-            ("known", goes_on, MAX_KNOWN), ("resumed", resumed, MAX_RESUMED), ("learned", learned, MAX_LEARNED),
+            ("known", goes_on, MAX_KNOWN), ("resumed", resumed, MAX_KNOWN), ("learned", learned, MAX_LEARNED),
         ):  # fmt: skip
             at = np.flatnonzero(which)
             metrics.METERS.labels(how).inc(len(at))

@@ -216,6 +216,20 @@ async def test_the_meters_own_settlement_index_is_compared(
     assert (line["meter_index_ml"], line["reasons"]) == ("1050000", "sum_mismatch")
 
 
+@pytest.mark.parametrize("said", ['"x"', "1.5", "true", "1e300", "-1", "null", '"12345678901234567890"'])
+async def test_what_is_no_index_does_not_keep_a_period_open(
+    engineer: httpx.AsyncClient, context, connection: asyncpg.Connection, said: str
+) -> None:
+    """A decoder of a utility's own may put anything there."""
+    object.__setattr__(context, "billing", context.billing.model_copy(update={"settlement_day": 10}))
+    await connection.execute(
+        "UPDATE reports SET extra = jsonb_build_object('settlement_index_ml', $1::jsonb) WHERE meter_id = 1", said
+    )
+    await closed(engineer)
+    (line,) = await lines(engineer)
+    assert (line["meter_index_ml"], line["reasons"]) == ("", "")
+
+
 async def test_the_preview_tells_what_would_be_estimated(
     engineer: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

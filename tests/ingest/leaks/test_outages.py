@@ -233,6 +233,29 @@ async def test_who_resolves_an_event_hears_of_it_again_only_if_it_goes_on(city: 
     assert await city.all("silent") == []
 
 
+async def test_those_who_stay_away_are_told_alone_however_many(city: Played) -> None:
+    """While they were due nobody of the cell was heard: of that they had their time."""
+    out = await city.add(1_000, cell=7)
+    await city.add(500, cell=8)
+    await city.play(72, step_h=24, look=False)
+    await city.play(30, dead=out)
+    left = set(sorted(out)[::5])
+    await city.play(75, dead=left)
+    assert {(row["kind"], row["meter_id"]) for row in await city.active()} == {("silent", meter) for meter in left}
+    assert len(await city.all("outage:cell")) == 1
+
+
+async def test_an_outage_resolved_too_soon_is_one_event_again(city: Played) -> None:
+    out = await city.add(1_000, cell=7)
+    await city.add(500, cell=8)
+    await city.play(72, step_h=24, look=False)
+    await city.play(30, dead=out)
+    await city.resolve("outage:cell")
+    await city.play(40, dead=out)
+    assert [(row["kind"], row["members"]) for row in await city.active()] == [("outage:cell", 1_000)]
+    assert await city.all("silent") == []
+
+
 async def test_who_was_silent_for_a_week_is_no_part_of_what_happened_now(city: Played) -> None:
     long, out = await city.add(30, cell=7), await city.add(100, cell=7)
     await city.add(500, cell=8)

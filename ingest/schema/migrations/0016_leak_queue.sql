@@ -7,3 +7,6 @@ CREATE INDEX leak_due_in_turn ON leak_due (put_off, due_at);
 -- Earlier states are compressed, to half: one is written in ten days and hardly ever read. The present one, written each
 -- day, is not (0010).
 ALTER TABLE leak_checkpoints ALTER COLUMN record SET STORAGE MAIN;
+
+-- The newest alerts, whatever their state: closed ones become many.
+CREATE INDEX alerts_newest ON alerts (raised_at DESC, alert_id DESC);
