@@ -18,10 +18,10 @@ import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
 from ingest.districts.detection import balance_rules, inflow_rules
-from ingest.districts.evaluation import Indices, from_inflows, from_readings
+from ingest.districts.evaluation import Indices, customers_limits, from_inflows, from_readings
 from ingest.districts.files import read_inflows, read_inlet
 from ingest.leaks.evaluation import read_readings
-from metering.consumption import HOUR_S, Limits
+from metering.consumption import HOUR_S
 from metering.settings import DistrictSettings, load
 
 VIRTUAL = "DMA-V1"
@@ -42,8 +42,7 @@ class Outcome(NamedTuple):
 def customers_of(path: Path) -> Indices:
     """Household meters of the usual size."""
     found = read_readings(path)
-    limits = Limits(*(np.repeat(column, len(found.names)) for column in Limits.of()))
-    return Indices(found.meter, found.ts_s, found.index_ml, limits)
+    return Indices(*found[1:], customers_limits(found.names, {}))
 
 
 def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert]) -> tuple[list[Outcome], int]:
