@@ -54,7 +54,7 @@ class DistrictSettings(Section):
     )
     balance_least_share: float = Field(0.04, gt=0, le=1, description="Least burst told by balance, share of the inflow")
     inflow_windows_h: str = Field("48, 72, 96, 120, 168", description="The same by inflow alone, h")
-    inflow_threshold: float = Field(3.0, gt=0, le=100, description="As balance_threshold, by inflow")
+    inflow_threshold: float = Field(2.7, gt=0, le=100, description="As balance_threshold, by inflow")
     inflow_least_share: float = Field(
         0.12, gt=0, le=1, description="Least burst told by inflow, share of the night flow"
     )
