@@ -30,7 +30,7 @@ class DistrictSettings(Section):
     model_config = SettingsConfigDict(env_prefix="NBWATER_DISTRICTS_", extra="forbid", frozen=True)
     every_s: float = Field(60.0, ge=1, le=3_600, description="s between two looks for hours that are due")
     days: int = Field(
-        60, ge=35, le=400, description="Past days that the detector looks at, and that are balanced for a new district"
+        120, ge=35, le=400, description="Past days that the detector looks at, and that are balanced for a new district"
     )
     usual_days_ago: str = Field(
         "1, 2, 7", description="A meter's usual use is the mean of these days before; who did not report is estimated"

@@ -12,6 +12,8 @@ from .level_shifts import Rules
 
 NIGHT_HOURS = (2, 3, 4)
 """Local; the median of the inflow then is the night flow, as in the table of days."""
+WARM_DAYS = 21
+"""From which the first habits of an inflow come; what is usual comes from the days after that which are looked at."""
 
 
 def balance_rules(settings: DistrictSettings) -> Rules:
@@ -36,6 +38,8 @@ def inflow_rules(settings: DistrictSettings) -> Rules:
         least_share=settings.inflow_least_share,
         hours_of_day=numbers_of(settings.inflow_hours, 0, HOURS_A_DAY - 1),
         level_hours=NIGHT_HOURS,
+        scale_days=settings.days - WARM_DAYS,
+        warm_days=WARM_DAYS,
         weighed=True,
         usual=(0.8, 1.2816),
         common=True,
