@@ -31,12 +31,12 @@ def hour_weights(past: Floats, spread: Floats, floor: Floats) -> Floats:
     """
     whole = np.isfinite(past).all(axis=2)
     days = np.maximum(whole.sum(axis=1), 1)
-    spread = np.maximum(spread, floor[:, None])
-    usable = (whole.sum(axis=1) >= LEAST_DAYS) & np.isfinite(spread).all(axis=1) & (spread > 0).all(axis=1)
-    spread = np.where(usable[:, None], spread, 1.0)
-    unit = np.where((whole & usable[:, None])[:, :, None], np.clip(past / spread[:, None, :], -CLIP, CLIP), 0.0)
-    covariance = unit.transpose(0, 2, 1) @ unit / days[:, None, None] * spread[:, :, None] * spread[:, None, :]
-    hours = np.arange(spread.shape[1])
+    believed = np.maximum(spread, floor[:, None])
+    usable = (whole.sum(axis=1) >= LEAST_DAYS) & np.isfinite(believed).all(axis=1) & (believed > 0).all(axis=1)
+    scale: Floats = np.where(usable[:, None], believed, 1.0)
+    unit = np.where((whole & usable[:, None])[:, :, None], np.clip(past / scale[:, None, :], -CLIP, CLIP), 0.0)
+    covariance: Floats = unit.transpose(0, 2, 1) @ unit / days[:, None, None] * scale[:, :, None] * scale[:, None, :]
+    hours = np.arange(scale.shape[1])
     covariance[:, hours, hours] *= 1 + SHRINK + SHRINK_PER_DAY / days[:, None]
     covariance[:, hours, hours] += np.where(usable, floor, 1.0)[:, None] ** 2
     weights = _positive(covariance)
