@@ -6,9 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from starlette.responses import Response
 
+_NO_NAME = re.compile(r'[\x00-\x1f"*/:<>?\\|]+')
+"""Characters that some file systems do not take."""
+BYTE_ORDER_MARK = "\ufeff"
+"""In front of a file: by it Excel takes Chinese for what it is."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
@@ -22,13 +27,18 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def csv_answer(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """A download. `name` becomes the file's name, reduced to plain characters."""
+    """A download called `name`.csv."""
+    text = csv_text(header, rows)
+    text = text if text.isascii() else BYTE_ORDER_MARK + text
+    return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(f"{name}.csv"))
+
+
+def attachment(name: str) -> dict[str, str]:
+    """The header that makes an answer a file of this name (RFC 6266): in full, and for those who cannot read that
+    reduced to plain characters."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
-    return Response(
-        csv_text(header, rows),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{plain}.csv"'},
-    )
+    full = "" if plain == name else f"; filename*=UTF-8''{quote(_NO_NAME.sub('_', name), safe='')}"
+    return {"Content-Disposition": f'attachment; filename="{plain}"{full}'}
 
 
 def safe_cell(value: object) -> object:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from metering.errors import RequestError
 
 MAX_REASON_CHARACTERS = 500
+_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""Controls, halves of characters, and what turns the direction of the words beside it: a reason says what it shows."""
 MAX_ENDING_REASON_CHARACTERS = 200
 """Of why a key or a binding ends."""
 
@@ -17,7 +21,7 @@ def checked_reason(reason: str, missing: str = "") -> str:
         raise RequestError(missing)
     if len(text) > MAX_REASON_CHARACTERS:
         raise RequestError(f"a reason is limited to {MAX_REASON_CHARACTERS} characters")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if _NO_TEXT.search(text):
         raise RequestError("the reason holds characters that are not text")
     return text
 

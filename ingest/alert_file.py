@@ -30,6 +30,6 @@ def write_alerts(path: Path, alerts: Iterable[EvaluatedAlert]) -> int:
         writer = csv.writer(file)
         writer.writerow(EvaluatedAlert._fields)
         for row in rows:
-            rate = "" if row.est_rate_lph is None else f"{row.est_rate_lph:.2f}"
+            rate = "" if row.est_rate_lph is None else f"{row.est_rate_lph:.3f}"
             writer.writerow([row.subject, row.kind, row.raised_at, rate, row.est_start or ""])
     return len(rows)

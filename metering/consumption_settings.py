@@ -63,10 +63,15 @@ class CompletenessSettings(Section):
 
 
 class OutageSettings(Section):
-    """When the silence of many meters is one event: of a zone, a radio cell or a door."""
+    """When the silence of many meters is one event: of a radio cell, a zone, a door or the whole platform."""
 
     table = "outage"
     model_config = SettingsConfigDict(env_prefix="NBWATER_OUTAGE_", extra="forbid", frozen=True)
     min_meters: int = Field(20, ge=2, description="Fewer silent meters of a group are told one by one")
-    min_share: float = Field(0.8, gt=0, le=1, description="So much of a group must have fallen silent")
-    within_h: float = Field(6.0, gt=0, le=48, description="… within so many hours of one another")
+    min_share: float = Field(
+        0.8, gt=0, le=1, description="So much of what a group should have reported since must be missing"
+    )
+    within_h: float = Field(
+        6.0, gt=0, le=48,
+        description="An outage that is over is found where so many meters were due within so many hours",
+    )  # fmt: skip

@@ -44,12 +44,20 @@ class LeakSettings(Section):
     least_hours: int = Field(24, ge=6, le=168, description="What flowed shorter than this is use, not a leak")
     burst_l_h: float = Field(600.0, gt=0, description="A burst flows at least so much in two hours running")
     burst_own: float = Field(1.2, ge=1, description="And so many times the most that two hours running ever had")
-    stuck_days: float = Field(11.0, ge=1, description="A register that stands still so long may be stuck")
+    stuck_days: float = Field(
+        7.0, ge=1, description="A register that stands still so long may be stuck, where people were never away before"
+    )
+    stuck_away_days: float = Field(
+        4.0, ge=0, description="So many days more for each 2.7 times as often as people were away in the 8 weeks before"
+    )
     stuck_own: float = Field(1.5, ge=1, description="And so many times the longest it stood still before")
-    stuck_used: float = Field(0.8, gt=0, le=1, description="Only where water was used on so many of the days before")
+    stuck_used: float = Field(0.5, gt=0, le=1, description="Only where water was used on so many of the days before")
     silent_after_h: int = Field(73, ge=25, description="Without a reading for so long a meter is silent (evaluation)")
     under_days: int = Field(14, ge=7, le=28, description="Days compared with those before to find under-registering")
-    under_share: float = Field(0.6, gt=0, lt=1, description="Of all usual sizes of flow, at most so much is left")
+    under_share: float = Field(0.75, gt=0, lt=1, description="Of all usual sizes of flow, at most so much is left")
+    under_evidence: float = Field(
+        0.8, gt=0, le=10, description="So much in all, of days running with ln(share / what is left) each"
+    )
     vendor_rules: tuple[VendorRule, ...] = Field(
         (),
         description="Makers' rules that hold for all meters: flow_24h (any flow in each of 24 hours), flow_3_8 (3.8 "

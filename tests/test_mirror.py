@@ -18,6 +18,7 @@ COVERED_OTHERWISE = {
     "api.audit": "as api.routes",
     "api.queries.amending": "as api.routes",
     "api.queries.amendments": "as api.routes",
+    "api.queries.billing_ledger": "as api.routes",
     "api.queries.billing_preview": "as api.routes",
     "api.queries.commanding": "as api.routes",
     "api.queries.commands": "as api.routes",

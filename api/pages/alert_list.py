@@ -10,7 +10,7 @@ from nicegui import ui
 
 from api.alert_life import REASON_NEEDED, AlertAction, AlertState, actions
 from api.pages import evidence, leak_evidence, parts, suppress_form
-from api.pages.parts import Words, box
+from api.pages.parts import Words, attributes, box
 from api.pages.visit import Visit
 from api.pages.wording import rate, volume, yearly
 from api.queries.alerts import (
@@ -36,6 +36,7 @@ STATE_TONES: dict[AlertState, parts.Tone] = {
 SEVERITY_TONES: dict[str, parts.Tone] = {"critical": "poor", "warning": "fair", "info": ""}
 CERTAINTY_TONES: dict[str, parts.Tone] = {"suspected": "fair", "confirmed": "poor", "cleared": "good"}
 PLATFORM = "platform"
+OUTAGE = "outage:"
 Changed = Callable[[], Awaitable[None]]
 
 
@@ -80,6 +81,9 @@ def full(
         with _unfolded(visit, alert, opened):
             for sentence in more:
                 Words(sentence, "nb-alert-words")
+            if alert.kind.startswith(OUTAGE):
+                file = parts.link(say("alerts.outage_meters"), f"/api/v1/alerts/{alert.alert_id}/meters?format=csv")
+                attributes(file, {"download": ""})
             Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
             _life(visit, life)
         if alert.state in (AlertState.OPEN, AlertState.ACKNOWLEDGED) and visit.principal.role >= Role.OPERATOR:
@@ -122,7 +126,7 @@ def _life(visit: Visit, life: Sequence[AlertEventRow]) -> None:
                 Words(say.instant(event.at), "nb-digits nb-muted", "span")
                 Words(say("alerts.platform") if event.actor == PLATFORM else event.actor, "nb-actor", "span")
                 Words(_moved(visit, event), tag="span")
-                if event.reason:
+                if event.reason and event.actor != PLATFORM:
                     Words(event.reason, "nb-said", "span")
 
 
@@ -132,6 +136,8 @@ def _moved(visit: Visit, event: AlertEventRow) -> str:
         return say(f"alerts.certainty.{event.to_state}")
     if event.from_state is None:
         return say("alerts.life_raised")
+    if event.actor == PLATFORM and event.reason:
+        return say.value("alerts.closed_by_platform", event.reason)
     before, after = (say.value("alerts.state", state) for state in (event.from_state, event.to_state))
     return say("alerts.life_moved", before=before, after=after)
 
@@ -147,7 +153,8 @@ def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
     if alert.certainty is not None:
         parts.tag(say.value("alerts.certainty", alert.certainty), CERTAINTY_TONES.get(alert.certainty, ""))
     if alert.rate_ml_h:
-        Words(say("alerts.loss_rate", rate=rate(alert.rate_ml_h)), "nb-digits nb-loss", "span")
+        words = "alerts.loss_rate" if alert.ended_at is None else "alerts.loss_rate_over"
+        Words(say(words, rate=rate(alert.rate_ml_h)), "nb-digits nb-loss", "span")
     if alert.loss_year_ml and alert.loss_year_money is not None:
         money = say.money(alert.loss_year_money, alert.currency)
         Words(say("alerts.loss_year", volume=yearly(alert.loss_year_ml), money=money), "nb-digits", "span")

@@ -11,6 +11,7 @@ from api.pages.visit import LiveView, Visit, redrawn
 from api.queries.alerts import ACTIVE, CERTAINTIES, SEVERITIES, AlertFilter, AlertOrder
 from api.roles import Role
 
+PATH = "/alerts"
 INTERVAL_S = 5.0
 PAGE_ROWS = 25
 ALL_STATES = "all"
@@ -22,9 +23,9 @@ async def build(visit: Visit) -> None:
     states = {ALL_STATES, *AlertState}
     choices: dict[str, set[str] | None] = {
         "state": states, "kind": set(KINDS), "certainty": set(CERTAINTIES), "severity": set(SEVERITIES),
-        "order": {str(order) for order in ORDERS},
+        "order": {str(order) for order in ORDERS}, "serial": None,
     }  # fmt: skip
-    listing = Listing(visit, "/alerts", choices)
+    listing = Listing(visit, PATH, choices)
     with box("nb-head"):
         Words(say("frame.alerts"), tag="h1")
         parts.link(say("suppressions.title"), suppressions.PATH, "nb-small")
@@ -56,6 +57,7 @@ def _filters(visit: Visit, listing: Listing) -> None:
     certainties = {certainty: say(f"alerts.certainty.{certainty}") for certainty in CERTAINTIES}
     listing.select("certainty", say("alerts.certainty"), certainties)
     listing.select("severity", say("alerts.severity"), {level: say(f"alerts.severity.{level}") for level in SEVERITIES})
+    listing.search("serial", say("alerts.serial"))
     orders = {str(order): say(f"alerts.order.{order}") for order in ORDERS}
     listing.select("order", say("alerts.order"), orders, say("alerts.order.usual"))
 
@@ -73,6 +75,7 @@ async def _load(visit: Visit, listing: Listing) -> alert_list.Alerts:
         kind=asked["kind"],
         severity=asked["severity"],
         certainty=asked["certainty"],
+        serial=asked["serial"].strip(),
     )
     order = AlertOrder(asked["order"]) if asked["order"] else _usual_order(wanted)
     return await alert_list.load(visit, wanted, PAGE_ROWS, listing.cursor or None, order)

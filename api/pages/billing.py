@@ -9,19 +9,20 @@ from urllib.parse import quote
 from nicegui import ui
 
 from api.billing_export import ExportForm
+from api.billing_rules import MAX_NAME_CHARACTERS, NEEDED_ROLE
 from api.pages import parts
+from api.pages.billing_ledger import PATH, show_ledger
 from api.pages.billing_preview import show_preview
 from api.pages.deciding import Changed, Said, buttons, carry_out
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import count, volume
-from api.queries.billing import MAX_NAME_CHARACTERS, NEEDED_ROLE, PeriodRow, close_period, list_periods, open_period
+from api.queries.billing import PeriodRow, close_period, drop_period, list_periods, open_period
 from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
 from metering.errors import RequestError
 
 INTERVAL_S = 30.0
-PATH = "/api/v1/billing/periods"
 
 SAID = Said("billing.done", "billing.refused")
 
@@ -71,6 +72,9 @@ def _draw(visit: Visit, row: PeriodRow, changed: Changed) -> None:
                 parts.button(say("billing.preview"), lambda: show_preview(visit, row))
                 if visit.principal.role >= NEEDED_ROLE:
                     parts.button(say("billing.close"), lambda: _ask_close(visit, row, changed), primary=True)
+                    parts.button(say("billing.drop"), lambda: _ask_drop(visit, row, changed))
+            else:
+                parts.button(say("billing.ledger"), lambda: show_ledger(visit, row))
             for form in ExportForm:
                 target = f"{path}/export?format={form}"
                 attributes(parts.link(say(f"billing.export.{form}"), target, "nb-button"), {"download": ""})
@@ -116,6 +120,26 @@ def _ask_close(visit: Visit, row: PeriodRow, changed: Changed) -> None:
                 dialog.close()
 
         buttons(visit, dialog, say("billing.close"), act)
+
+
+def _ask_drop(visit: Visit, row: PeriodRow, changed: Changed) -> None:
+    say, context = visit.say, visit.context
+    with visit.client.content, ui.dialog() as dialog, ui.card().classes("nb-dialog"):
+        Words(f"{say('billing.drop')} · {row.name}", tag="h2")
+        Words(say("billing.drop_hint"), "nb-muted nb-small")
+        reason = ui.textarea(label=say("amend.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
+
+        async def act() -> None:
+            async def drop(who: Principal) -> None:
+                text = (reason.value or "").strip()
+                if not text:
+                    raise RequestError(say("billing.reason_needed"))
+                await drop_period(context.write, who, row.name, text)
+
+            if await carry_out(visit, NEEDED_ROLE, drop, changed, SAID):
+                dialog.close()
+
+        buttons(visit, dialog, say("billing.drop"), act)
 
 
 def _day(visit: Visit, typed: Any) -> date:

@@ -30,7 +30,7 @@ async def show_preview(visit: Visit, row: PeriodRow) -> None:
         preview = await preview_period(context.read, row, context.zone, context.now())
     except RequestError as error:
         dialog.close()
-        ui.notify(say("billing.refused", why=str(error)), type="warning")
+        ui.notify(say("billing.refused", why=say.refusal(error)), type="warning")
         return
     except UnavailableError:
         dialog.close()
@@ -63,6 +63,13 @@ def _draw(visit: Visit, container: Element, preview: Preview) -> None:
         if preview.doubtful:
             Words(say("billing.doubtful"), tag="h2")
             _lines(visit, preview.doubtful)
+        if preview.silent_serials:
+            Words(say("billing.silent"), tag="h2")
+            with box("nb-actions"):
+                for serial in preview.silent_serials:
+                    parts.link(serial, parts.meter_path(serial))
+                if preview.silent > len(preview.silent_serials):
+                    Words("…", tag="span")
 
 
 def _lines(visit: Visit, lines: list[DoubtfulLine]) -> None:

@@ -46,7 +46,7 @@ async def carry_out(visit: Visit, role: Role, act: Act, changed: Changed, said: 
         done = True
         ui.notify(done_words or say(said.done), type="positive")
     except RequestError as error:
-        ui.notify(say(said.refused, why=str(error)), type="warning")
+        ui.notify(say(said.refused, why=say.refusal(error)), type="warning")
     except UnavailableError:
         ui.notify(say("frame.data_failed_first"), type="negative")
     visit.answers.forget()

@@ -41,8 +41,8 @@ class _Found:
     shown: DistrictRow | None
     hours: list[BalanceRow]
     days: list[BalanceRow]
-    month: PeriodBalance | None
-    year: PeriodBalance | None
+    periods: list[PeriodBalance]
+    """Yesterday's month, the month before it, a year."""
     alerts: alert_list.Alerts | None
 
 
@@ -89,16 +89,18 @@ async def _load(visit: Visit, code: str) -> _Found:
     tree = await list_districts(pool, today)
     shown = next((row for row in tree if row.code == code), None)
     if shown is None:
-        return _Found(tree, None, [], [], None, None, None)
+        return _Found(tree, None, [], [], [], None)
     yesterday, price = today - timedelta(days=1), visit.context.utility.water_price
     since = midnight(today - timedelta(days=HOURLY_DAYS), zone)
+    month = yesterday.replace(day=1)
+    before = month - timedelta(days=1)
+    periods = [(month, yesterday), (before.replace(day=1), before), (today - timedelta(days=YEAR_DAYS), yesterday)]
     return _Found(
         tree,
         shown,
         await balance_hours(pool, shown.zone_id, since, visit.context.now()),
         await balance_days(pool, shown.zone_id, today - timedelta(days=DAILY_DAYS), yesterday),
-        await period_balance(pool, shown.zone_id, yesterday.replace(day=1), yesterday, price),
-        await period_balance(pool, shown.zone_id, today - timedelta(days=YEAR_DAYS), yesterday, price),
+        [await period_balance(pool, shown.zone_id, first, last, price) for first, last in periods],
         await alert_list.load(visit, AlertFilter(ACTIVE, kind=KIND, zone=code), MAX_ALERTS, None, AlertOrder.WORST),
     )
 
@@ -118,7 +120,7 @@ def _draw(visit: Visit, found: _Found, view: LiveView[_Found]) -> None:
             with card(say("districts.nightly")):
                 _nights(visit, found.days)
         with card(say("districts.iwa")):
-            _iwa(visit, found.month, found.year)
+            _iwa(visit, found.periods)
     with card(say("districts.tree")):
         _tree(visit, found.tree)
 
@@ -163,21 +165,25 @@ def _net_night(row: BalanceRow | DistrictRow) -> int | None:
     return row.night_inflow_ml_h - row.night_use_ml_h
 
 
-def _iwa(visit: Visit, month: PeriodBalance | None, year: PeriodBalance | None) -> None:
+def _iwa(visit: Visit, periods: Sequence[PeriodBalance]) -> None:
     say = visit.say
-    columns = [("part", say("districts.part")), ("month", say("districts.month")), ("year", say("districts.year"))]
-    both = [_iwa_figures(visit, of) for of in (month, year)]
+    columns = [
+        ("part", say("districts.part")),
+        *((name, of.first.strftime("%Y-%m")) for name, of in zip(("month", "before"), periods, strict=False)),
+        ("year", say("districts.year")),
+    ]
+    figures = [_iwa_figures(visit, of) for of in periods]
     names = (
         say("districts.input"), say("districts.billed"), say("districts.unbilled"), say("districts.apparent"),
         say("districts.real"), say("districts.nrw"), say("districts.money"), say("districts.carl"),
         say("districts.uarl"), say("districts.ili"), "",
     )  # fmt: skip
-    parts.facts_table(columns, [list(row) for row in zip(names, *both, strict=True)], 1)
+    parts.facts_table(columns, [list(row) for row in zip(names, *figures, strict=True)], 1)
 
 
-def _iwa_figures(visit: Visit, of: PeriodBalance | None) -> list[str]:
-    known = DASH if of is None else visit.say("districts.days_known", known=of.days_known, days=of.days)
-    if of is None or of.balance is None:
+def _iwa_figures(visit: Visit, of: PeriodBalance) -> list[str]:
+    known = visit.say("districts.days_known", known=of.days_known, days=of.days)
+    if of.balance is None:
         return [DASH] * 10 + [known]
     it = of.balance
     volumes = (it.input_ml, it.billed_ml, it.unbilled_ml, it.apparent_ml, it.real_ml, it.non_revenue_ml)

@@ -169,18 +169,22 @@ def _flow_after_close(say: Wording, alert: AlertRow) -> list[str]:
 def _silent(say: Wording, alert: AlertRow) -> list[str]:
     evidence = alert.evidence
     limit = f"{evidence['silence_after_h']:g}"
+    merged = [say("evidence.silent_merged", event=evidence["outage"])] if "outage" in evidence else []
     if evidence["last_report_at"] is None:
-        return [say("evidence.never_heard", time=_time(say, evidence["installed_at"]), limit=limit)]
-    return [say("evidence.silent", time=_time(say, evidence["last_report_at"]), limit=limit)]
+        return [say("evidence.never_heard", time=_time(say, evidence["installed_at"]), limit=limit), *merged]
+    return [say("evidence.silent", time=_time(say, evidence["last_report_at"]), limit=limit), *merged]
 
 
 def _outage(say: Wording, alert: AlertRow) -> list[str]:
     evidence = alert.evidence
-    first, last = (_time(say, evidence[name]) for name in ("last_heard_from", "last_heard_to"))
+    group = say.value("evidence.outage_group", evidence["group"])
     seen = say(
-        "evidence.outage", group=say.value("evidence.outage_group", evidence["group"]), name=evidence["key"],
-        meters=evidence["meters"], silent=evidence["silent"], first=first, last=last,
-    )  # fmt: skip
+        "evidence.outage",
+        name=f"{group} {evidence['key']}".strip(),
+        since=say.instant(alert.started_at),
+        silent=evidence["silent"],
+        heard=evidence["meters"] - evidence["silent"],
+    )
     return [seen, say("evidence.outage_sample", serials=" ".join(evidence["sample"])), say("evidence.advice.outage")]
 
 

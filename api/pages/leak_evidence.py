@@ -79,11 +79,15 @@ def cost(say: Wording, alert: AlertRow) -> str:
     if alert.rate_low_ml_h is not None and alert.rate_high_ml_h is not None:
         interval = say("evidence.interval", low=rate(alert.rate_low_ml_h), high=rate(alert.rate_high_ml_h))
     pauses = alert.evidence.get("pattern") == "cyclic"
-    key = "evidence.rate_while_running" if pauses else "evidence.rate"
-    said = [say(key, rate=rate(alert.rate_ml_h), interval=interval, start=say.instant(alert.started_at))]
+    end = alert.ended_at
+    running = ("evidence.rate_while_running", "evidence.rate_while_running_over")
+    key = (running if pauses else ("evidence.rate", "evidence.rate_over"))[end is not None]
+    times = {"start": say.instant(alert.started_at)} | ({} if end is None else {"end": say.instant(end)})
+    said = [say(key, rate=rate(alert.rate_ml_h), interval=interval, **times)]
     if alert.loss_ml:
         money = say.money(alert.loss_money, alert.currency)
-        said.append(say("evidence.lost", volume=volume(alert.loss_ml), money=money))
+        lost = "evidence.lost" if end is None else "evidence.lost_over"
+        said.append(say(lost, volume=volume(alert.loss_ml), money=money))
     if alert.loss_year_ml:
         money = say.money(alert.loss_year_money, alert.currency)
         said.append(say("evidence.lost_a_year", volume=yearly(alert.loss_year_ml), money=money))
@@ -232,12 +236,16 @@ def _burst(say: Wording, alert: AlertRow) -> str:
 
 def _stuck(say: Wording, alert: AlertRow) -> str:
     evidence = alert.evidence
-    return say(
+    seen = say(
         "evidence.stuck",
         index=index_m3(evidence["last_index_ml"]),
         still=say.span(timedelta(hours=evidence["still_h"])),
         before=say.span(timedelta(hours=evidence["longest_before_h"])),
     )
+    if evidence.get("limit_h") is None:  # evidence of a detector before version 4
+        return seen
+    limit = say.span(timedelta(hours=evidence["limit_h"]))
+    return seen + say("evidence.stuck_limit", days=evidence["past_days"], times=evidence["away_times"], limit=limit)
 
 
 def _under_registering(say: Wording, alert: AlertRow) -> str:

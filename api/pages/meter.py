@@ -8,8 +8,8 @@ from datetime import timedelta
 from nicegui import ui
 
 from api.pages import (
-    alert_list,
     commands,
+    meter_alerts,
     meter_amendments,
     meter_charts,
     meter_day_edits,
@@ -25,7 +25,6 @@ from api.pages.meters import STATE_TONES
 from api.pages.parts import Words, box, card, figure, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import index_m3, volume
-from api.queries.alerts import AlertFilter, AlertOrder
 from api.queries.consumption import Granularity, list_consumption
 from api.queries.credentials import keys_of_meter
 from api.queries.meters import MeterDetail, get_meter
@@ -38,10 +37,8 @@ from metering.model import MeterId
 
 NOW_S = 5.0
 REPORTS_S = 5.0
-ALERTS_S = 10.0
 KEYS_S = 10.0
 REPORTS = 20
-ALERTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ async def build(visit: Visit) -> None:
     await LiveView(visit, lambda: ("meter", serial), lambda: _load(visit, serial), draw_now, NOW_S).start()
     await meter_amendments.of_meter(visit, meter_id, serial, amended)
     await meter_day_edits.of_meter(visit, meter_id, serial, edited)
-    await _alerts(visit, serial, alerts)
+    await meter_alerts.of_meter(visit, serial, alerts)
     await commands.of_meter(visit, serial, told)
     await _reports(visit, meter_id, reports)
 
@@ -131,22 +128,6 @@ async def _reports(visit: Visit, meter_id: MeterId, container: ui.element) -> No
                 meter_report.draw(visit, report, opened)
 
     await LiveView(visit, lambda: ("reports", meter_id), load, draw, REPORTS_S).start()
-
-
-async def _alerts(visit: Visit, serial: str, container: ui.element) -> None:
-    async def load() -> alert_list.Alerts:
-        wanted = AlertFilter(serial=serial)
-        return await alert_list.load(visit, wanted, ALERTS, None, AlertOrder.WORST)
-
-    def draw(found: alert_list.Alerts) -> None:
-        with redrawn(container):
-            if not found.rows:
-                parts.empty(visit.say("meter.no_alerts"))
-            for alert in found.rows:
-                alert_list.full(visit, alert, found.lives[alert.alert_id], view.look, with_meter=False)
-
-    view = LiveView(visit, lambda: ("alerts of", serial), load, draw, ALERTS_S)
-    await view.start()
 
 
 async def _keys(visit: Visit, serial: str, container: ui.element) -> None:

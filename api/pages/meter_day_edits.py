@@ -32,7 +32,7 @@ NAMES = Names("day_edit.give", "day_edit.none")
 
 async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Element) -> None:
     async def load() -> list[DayEditRow]:
-        return await list_day_edits(visit.context.read, meter_id, SHOWN)
+        return await list_day_edits(visit.context.read, meter_id, visit.context.zone, SHOWN)
 
     def draw(row: DayEditRow, changed: Changed) -> None:
         _draw(visit, serial, row, changed)

@@ -134,7 +134,7 @@ async def _do(visit: Visit, work: Work, view: LiveView[Page[StrangerRow]]) -> No
         await work(visit.context.write, who)
         ui.notify(say("unknown_devices.done"), type="positive")
     except ConflictError as error:
-        ui.notify(say("unknown_devices.refused", why=str(error)), type="warning")
+        ui.notify(say("unknown_devices.refused", why=say.refusal(error)), type="warning")
     except NotFoundError:
         ui.notify(say("unknown_devices.gone"), type="warning")
     except (RequestError, UnavailableError):

@@ -104,7 +104,8 @@ class LiveView(Generic[T]):
         if self._drawn is None or answer.value != self._drawn.value:
             self._draw(answer.value)
         self._drawn = answer
-        visit.client.run_javascript(f"window.nbwaterFresh?.({visit.answers.age_s(answer):.1f})")
+        age_s = visit.answers.age_s(answer)
+        visit.client.run_javascript(f"window.nbwaterFresh?.({age_s:.1f}, {self._interval_s:.0f})")
 
 
 def redrawn(container: Element) -> AbstractContextManager[Any]:

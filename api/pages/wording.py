@@ -8,6 +8,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from api.pages.texts import TEXTS
+from api.pages.texts.refusals import in_chinese
 
 DASH = "–"
 ML_PER_L = 1_000
@@ -29,6 +30,10 @@ class Wording:
         text = TEXTS[key]
         chosen = text.zh if self.language is Language.ZH else text.en
         return chosen.format(**values) if values else chosen
+
+    def refusal(self, error: Exception) -> str:
+        """Why something cannot be done; in English where nobody gave its Chinese."""
+        return in_chinese(str(error)) if self.language is Language.ZH else str(error)
 
     def value(self, group: str, value: object) -> str:
         """The word for a stored value, as `value("outcome", "stored")`; a value nobody named shows as it is stored."""

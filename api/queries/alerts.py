@@ -113,30 +113,26 @@ SELECT a.alert_id, a.kind, a.severity, a.state, a.meter_id, m.serial, COALESCE(s
     CASE WHEN a.ended_at IS NULL AND a.state IN ('open', 'acknowledged')
         THEN (a.rate_ml_h * 8760 * COALESCE((a.evidence->>'flowing_share')::numeric, 1))::bigint END AS loss_year_ml,
     a.evidence
-FROM alerts a
+FROM {alerts} a
 LEFT JOIN meters m ON m.meter_id = a.meter_id
 LEFT JOIN service_points sp ON sp.service_point_id = a.service_point_id
 LEFT JOIN zones z ON z.zone_id = COALESCE(sp.zone_id, a.zone_id)
 """
 
-_LIST_WHERE = r"""
-WHERE ($1::text[] IS NULL OR a.state = ANY($1))
-  AND ($2::text IS NULL OR a.severity = $2)
-  AND ($3::text IS NULL OR a.kind = $3 OR (right($3, 1) = ':' AND starts_with(a.kind, $3)))
-  AND ($4::text IS NULL OR m.serial = $4)
-  AND ($5::text IS NULL OR COALESCE(sp.zone_id, a.zone_id) IN (
-      WITH RECURSIVE below AS (
-          SELECT zone_id FROM zones WHERE code = $5
-          UNION SELECT child.zone_id FROM zones child JOIN below ON child.parent_id = below.zone_id)
-      SELECT zone_id FROM below))
-  AND ($6::text IS NULL OR a.certainty = $6)
-"""
-
-_NEWEST_FIRST = """
-  AND ($7::timestamptz IS NULL OR (a.raised_at, a.alert_id) < ($7, $8::bigint))
-ORDER BY a.raised_at DESC, a.alert_id DESC
-LIMIT $9
-"""
+_CONDITIONS = {
+    "states": "a.state = ANY({value}::text[])",
+    "severity": "a.severity = {value}::text",
+    "kind": "(a.kind = {value}::text OR (right({value}, 1) = ':' AND starts_with(a.kind, {value})))",
+    "serial": "a.meter_id = (SELECT meter_id FROM meters WHERE serial = {value}::text)",
+    "zone": """
+    COALESCE((SELECT zone_id FROM service_points p WHERE p.service_point_id = a.service_point_id), a.zone_id) IN (
+        WITH RECURSIVE below AS (
+            SELECT zone_id FROM zones WHERE code = {value}::text
+            UNION SELECT child.zone_id FROM zones child JOIN below ON child.parent_id = below.zone_id)
+        SELECT zone_id FROM below)""",
+    "certainty": "a.certainty = {value}::text",
+}
+"""By the field of the filter. A statement holds only those that are asked: one for all filters has a plan for none."""
 
 _OVER = "(CASE WHEN a.state NOT IN ('open', 'acknowledged') THEN 20 WHEN a.ended_at IS NOT NULL THEN 10 ELSE 0 END)"
 _RATE = "-COALESCE((a.rate_ml_h * COALESCE((a.evidence->>'flowing_share')::numeric, 1))::bigint, 0)"
@@ -149,17 +145,11 @@ _KEYS = {
 """What is sorted by, before the id; as `_key` says it of a row."""
 
 
-def _sorted(group: str, amount: str) -> str:
-    return f"""{_SELECT}{_LIST_WHERE}
-  AND ($7::bigint IS NULL OR ({group}, {amount}, -a.alert_id) > ($7, $8::bigint, $9::bigint))
-ORDER BY {group}, {amount}, -a.alert_id
-LIMIT $10"""
+_CHOSEN = """(SELECT a.* FROM alerts a {where} ORDER BY {by} LIMIT {limit})"""
+_LIST = _SELECT.format(alerts=_CHOSEN) + "ORDER BY {by}"
+"""The alerts of a page are chosen before anything is joined to them."""
 
-
-_NEWEST = _SELECT + _LIST_WHERE + _NEWEST_FIRST
-_SORTED = {order: _sorted(*keys) for order, keys in _KEYS.items()}
-
-_ONE = _SELECT + "WHERE a.alert_id = $1"
+_ONE = _SELECT.format(alerts="alerts") + "WHERE a.alert_id = $1"
 
 _EVENTS = """
 SELECT at, from_state, to_state, actor, reason FROM alert_events WHERE alert_id = $1 ORDER BY at LIMIT 500
@@ -191,21 +181,34 @@ async def list_alerts(
     order: AlertOrder = AlertOrder.NEWEST,
 ) -> Page[AlertRow]:
     """Alerts in the given order. All but NEWEST sort all that match: for those that are active, which are few."""
-    asked = [
-        [str(state) for state in wanted.states] or None,
-        wanted.severity or None,
-        wanted.kind or None,
-        wanted.serial or None,
-        wanted.zone or None,
-        wanted.certainty or None,
-    ]
-    if order is not AlertOrder.NEWEST:
-        after = decode_cursor(cursor, int, int, int) if cursor else (None, 0, 0)
-        rows = await pool.fetch(AlertRow, _SORTED[order], *asked, *after, check_limit(limit) + 1)
-        return page(rows, limit, lambda row: _key(row, order))
-    before = decode_cursor(cursor, datetime, int) if cursor else (None, 0)
-    rows = await pool.fetch(AlertRow, _NEWEST, *asked, *before, check_limit(limit) + 1)
-    return page(rows, limit, lambda row: [row.raised_at, row.alert_id])
+    newest = order is AlertOrder.NEWEST
+    by = ("a.raised_at DESC", "a.alert_id DESC") if newest else (*_KEYS[order], "-a.alert_id")
+    after = decode_cursor(cursor, *([datetime, int] if newest else [int, int, int])) if cursor else []
+    sql, values = _statement(wanted, by, after, check_limit(limit) + 1)
+    rows = await pool.fetch(AlertRow, sql, *values)
+    return page(rows, limit, lambda row: [row.raised_at, row.alert_id] if newest else _key(row, order))
+
+
+def _statement(
+    wanted: AlertFilter, by: Sequence[str], after: Sequence[object], limit: int
+) -> tuple[str, list[object]]:  # fmt: skip
+    """`after`: the last row before the page by what is sorted `by`, as `page` was told of it; empty for the first."""
+    asked = {name: getattr(wanted, name) for name in _CONDITIONS}
+    asked["states"] = [str(state) for state in wanted.states]
+    values = [value for value in asked.values() if value]
+    chosen = (name for name, value in asked.items() if value)
+    conditions = [_CONDITIONS[name].format(value=f"${at}") for at, name in enumerate(chosen, 1)]
+    if after:
+        row, beyond = ", ".join(by).replace(" DESC", ""), "<" if by[0].endswith(" DESC") else ">"
+        marks = (f"${len(values) + at}::{_type(value)}" for at, value in enumerate(after, 1))
+        conditions.append(f"({row}) {beyond} ({', '.join(marks)})")
+        values += after
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    return _LIST.format(where=where, by=", ".join(by), limit=f"${len(values) + 1}"), [*values, limit]
+
+
+def _type(value: object) -> str:
+    return "timestamptz" if isinstance(value, datetime) else "bigint"
 
 
 def _key(row: AlertRow, order: AlertOrder) -> list[int]:

@@ -9,17 +9,14 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from api.audit import audit
+from api.billing_rules import check_days, check_role, checked_name
 from api.database import ReadPool, WritePool
 from api.queries.accounting import midnight
-from api.queries.paging import Page, check_limit, decode_cursor, page
 from api.reasons import checked_reason
-from api.roles import ForbiddenError, Principal, Role
+from api.roles import Principal
 from metering.billing import CLOSING_LOCK, REPORTED_WITHIN
-from metering.errors import ConflictError, NotFoundError, RequestError
+from metering.errors import ConflictError, NotFoundError
 
-NEEDED_ROLE = Role.ENGINEER
-MAX_NAME_CHARACTERS = 64
-MAX_PERIOD_DAYS = 400
 MAX_PERIODS = 500
 
 
@@ -42,28 +39,11 @@ class PeriodRow:
     """Sum of the corrections: what is known now is billed_ml + corrected_ml."""
 
 
-@dataclass(frozen=True, slots=True)
-class CorrectionRow:
-    correction_id: int
-    serial: str
-    installation_id: int
-    found_at: datetime
-    before_ml: int
-    after_ml: int
-    difference_ml: int
-    quality: str
-    reasons: list[str]
-    carried_to: str | None
-    """The period with which the difference is billed; None: not yet."""
-
-
 _PERIODS = """
 SELECT p.name, p.first_day, p.last_day, p.state, p.opened_by, p.opened_at, p.closed_by, p.closed_at,
-       COALESCE(e.entries, 0) AS entries, COALESCE(e.billed_ml, 0)::bigint AS billed_ml,
+       p.entries, p.billed_ml,
        COALESCE(c.corrections, 0) AS corrections, COALESCE(c.corrected_ml, 0)::bigint AS corrected_ml
 FROM billing_periods p
-LEFT JOIN LATERAL (SELECT count(*) AS entries, sum(billed_ml) AS billed_ml FROM billing_entries
-                   WHERE period_id = p.period_id) e ON true
 LEFT JOIN LATERAL (SELECT count(*) AS corrections, sum(difference_ml) AS corrected_ml FROM billing_corrections
                    WHERE period_id = p.period_id) c ON true
 WHERE $1::text IS NULL OR p.name = $1
@@ -89,22 +69,14 @@ FROM (SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settle
 WHERE e.period_id = $1 AND e.meter_id = said.meter_id AND e.last_day = $4
 """
 _CARRY = "UPDATE billing_corrections SET carried_to = $1 WHERE carried_to IS NULL"
-_CLOSE = "UPDATE billing_periods SET state = 'closed', closed_by = $2, closed_at = $3 WHERE period_id = $1"
-_CORRECTIONS = """
-SELECT c.correction_id, m.serial, c.installation_id, c.found_at, c.before_ml, c.after_ml, c.difference_ml, c.quality,
-       c.reasons, carried.name AS carried_to
-FROM billing_corrections c
-JOIN billing_periods p USING (period_id)
-JOIN meters m ON m.meter_id = c.meter_id
-LEFT JOIN billing_periods carried ON carried.period_id = c.carried_to
-WHERE p.name = $1 AND c.correction_id > $2
-ORDER BY c.correction_id LIMIT $3
+_CLOSE = """
+UPDATE billing_periods
+SET state = 'closed', closed_by = $2, closed_at = $3, entries = e.entries, billed_ml = e.billed_ml
+FROM (SELECT count(*) AS entries, COALESCE(sum(billed_ml), 0)::bigint AS billed_ml FROM billing_entries
+      WHERE period_id = $1) e
+WHERE period_id = $1
 """
-
-
-def _check_role(who: Principal) -> None:
-    if who.role < NEEDED_ROLE:
-        raise ForbiddenError(f"this needs the role {NEEDED_ROLE.label}; {who.login} is {who.role.label}")
+_DROP = "DELETE FROM billing_periods WHERE period_id = $1"
 
 
 async def list_periods(pool: ReadPool) -> list[PeriodRow]:
@@ -123,12 +95,9 @@ async def get_period(pool: ReadPool, name: str) -> PeriodRow:
 async def open_period(pool: WritePool, who: Principal, name: str, first: date, last: date, now: datetime) -> None:
     """Names a stretch of local days, both included. Raises ForbiddenError, RequestError, ConflictError (the name is
     taken, or days belong to another period)."""
-    _check_role(who)
-    name = name.strip()
-    if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
-        raise RequestError(f"a period's name has 1 to {MAX_NAME_CHARACTERS} printable characters")
-    if not 0 <= (last - first).days < MAX_PERIOD_DAYS:
-        raise RequestError(f"a period has 1 to {MAX_PERIOD_DAYS} days, its first before its last")
+    check_role(who)
+    name = checked_name(name)
+    check_days(first, last)
     try:
         async with pool.transaction() as connection:
             await connection.execute(_OPEN, name, first, last, who.login, now)
@@ -139,6 +108,24 @@ async def open_period(pool: WritePool, who: Principal, name: str, first: date, l
         raise ConflictError("some of these days belong to another billing period") from error
 
 
+async def drop_period(pool: WritePool, who: Principal, name: str, reason: str) -> None:
+    """Takes back an open period, whose days or name were wrong. `reason` goes into the audit log.
+
+    Raises ForbiddenError, RequestError, NotFoundError, ConflictError (it is closed: that stays for good).
+    """
+    check_role(who)
+    text = checked_reason(reason, missing="give the reason: it goes into the audit log")
+    async with pool.transaction() as connection:
+        period = await connection.fetchrow(_LOCKED, name)
+        if period is None:
+            raise NotFoundError(f"no billing period {name}")
+        if period["state"] != "open":
+            raise ConflictError(f"{name} is closed already")
+        await connection.execute(_DROP, period["period_id"])
+        detail = {"first": str(period["first_day"]), "last": str(period["last_day"]), "reason": text}
+        await audit(connection, who.login, "drop_billing_period", name, detail)
+
+
 async def close_period(
     pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime, reason: str = ""
 ) -> None:
@@ -147,7 +134,7 @@ async def close_period(
 
     Raises ForbiddenError, RequestError, NotFoundError, ConflictError (closed already, or its last day is not over).
     """
-    _check_role(who)
+    check_role(who)
     text = checked_reason(reason)
     async with pool.transaction() as connection:
         await connection.execute("SET LOCAL statement_timeout = 0")
@@ -172,13 +159,3 @@ async def close_period(
 
 def _count(status: str) -> int:
     return int(status.rpartition(" ")[2])
-
-
-async def list_corrections(
-    pool: ReadPool, name: str, limit: int = 100, cursor: str | None = None
-) -> Page[CorrectionRow]:
-    """The ledger of a period, oldest first. Raises NotFoundError."""
-    await get_period(pool, name)
-    (after,) = decode_cursor(cursor, int) if cursor else (0,)
-    rows = await pool.fetch(CorrectionRow, _CORRECTIONS, name, after, check_limit(limit) + 1)
-    return page(rows, limit, lambda row: [row.correction_id])

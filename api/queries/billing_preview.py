@@ -48,7 +48,9 @@ class Preview:
     """Lines with days missing, or not reached by readings at a midnight."""
     missing_days: int
     silent: int
-    """Installations of these days of which nothing is known: they get no line."""
+    """Meters of these days of which nothing is known: they get no line. A district's inlet is none of them."""
+    silent_serials: list[str]
+    """Of these, at most SHOWN_LINES."""
     waiting_spans: int
     """Readings that settlement has not looked at yet; to close now would bill without them."""
     corrections: int
@@ -73,10 +75,18 @@ SELECT count(*) AS entries, COALESCE(sum(billed_ml), 0)::bigint AS billed_ml,
        count(*) FILTER (WHERE quality = 'estimated') AS estimated,
        COALESCE(sum(billed_ml) FILTER (WHERE quality = 'estimated'), 0)::bigint AS estimated_ml,
        count(*) FILTER (WHERE NOT complete) AS incomplete,
-       COALESCE(sum(last_day - first_day + 1 - days), 0)::bigint AS missing_days,
-       (SELECT count(*) FROM installations i WHERE i.meter_id = ANY ($4::bigint[]) AND i.valid_from < $6
-                                             AND COALESCE(i.valid_to, 'infinity') > $5) AS installed
+       COALESCE(sum(last_day - first_day + 1 - days), 0)::bigint AS missing_days
 FROM billing_lines($1, $2, $3, $4::bigint[])
+"""
+_SILENT = """
+SELECT serial FROM meters m
+WHERE meter_id = ANY ($3::bigint[])
+  AND EXISTS (SELECT FROM installations i WHERE i.meter_id = m.meter_id AND i.valid_from < $5
+                                            AND COALESCE(i.valid_to, 'infinity') > $4)
+  AND NOT EXISTS (SELECT FROM settled_days d WHERE d.meter_id = m.meter_id AND d.day BETWEEN $1 AND $2)
+  AND NOT EXISTS (SELECT FROM zone_flows f WHERE f.meter_id = m.meter_id AND f.direction = 'in'
+                                             AND f.valid_from < $5 AND COALESCE(f.valid_to, 'infinity') > $4)
+ORDER BY serial
 """
 _DOUBTFUL = """
 SELECT m.serial, l.billed_ml, l.quality, l.reasons, l.estimated_days, l.interpolated_days,
@@ -101,19 +111,22 @@ async def preview_period(pool: ReadPool, period: PeriodRow, zone: ZoneInfo, now:
         raise ConflictError(f"{period.name} is closed already")
     first, last = period.first_day, period.last_day
     begin, end = midnight(first, zone), midnight(last + timedelta(days=1), zone)
-    sums, installed, doubtful, after = dict.fromkeys(_COUNTED, 0), 0, list[DoubtfulLine](), 0
+    sums, doubtful, after = dict.fromkeys(_COUNTED, 0), list[DoubtfulLine](), 0
+    silent, silent_serials = 0, list[str]()
     while meters := [row["meter_id"] for row in await pool.records(_PAGE, after, METERS_A_PAGE)]:
         after = meters[-1]
-        (counted,) = await pool.records(_COUNT, first, last, zone.key, meters, begin, end)
+        (counted,) = await pool.records(_COUNT, first, last, zone.key, meters)
         for name in _COUNTED:
             sums[name] += counted[name]
-        installed += counted["installed"]
+        without = await pool.records(_SILENT, first, last, meters, begin, end)
+        silent += len(without)
+        silent_serials = (silent_serials + [row["serial"] for row in without])[:SHOWN_LINES]
         if counted["estimated"] or counted["incomplete"]:
             found = await pool.fetch(DoubtfulLine, _DOUBTFUL, first, last, zone.key, meters, SHOWN_LINES)
             doubtful = heapq.nlargest(SHOWN_LINES, doubtful + found, key=_worth_a_look)
     beside = await pool.fetch_one(_Beside, _BESIDE) or _Beside(0, 0, 0)
     return Preview(
-        is_over=now >= end, silent=max(installed - sums["entries"], 0), waiting_spans=beside.waiting_spans,
+        is_over=now >= end, silent=silent, silent_serials=silent_serials, waiting_spans=beside.waiting_spans,
         corrections=beside.corrections, corrected_ml=beside.corrected_ml, doubtful=doubtful, **sums,
     )  # fmt: skip
 

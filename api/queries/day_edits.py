@@ -38,7 +38,7 @@ _MULTIPLIER = """
 COALESCE((SELECT i.multiplier FROM installations i WHERE i.meter_id = {meter} AND i.valid_from < {end}
           ORDER BY i.valid_from DESC, i.installation_id DESC LIMIT 1), 1)"""
 _LIST = f"""
-SELECT edit_id, day, volume_ml * {_MULTIPLIER.format(meter="d.meter_id", end="d.begins_at + INTERVAL '1 day'")}
+SELECT edit_id, day, volume_ml * {_MULTIPLIER.format(meter="d.meter_id", end="(d.day + 1)::timestamp AT TIME ZONE $3")}
        AS volume_ml, reason, made_by, made_at, withdrawn_at, withdrawn_by, withdrawn_why
 FROM day_edits d WHERE meter_id = $1 ORDER BY made_at DESC, edit_id DESC LIMIT $2
 """  # noqa: S608 - of ours
@@ -65,9 +65,9 @@ _EXISTS = "SELECT EXISTS (SELECT FROM day_edits JOIN meters USING (meter_id) WHE
 _SAID = Said("edit", "withdraw_day_edit", _WITHDRAW, _EXISTS)
 
 
-async def list_day_edits(pool: ReadPool, meter_id: MeterId, limit: int = 100) -> list[DayEditRow]:
+async def list_day_edits(pool: ReadPool, meter_id: MeterId, zone: ZoneInfo, limit: int = 100) -> list[DayEditRow]:
     """All versions, the newest first, withdrawn ones included."""
-    return await pool.fetch(DayEditRow, _LIST, meter_id, check_limit(limit))
+    return await pool.fetch(DayEditRow, _LIST, meter_id, check_limit(limit), zone.key)
 
 
 async def edit_day(

@@ -14,6 +14,9 @@ class OutageMeter:
     address: str
 
 
+MAX_FILE = 1_000_000
+"""Meters of one event in a file."""
+
 _METERS = """
 SELECT m.serial, COALESCE(sp.address, '') AS address
 FROM alert_meters a JOIN meters m USING (meter_id)
@@ -30,3 +33,8 @@ async def meters_of_alert(
     (after,) = decode_cursor(cursor, str) if cursor else ("",)
     rows = await pool.fetch(OutageMeter, _METERS, alert_id, after, check_limit(limit) + 1)
     return page(rows, limit, lambda row: [row.serial])
+
+
+async def all_meters_of_alert(pool: ReadPool, alert_id: int) -> list[OutageMeter]:
+    """The first MAX_FILE of them by serial."""
+    return await pool.fetch(OutageMeter, _METERS, alert_id, "", MAX_FILE)

@@ -24,7 +24,7 @@ class Wanted(BaseModel):
     """`index_ml` null: whatever was sent for that instant does not count."""
 
     ts: datetime = Field(examples=["2026-03-01T00:00:00+08:00"])
-    index_ml: int | None = Field(ge=0, le=INT64_MAX)
+    index_ml: int | None = Field(ge=0, le=INT64_MAX, strict=True)
     reason: str = Field(max_length=MAX_REASON_CHARACTERS, examples=["read on site, photo 4711"])
 
 
@@ -56,7 +56,7 @@ async def withdraw(
 class WantedDay(BaseModel):
     """`volume_ml` null: nothing of that day counts."""
 
-    volume_ml: int | None = Field(ge=0, le=INT64_MAX)
+    volume_ml: int | None = Field(ge=0, le=INT64_MAX, strict=True)
     reason: str = Field(
         max_length=MAX_REASON_CHARACTERS, examples=["register stood still, estimated with the customer"]
     )
@@ -64,7 +64,7 @@ class WantedDay(BaseModel):
 
 @router.get("/meters/{serial}/day-edits", summary="What people said of its days, all versions, newest first")
 async def day_edits(context: Context, _viewer: Viewer, serial: Serial, limit: Limit = 100) -> list[DayEditRow]:
-    return await list_day_edits(context.read, await meter_id_of(context.read, serial), limit)
+    return await list_day_edits(context.read, await meter_id_of(context.read, serial), context.zone, limit)
 
 
 @router.post("/meters/{serial}/days/{day}/edit", status_code=201, summary="Give a day's volume, or void it")
@@ -80,4 +80,4 @@ async def withdraw_day(
     context: Context, engineer: Engineer, serial: Serial, edit_id: AmendmentId, why: Why
 ) -> list[DayEditRow]:
     await withdraw_day_edit(context.write, engineer, serial, edit_id, why.reason, context.now())
-    return await list_day_edits(context.read, await meter_id_of(context.read, serial))
+    return await list_day_edits(context.read, await meter_id_of(context.read, serial), context.zone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import date
 from typing import IO, Annotated
@@ -11,27 +10,22 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.billing_export import MEDIA_TYPES, ExportForm, csv_parts, workbook
+from api.billing_export import MEDIA_TYPES, ExportForm, csv_of_corrections, csv_parts, workbook
 from api.billing_parquet import parquet_parts, require_arrow
-from api.queries.billing import (
-    MAX_NAME_CHARACTERS,
-    CorrectionRow,
-    PeriodRow,
-    close_period,
-    get_period,
-    list_corrections,
-    list_periods,
-    open_period,
-)
+from api.billing_rules import MAX_NAME_CHARACTERS
+from api.csv_table import attachment
+from api.queries.billing import PeriodRow, close_period, drop_period, get_period, list_periods, open_period
+from api.queries.billing_ledger import CorrectionRow, list_corrections, pages_of_corrections
 from api.queries.billing_lines import pages_of_lines
 from api.queries.billing_preview import Preview, preview_period
 from api.queries.paging import Page
 from api.reasons import MAX_REASON_CHARACTERS
-from api.routes.asking import Context, Cursor, Engineer, Limit, Viewer
+from api.routes.asking import Context, Cursor, Engineer, Limit, Viewer, WantsCsv
 
 router = APIRouter(tags=["billing"])
 
 Name = Annotated[str, Path(max_length=MAX_NAME_CHARACTERS, examples=["2026-03"])]
+Carried = Annotated[bool, Query(description="True: the corrections of earlier periods that are billed with this one")]
 CHUNK_BYTES = 1 << 16
 
 
@@ -46,6 +40,10 @@ class Closing(BaseModel):
 
 
 _WITHOUT_WORDS = Closing()
+
+
+class Dropping(BaseModel):
+    reason: str = Field(max_length=MAX_REASON_CHARACTERS, examples=["wrong last day"])
 
 
 @router.get("/billing/periods", summary="All billing periods, the newest first")
@@ -77,11 +75,27 @@ async def period(context: Context, _viewer: Viewer, name: Name) -> PeriodRow:
     return await get_period(context.read, name)
 
 
-@router.get("/billing/periods/{name}/corrections", summary="What turned out different after closing, oldest first")
+@router.post("/billing/periods/{name}/drop", status_code=204, summary="Take an open period back")
+async def drop(context: Context, engineer: Engineer, name: Name, dropping: Dropping) -> None:
+    await drop_period(context.write, engineer, name, dropping.reason)
+
+
+@router.get(
+    "/billing/periods/{name}/corrections",
+    summary="What turned out different after closing, oldest first; as CSV all of it",
+    response_model=Page[CorrectionRow],
+)
 async def corrections(
-    context: Context, _viewer: Viewer, name: Name, limit: Limit = 100, cursor: Cursor = None
-) -> Page[CorrectionRow]:
-    return await list_corrections(context.read, name, limit, cursor)
+    context: Context, _viewer: Viewer, name: Name, as_csv: WantsCsv, carried: Carried = False, limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[CorrectionRow] | StreamingResponse:  # fmt: skip
+    if not as_csv:
+        return await list_corrections(context.read, name, limit, cursor, carried)
+    await get_period(context.read, name)
+    kind = "carried" if carried else "corrections"
+    parts = csv_of_corrections(pages_of_corrections(context.read, name, carried))
+    headers = attachment(f"billing-{name}-{kind}.csv")
+    return StreamingResponse(parts, media_type=MEDIA_TYPES[ExportForm.CSV], headers=headers)
 
 
 @router.get(
@@ -98,8 +112,7 @@ async def export(
 ) -> StreamingResponse:
     found = await get_period(context.read, name)
     pages = pages_of_lines(context.read, found, context.zone)
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
-    headers = {"Content-Disposition": f'attachment; filename="billing-{plain}.{form}"'}
+    headers = attachment(f"billing-{name}.{form}")
     if form is ExportForm.PARQUET:
         require_arrow()
         return StreamingResponse(parquet_parts(pages), media_type=MEDIA_TYPES[form], headers=headers)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.csv_table import csv_answer
 from api.queries.completeness import MeterDay, completeness_of_meters, completeness_of_zones
-from api.queries.outages import OutageMeter, meters_of_alert
+from api.queries.outages import OutageMeter, all_meters_of_alert, meters_of_alert
 from api.queries.paging import Page
 from api.routes.alerts import AlertId
 from api.routes.asking import Context, Cursor, Days, Limit, Viewer, WantsCsv
@@ -67,8 +67,12 @@ async def meters(
     )
 
 
-@router.get("/alerts/{alert_id}/meters", summary="The meters of an outage, by serial")
+@router.get("/alerts/{alert_id}/meters", summary="The meters of an outage, by serial", response_model=Page[OutageMeter])
 async def outage_meters(
-    context: Context, _viewer: Viewer, alert_id: AlertId, limit: Limit = 100, cursor: Cursor = None
-) -> Page[OutageMeter]:
-    return await meters_of_alert(context.read, alert_id, limit, cursor)
+    context: Context, _viewer: Viewer, alert_id: AlertId, as_csv: WantsCsv, limit: Limit = 100, cursor: Cursor = None
+) -> Page[OutageMeter] | Response:
+    """As CSV all of them, without pages."""
+    if not as_csv:
+        return await meters_of_alert(context.read, alert_id, limit, cursor)
+    rows = await all_meters_of_alert(context.read, alert_id)
+    return csv_answer(f"outage-{alert_id}", ("serial", "address"), ((row.serial, row.address) for row in rows))

@@ -13,18 +13,10 @@ import click
 
 from api.billing_export import ExportForm, csv_parts, workbook
 from api.billing_parquet import parquet_parts, require_arrow
-from api.queries.billing import (
-    CorrectionRow,
-    PeriodRow,
-    close_period,
-    get_period,
-    list_corrections,
-    list_periods,
-    open_period,
-)
+from api.queries.billing import PeriodRow, close_period, drop_period, get_period, list_periods, open_period
+from api.queries.billing_ledger import CorrectionRow, pages_of_corrections
 from api.queries.billing_lines import pages_of_lines
 from api.queries.billing_preview import Preview, preview_period
-from api.queries.paging import MAX_LIMIT
 from deploy import instance
 from deploy.commands.commands import pools_of, token_option
 from deploy.commands.options import data_option
@@ -75,8 +67,10 @@ def preview(name: str, data: Path) -> None:
     """What closing NAME would write down, and which meters would be billed by estimate."""
     found = asyncio.run(_preview(instance.database_url(data), name))
     for field in fields(found):
-        if field.name != "doubtful":
+        if field.name not in ("doubtful", "silent_serials"):
             click.echo(f"{field.name}  {getattr(found, field.name)}")
+    for serial in found.silent_serials:
+        click.echo(f"{serial}  without any data")
     for line in found.doubtful:
         why = " ".join((line.quality, *line.reasons))
         days = (
@@ -110,28 +104,42 @@ async def _close(url: str, token: str, name: str, reason: str) -> PeriodRow:
 
 @billing.command()
 @click.argument("name")
+@click.option("--reason", required=True, help="Goes into the audit log.")
+@token_option
 @data_option()
-def corrections(name: str, data: Path) -> None:
+def drop(name: str, reason: str, token: str, data: Path) -> None:
+    """Take the open period NAME back, because its days or its name were wrong."""
+    asyncio.run(_drop(instance.database_url(data), token, name, reason))
+
+
+async def _drop(url: str, token: str, name: str, reason: str) -> None:
+    async with pools_of(url, token) as (_, write, who):
+        await drop_period(write, who, name, reason)
+
+
+@billing.command()
+@click.argument("name")
+@click.option("--carried", is_flag=True, help="Those of earlier periods that are billed with NAME.")
+@data_option()
+def corrections(name: str, carried: bool, data: Path) -> None:
     """The ledger of a period: what turned out different after it was closed."""
-    asyncio.run(_corrections(instance.database_url(data), name))
+    asyncio.run(_corrections(instance.database_url(data), name, carried))
 
 
-async def _corrections(url: str, name: str) -> None:
-    cursor = None
+async def _corrections(url: str, name: str, carried: bool) -> None:
     async with reading(url) as pool:
-        while True:
-            found = await list_corrections(pool, name, MAX_LIMIT, cursor)
-            for row in found.items:
+        async for rows in pages_of_corrections(pool, name, carried):
+            for row in rows:
                 click.echo(_correction(row))
-            cursor = found.next_cursor
-            if cursor is None:
-                return
 
 
 def _correction(row: CorrectionRow) -> str:
     change = f"{row.before_ml} -> {row.after_ml} ml ({row.difference_ml:+d})"
     why = " ".join((row.quality, *row.reasons))
-    return f"{row.found_at:%Y-%m-%dT%H:%M:%SZ}  {row.serial}  {change}  {why}  billed with {row.carried_to or '-'}"
+    return (
+        f"{row.found_at:%Y-%m-%dT%H:%M:%SZ}  {row.period}  {row.serial}  {change}  {why}  "
+        f"billed with {row.carried_to or '-'}"
+    )
 
 
 @billing.command()
@@ -142,15 +150,20 @@ def _correction(row: CorrectionRow) -> str:
 )
 @data_option()
 def export(name: str, file: Path, form: str | None, data: Path) -> None:
-    """Write the lines of a period to FILE; of an open one what is known now."""
+    """Write the lines of a period to FILE, which stays as it was until then; of an open one what is known now."""
     try:
         wanted = ExportForm(form or file.suffix.lstrip(".").lower())
     except ValueError as error:
         raise click.UsageError("FILE ends with .csv, .xlsx or .parquet, or --format says which") from error
     if wanted is ExportForm.PARQUET:
         require_arrow()
-    with file.open("wb") as out:
-        asyncio.run(_export(instance.database_url(data), name, out, wanted))
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with part.open("wb") as out:
+            asyncio.run(_export(instance.database_url(data), name, out, wanted))
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 async def _export(url: str, name: str, out: IO[bytes], form: ExportForm) -> None:

@@ -47,8 +47,8 @@ def import_(file: Path, plain_coap: tuple[str, ...], data: Path) -> None:
     """Take the meters of FILE (CSV or XLSX) into the registry; all of them or, when a row is wrong, none.
 
     The header names the columns: serial, and any of imei, maker, model, dn_mm, q3_m3h, zone, address, latitude,
-    longitude, installed_at, critical, plain_sources, pushers. A meter that is known already is changed to what the
-    file says.
+    longitude, installed_at, critical, plain_sources, pushers, multiplier, start_index_m3, replaces. A meter that is
+    known already is changed to what the file says; one that replaces another takes its place.
     """
     try:
         content = file.read_bytes()

@@ -65,7 +65,7 @@ def _look(states: States, flow: Floats, weekend: bool, settings: LeakSettings) -
     needed = _needed(states, settings)
     events = faults.bursts_and_reverse(states, flow, settings) + faults.stuck(states, flow, settings)
     highest = np.zeros((len(states), len(TESTS)), np.float32)
-    up, down = weights(states, weekend)
+    up, down = weights(states, weekend, flow.shape[1])
     levels = [test.level for test in TESTS]
     least = np.array([test.least_times for test in TESTS]) * settings.least_hours
     for hour in range(flow.shape[1]):

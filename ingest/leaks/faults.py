@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from metering.leak_settings import LeakSettings
 
 from .events import Event, Kind, Phase
-from .habits import DAY_H, NONE, SIZES, Floats, States
+from .habits import DAY_H, NONE, PAST_DAYS, SIZES, Floats, States
 
 CYCLIC_FLOWS_L = 8.0
 """An hour with less is a rest of a cyclic leak."""
@@ -24,14 +24,20 @@ LEAST_MEASURED_H = 18
 """Of a day, or it says nothing."""
 USED_SHARE = 0.6
 """Of the days compared so many must have use."""
-ACTIVE_SHARE = 0.8
-"""Hours with flow must be as many as before, to this share: a home that uses less water uses it in fewer hours, a meter
-that registers less hides few of them, and a drip that nobody knows of yet adds hours of small flow."""
+LEAST_USUAL_D = 21
+"""So many days with use must have been before: three weeks are the least that say what is usual."""
+LEAST_ACTIVE, MOST_ACTIVE = 0.7, 1.15
+"""Hours with flow in terms of before: a home that uses less water uses it in fewer hours, a meter that registers less
+hides some of them and adds none; a drip that nobody knows of yet adds hours of small flow."""
+MOST_UNEVEN = 2.5
+"""A meter that counts too little takes as much of each size of flow; beyond this ratio habits have changed."""
 RECOVERED = 0.85
 LEAST_USED_H = 3
-"""A day with fewer hours with flow has no sizes to compare."""
+"""A day with fewer hours with flow has no sizes to compare, and may be one on which people were away."""
 HALF_THERE = 0.5
 """On a day with fewer of the usual hours with flow people were away for a part of it."""
+AWAY_PRIOR_D = 14
+"""Of a home that was never away in the days known of it, as much is assumed as if it were known for so many more."""
 
 
 def bursts_and_reverse(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
@@ -67,10 +73,10 @@ def bursts_and_reverse(states: States, flow: Floats, settings: LeakSettings) -> 
 
 
 def stuck(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
-    """Registers that stand still for longer than ever where water is used on nearly every day; unknown hours neither
-    count nor end it."""
+    """Registers that stand still for longer than people of this home are ever away; unknown hours neither count nor
+    end it."""
     events: list[Event] = []
-    known, used = (~np.isnan(states["active"])).sum(axis=1), (states["active"] >= 1).sum(axis=1)
+    limit_h, lived_in, _ = absence(states, settings)
     for hour in range(flow.shape[1]):
         number = states["day"] * DAY_H + hour
         still, moves = flow[:, hour] == 0, np.abs(flow[:, hour]) > 0
@@ -78,8 +84,7 @@ def stuck(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
         ran = np.where(moves, states["still"], 0)
         states["longest_still"] = np.maximum(states["longest_still"], ran)
         states["still"] = np.where(moves, 0, states["still"] + still)
-        limit = np.maximum(settings.stuck_days * DAY_H, settings.stuck_own * states["longest_still"])
-        lived_in = (used >= settings.first_days) & (used >= settings.stuck_used * (known - states["still"] // DAY_H))
+        limit = np.maximum(limit_h, settings.stuck_own * states["longest_still"])
         new = lived_in & (states["stuck_h"] == NONE) & (states["still"] >= limit)
         began = number + 1 - states["still"]
         events += [Event(at, Kind.STUCK, Phase.SUSPECTED, int(number[at]), int(began[at]), None, None, NONE, 1.0)
@@ -89,20 +94,51 @@ def stuck(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
     return events
 
 
+class Absence(NamedTuple):
+    """How long each home may be without water before its meter is taken for stuck."""
+
+    limit_h: Floats
+    """The more often people were away in the past days, the longer: `stuck_days` where they never were in all days that
+    are remembered, `stuck_away_days` more for each time (e) as often."""
+    lived_in: NDArray[np.bool_]
+    """Water was used on enough days to say anything."""
+    times: NDArray[np.int64]
+    """How often people were away: days running with next to no use are once."""
+
+
+def absence(states: States, settings: LeakSettings) -> Absence:
+    """By the days before the one on which anything flowed last: those after it are of the present stillness."""
+    active = states["active"]
+    flowed = active > 0
+    before = np.cumsum(flowed[:, ::-1], axis=1)[:, ::-1] > flowed
+    known = before & ~np.isnan(active)
+    few = known & (active < LEAST_USED_H)
+    days, used = known.sum(axis=1), (known & (active >= 1)).sum(axis=1)
+    away = few[:, 0] + (few[:, 1:] & ~few[:, :-1]).sum(axis=1)
+    often = (1 + away) * (PAST_DAYS + AWAY_PRIOR_D) / (days + AWAY_PRIOR_D)
+    limit_h = DAY_H * (settings.stuck_days + settings.stuck_away_days * np.log(often))
+    lived_in = (used >= settings.first_days) & (used >= settings.stuck_used * days)
+    return Absence(limit_h.astype(np.float32), lived_in, away)
+
+
 def under_registering(states: States, flow: Floats, settings: LeakSettings) -> list[Event]:
-    """At the end of a day: small, middling and large flows have all shrunk while hours with flow have not. Habits
+    """At the end of a day: small, middling and large flows have all shrunk about as much while hours with flow have
+    not, and that for days, the fewer the less is left: medians of a fortnight come below the share now and then. Habits
     change some sizes of flow, a meter that counts too little all. `states`: already those of the day after."""
     _remember(states, flow)
     days = settings.under_days
     usual, now, usual_h, now_h, enough = compared(states, settings)
     with np.errstate(invalid="ignore"):
-        busy = now_h / usual_h
-        as_busy = (busy > ACTIVE_SHARE) & (busy < 1 / ACTIVE_SHARE)
-        less = enough & as_busy & (now < settings.under_share * usual).all(axis=1)
-        back = (now > RECOVERED * usual).any(axis=1)
+        busy, left = now_h / usual_h, now / usual
+        as_busy = (busy > LEAST_ACTIVE) & (busy < MOST_ACTIVE)
+        even = left.max(axis=1) < MOST_UNEVEN * left.min(axis=1)
+        less = enough & as_busy & even & (left < settings.under_share).all(axis=1)
+        back = (left > RECOVERED).any(axis=1)
+        by = np.log(settings.under_share / left.max(axis=1))
+    states["less"] = np.where(less, states["less"] + by, 0)
     raised = states["under_h"] != NONE
     number = states["day"] * DAY_H - 1
-    fresh, over = less & ~raised, raised & back
+    fresh, over = (states["less"] >= settings.under_evidence) & ~raised, raised & back
     states["under_h"] = np.where(fresh, number, np.where(over, NONE, states["under_h"]))
     events = [Event(at, Kind.UNDER, Phase.SUSPECTED, int(number[at]), int(number[at]) + 1 - days * DAY_H, None, None,
                     NONE, float((usual[at] / now[at]).min())) for at in np.flatnonzero(fresh).tolist()]  # fmt: skip
@@ -127,7 +163,7 @@ def compared(states: States, settings: LeakSettings) -> Compared:
     usual_h = _median(np.where(active >= LEAST_USED_H, active, np.nan)[:, :-days])
     used = (active >= np.maximum(LEAST_USED_H, HALF_THERE * usual_h)[:, None]) & ~np.isnan(states["sizes"][:, 0])
     sizes, hours = np.where(used[:, None], states["sizes"], np.nan), np.where(used, active, np.nan)
-    enough = (used[:, -days:].sum(axis=1) >= USED_SHARE * days) & (used[:, :-days].sum(axis=1) >= days)
+    enough = (used[:, -days:].sum(axis=1) >= USED_SHARE * days) & (used[:, :-days].sum(axis=1) >= LEAST_USUAL_D)
     return Compared(
         _median(sizes[:, :, :-days]), _median(sizes[:, :, -days:]), _median(hours[:, :-days]),
         _median(hours[:, -days:]), enough,

@@ -78,15 +78,16 @@ STATE = np.dtype([
     ("recent", "f4", RECENT_H), ("most", "f4"), ("still", "i4"), ("longest_still", "i4"),
     ("sizes", "f4", (len(SIZES), PAST_DAYS)), ("active", "f4", PAST_DAYS),
     ("leak_h", "i4"), ("leak_test", "i4"), ("confirmed", "i4"),
-    ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"),
+    ("burst_h", "i4"), ("reverse_h", "i4"), ("stuck_h", "i4"), ("under_h", "i4"), ("less", "f4"),
 ])  # fmt: skip
 """Volumes are in terms of the meter's size (`sizes`): litres of a household's. `day` is the next to look at; `q3_l_h`
 the size under which all was learned; hours are counted from local midnight of day 0; `…_h` is when a fault was raised,
 or NONE. `recent` are the flows of the last hours (litres, NaN unknown), `still` the hours since anything flowed, `most`
 the largest flow that two hours running had; of each of the past days, the newest last, `active` are the hours with flow
-and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it."""
+and `sizes` the quantiles `SIZES` of what these hours had, NaN where nothing is known of it; `less` is the
+evidence of under-registering."""
 
-VERSION = 3
+VERSION = 4
 """Of `STATE` and of what its fields mean: whoever changes either counts on, and meters are learned anew."""
 
 NONE = -1
@@ -118,23 +119,24 @@ def sizes(states: States) -> Floats:
     return found
 
 
-def usual_shares(states: States, weekend: bool) -> Floats:
-    """How often an hour of this kind of day meets each level by habit: (meter, hour, level)."""
+def usual_shares(states: States, weekend: bool, hours: int = DAY_H) -> Floats:
+    """How often the first hours of this kind of day meet each level by habit: (meter, hour, level)."""
     this, other = int(weekend), int(not weekend)
-    seen = states["seen"][:, this] + OTHER_CLASS * states["seen"][:, other]
-    met = states["met"][:, this] + OTHER_CLASS * states["met"][:, other]
+    seen = states["seen"][:, this, :hours] + OTHER_CLASS * states["seen"][:, other, :hours]
+    met = states["met"][:, this, :hours] + OTHER_CLASS * states["met"][:, other, :hours]
     shares: Floats = (met / seen[:, :, None]).astype(np.float32)
     return shares
 
 
-def weights(states: States, weekend: bool) -> tuple[Floats, Floats]:
-    """What an hour that meets a test's level, and one that does not, says of a leak: (meter, hour, test)."""
-    usual = usual_shares(states, weekend)
+def weights(states: States, weekend: bool, hours: int = DAY_H) -> tuple[Floats, Floats]:
+    """What each of the day's first hours says of a leak when it meets a test's level, and when it does not: (meter,
+    hour, test)."""
+    usual = usual_shares(states, weekend, hours)
     chance = np.clip(usual, LEAST_CHANCE, 1 - LEAST_CHANCE)[:, :, [test.level for test in TESTS]]
     leak = np.array([test.met for test in TESTS], np.float32)
-    hours = np.array([LEVELS[test.level].hours for test in TESTS], np.float32)
+    over_h = np.array([LEVELS[test.level].hours for test in TESTS], np.float32)
     counts = chance <= np.array([test.quiet for test in TESTS], np.float32)
-    up = np.where(counts, np.log(leak / chance) / hours, 0).astype(np.float32)
+    up = np.where(counts, np.log(leak / chance) / over_h, 0).astype(np.float32)
     down = np.where(counts, np.log((1 - leak) / (1 - chance)), 0).astype(np.float32)
     return up, down
 

@@ -1,132 +1,212 @@
-"""One event for the silence of many: raised when most meters of a zone, a radio cell or a door fell silent together,
-ended when most are heard again. Its meters raise no silence alerts of their own while it lasts.
+"""One event for the silence of many: raised when hardly anybody of a radio cell, a zone, a door or the platform reports
+where many are due, ended when as many are heard as are missing. Who falls silent meanwhile joins it, and raises no
+silence alert of its own before it had the time of one report after the end; alerts raised before are merged into it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
 from metering.settings import OutageSettings
 
 from .alerts import instant
-from .outage_groups import Candidate, Silent, candidates, is_outage
+from .closed_by_platform import Reason
+from .outage_groups import Group, Outage, Silent, best_first, groups, is_outage, outage
+from .outage_rows import MAX_LOOKS, OVER_AT, heard_of, reported_within, silent_meters
 
 OUTAGE = "outage"
-"""Kinds are 'outage:cell', 'outage:zone', 'outage:door'."""
+"""Kinds are 'outage:cell', 'outage:zone', 'outage:door', 'outage:platform'."""
 MAX_SAMPLE = 20
 """Serials in the evidence; all meters stand in alert_meters."""
-MAX_EVENTS = 100
-"""Raised in one round."""
+MAX_TOLD = 5_000
+"""Silence alerts looked at in one round, whether they are part of an outage."""
 RECENT_S = 7 * 86_400
-"""Who is silent for longer is not part of something that happened now."""
+"""Who was silent for so long when the newest report came is not part of something that happened now."""
 
 RAISED = Counter("nbwater_settlement_outages_total", "Events in which many meters fell silent together", ["kind"])
 
-_SHARED = """
-SELECT s.meter_id, s.heard_at_s, l.cell_id, sp.zone_id, r.door, r.source
-FROM unnest($1::bigint[], $2::bigint[]) AS s (meter_id, heard_at_s)
-JOIN installations i ON i.meter_id = s.meter_id AND i.valid_to IS NULL
-JOIN service_points sp USING (service_point_id)
-JOIN device_latest l ON l.device_id = i.device_id
-LEFT JOIN (SELECT report_id, door, source FROM reports WHERE received_at >= to_timestamp($3::bigint)
-           AND received_at <= to_timestamp($4::bigint)) r ON r.report_id = l.last_report_id"""
+_TOLD = """
+SELECT meter_id FROM alerts
+WHERE kind = 'silent' AND state IN ('open', 'acknowledged') AND ended_at IS NULL
+  AND raised_at >= $1::timestamptz - make_interval(secs => $2) AND started_at >= $1 - make_interval(secs => 2 * $2)
+ORDER BY raised_at DESC LIMIT $3"""
 
-_MEMBERS = """
-SELECT i.meter_id, m.serial, extract(epoch FROM l.last_report_at)::bigint AS heard_at_s
-FROM installations i
-JOIN devices d ON d.device_id = i.device_id AND d.enabled
-JOIN service_points sp USING (service_point_id)
-JOIN device_latest l ON l.device_id = i.device_id
-JOIN meters m ON m.meter_id = i.meter_id
-WHERE i.valid_to IS NULL AND l.last_report_at >= to_timestamp($2::bigint) AND {shared}"""
-_MEMBERS_OF = {
-    "cell": _MEMBERS.format(shared="l.cell_id = $1::text::bigint"),
-    "zone": _MEMBERS.format(shared="sp.zone_id = $1::text::bigint"),
-    "door": _MEMBERS.format(
-        shared="i.meter_id IN (SELECT meter_id FROM reports WHERE received_at >= to_timestamp($2::bigint - 86400) "
-        "AND CASE WHEN position(' ' IN source) > 0 THEN door || ' ' || split_part(source, ' ', 1) ELSE door END = $1 "
-        "AND reason IS DISTINCT FROM 'foreign_device')"
-    ),
-}
-_NAMES = {"zone": "SELECT code || ' ' || name FROM zones WHERE zone_id = $1::text::bigint"}
-
-_RAISE = """
-INSERT INTO alerts (kind, severity, started_at, raised_at, last_seen_at, evidence)
-VALUES ($1, 'critical', $2, $4, $4, $3::jsonb) RETURNING alert_id"""
-_NOTE = "INSERT INTO alert_events (alert_id, to_state, actor) VALUES ($1, 'open', 'platform')"
-_ADD = "INSERT INTO alert_meters (alert_id, meter_id) SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING"
-
-_HEARD = """
-SELECT a.alert_id, count(*) AS meters, count(*) FILTER (WHERE l.last_report_at > a.raised_at) AS heard,
-       max(l.last_report_at) AS at
+_EVENTS = """
+SELECT a.alert_id, a.evidence->>'group' AS kind, COALESCE(a.evidence->>'id', a.evidence->>'key') AS key, a.started_at,
+       count(*) FILTER (WHERE l.last_report_at < $1) AS missing, count(*) FILTER (WHERE l.last_report_at >= $1) AS heard
 FROM alerts a
 JOIN alert_meters am USING (alert_id)
 LEFT JOIN installations i ON i.meter_id = am.meter_id AND i.valid_to IS NULL
 LEFT JOIN device_latest l ON l.device_id = i.device_id
 WHERE a.kind LIKE 'outage:%' AND a.ended_at IS NULL AND a.state <> 'resolved'
 GROUP BY a.alert_id"""
-_END = "UPDATE alerts SET ended_at = $2 WHERE alert_id = $1"
+_END = "UPDATE alerts SET ended_at = GREATEST($2, started_at) WHERE alert_id = $1"
+
+_JOIN = f"""
+WITH joined AS (
+    INSERT INTO alert_meters (alert_id, meter_id)
+    SELECT max(a.alert_id), s.meter_id
+    FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS s (meter_id, due_at, kind, key)
+    JOIN alerts a ON a.kind = s.kind AND COALESCE(a.evidence->>'id', a.evidence->>'key') = s.key
+    WHERE a.kind LIKE 'outage:%' AND (
+        {OVER_AT} IS NULL OR {OVER_AT} >= $5 AND s.due_at <= {OVER_AT})
+    GROUP BY s.meter_id
+    ON CONFLICT DO NOTHING RETURNING alert_id, meter_id
+), counted AS (
+    UPDATE alerts a SET last_seen_at = GREATEST(last_seen_at, $6), evidence = evidence || jsonb_build_object(
+        'silent', (evidence->>'silent')::int + n, 'meters', (evidence->>'meters')::int + n)
+    FROM (SELECT alert_id, count(*)::int AS n FROM joined GROUP BY alert_id) new WHERE a.alert_id = new.alert_id
+)
+SELECT meter_id FROM joined"""  # noqa: S608 - joins constants
+
+_RAISE = """
+INSERT INTO alerts (kind, severity, started_at, raised_at, last_seen_at, evidence)
+VALUES ($1, 'critical', $2, $4, $4, $3::jsonb) RETURNING alert_id"""
+_NOTE = "INSERT INTO alert_events (alert_id, at, to_state, actor) VALUES ($1, $2, 'open', 'platform')"
+_MERGE = """
+WITH merged AS (
+    UPDATE alerts
+    SET state = 'resolved', closed_at = $4, evidence = evidence || jsonb_build_object('outage', $1::bigint)
+    WHERE meter_id = ANY ($2::bigint[]) AND kind = 'silent' AND state = 'open' AND ended_at IS NULL AND raised_at >= $3
+    RETURNING alert_id, meter_id
+), noted AS (
+    INSERT INTO alert_events (alert_id, at, from_state, to_state, actor, reason)
+    SELECT alert_id, $4, 'open', 'resolved', 'platform', $5 FROM merged
+)
+SELECT meter_id FROM merged"""
+_ADD = "INSERT INTO alert_meters (alert_id, meter_id) SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING"
+_SAMPLE = "SELECT serial FROM meters WHERE meter_id = ANY ($1::bigint[]) ORDER BY serial LIMIT $2"
+_ZONE = "SELECT code || ' ' || name FROM zones WHERE zone_id = $1::text::bigint"
 
 
-async def raise_outages(connection: Any, silent: list[tuple[int, int]], now_s: int, settings: OutageSettings) -> int:
-    """Groups the silent meters (id, heard at) that nobody was told of yet; how many events that made.
+class Round(NamedTuple):
+    """The times of one look."""
 
-    Joins the caller's transaction.
-    """
-    recent = [(meter_id, heard_s) for meter_id, heard_s in silent if heard_s >= now_s - RECENT_S]
-    if len(recent) < settings.min_meters:
-        return 0
-    meters, times = zip(*recent, strict=True)
-    rows = await connection.fetch(_SHARED, meters, times, min(times) - 1, max(times) + 1)
-    known = [Silent(row["meter_id"], row["heard_at_s"], _shares(row)) for row in rows]
-    told: set[int] = set()
-    raised = 0
-    for group in candidates(known, settings.min_meters, int(settings.within_h * 3_600)):
-        if raised < MAX_EVENTS and len(group.meters - told) >= settings.min_meters:
-            members = await _raise(connection, group, told, now_s, settings)
-            told |= members
-            raised += bool(members)
-    return raised
+    now: datetime
+    newest: datetime
+    """The newest report of any meter."""
+    silent_before: datetime
+    """Who was not heard since is silent."""
+    after_s: float
+    """Time that a silent meter had."""
 
 
-def _shares(row: Any) -> dict[str, str]:
-    shares = {"cell": row["cell_id"], "zone": row["zone_id"], "door": row["door"]}
-    if row["door"] and " " in row["source"]:  # pushers name their product first
-        shares["door"] = f"{row['door']} {row['source'].partition(' ')[0]}"
-    return {kind: str(value) for kind, value in shares.items() if value is not None}
-
-
-async def _raise(connection: Any, group: Candidate, told: set[int], now_s: int, settings: OutageSettings) -> set[int]:
-    """The meters of the event; none when the others of the group go on reporting."""
-    members = await connection.fetch(_MEMBERS_OF[group.kind], group.key, group.from_s - 1)
-    silent = [row for row in members if row["heard_at_s"] <= group.to_s + 1 and row["meter_id"] not in told]
-    there = sum(row["meter_id"] not in told for row in members)
-    if not is_outage(len(silent), there, settings.min_meters, settings.min_share):
+async def take_in(connection: Any, silent: Sequence[int], at: Round, settings: OutageSettings) -> set[int]:
+    """Which of the silent meters that nobody was told of yet are part of an outage: one that is known, or one that is
+    raised now. Joins the caller's transaction."""
+    if not silent:
         return set()
-    name = await connection.fetchval(_NAMES[group.kind], group.key) if group.kind in _NAMES else None
-    evidence = {
-        "group": group.kind, "key": name or group.key, "silent": len(silent), "meters": there,
-        "last_heard_from": instant(group.from_s).isoformat(), "last_heard_to": instant(group.to_s).isoformat(),
-        "sample": sorted(row["serial"] for row in silent)[:MAX_SAMPLE],
-    }  # fmt: skip
+    recent_s = at.newest.timestamp() - RECENT_S
+    known = [one for one in await silent_meters(connection, silent, at.after_s) if one.heard_at_s >= recent_s]
+    taken = await _join(connection, known, at)
+    fresh = [one for one in known if one.meter_id not in taken]
+    told = [row["meter_id"] for row in await connection.fetch(_TOLD, at.now, at.after_s, MAX_TOLD)] if fresh else []
+    if len(fresh) + len(told) >= settings.min_meters:
+        before = await silent_meters(connection, told, at.after_s)
+        taken |= await _raise_new(connection, fresh, before, at, settings)
+    return taken
+
+
+async def _join(connection: Any, silent: Iterable[Silent], at: Round) -> set[int]:
+    """Into an event that goes on, or that ended after the meter was due."""
+    rows = [
+        (one.meter_id, instant(one.due_at_s), f"{OUTAGE}:{kind}", key)
+        for one in silent for kind, key in one.shares.items()
+    ]  # fmt: skip
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    joined = await connection.fetch(_JOIN, *columns, at.silent_before, at.now)
+    return {row["meter_id"] for row in joined}
+
+
+async def _raise_new(
+    connection: Any, fresh: Sequence[Silent], told: Sequence[Silent], at: Round, settings: OutageSettings
+) -> set[int]:
+    taken: set[int] = set()
+    everybody = [*fresh, *told]
+    untold = {one.meter_id for one in fresh}
+    lasting, unclear = await _lasting(connection, everybody, at, settings)
+    found = lasting + await _over(connection, everybody, unclear, at, settings)
+    for one in best_first(found):
+        members = {meter.meter_id for meter in one.group.silent} - taken
+        if len(members) >= settings.min_meters:
+            taken |= await _raise(connection, one, members & untold, members - untold, at)
+    return taken
+
+
+async def _lasting(
+    connection: Any, silent: Sequence[Silent], at: Round, settings: OutageSettings
+) -> tuple[list[Outage], set[tuple[str, str]]]:
+    """Outages that go on: hardly anybody of the group was heard since. And the groups of which the newest reports leave
+    it open: meters that are heard now may have been so all the time, or be back."""
+    asked = groups(silent, settings.min_meters)
+    found: list[Outage] = []
+    unclear: set[tuple[str, str]] = set()
+    everybody_heard = await heard_of(connection, asked, at.silent_before, settings.min_share)
+    for group, heard in zip(asked, everybody_heard, strict=True):
+        if is_outage(group.missing, heard.since, settings.min_meters, settings.min_share):
+            found.append(outage(group, heard.since, heard.before_s))
+        elif is_outage(group.missing, heard.within, settings.min_meters, settings.min_share):
+            unclear.add((group.kind, group.key))
+    return found, unclear
+
+
+async def _over(
+    connection: Any, silent: Sequence[Silent], unclear: set[tuple[str, str]], at: Round, settings: OutageSettings
+) -> list[Outage]:
+    """Outages that are over: the reports of the time in question are read. Who had the time after one already is
+    silent by itself."""
+    longest_s = settings.within_h * 3_600
+    asked = [
+        group for group in groups((one for one in silent if not one.was_out), settings.min_meters)
+        if (group.kind, group.key) in unclear and group.until_s - group.from_s <= longest_s
+    ][:MAX_LOOKS]  # fmt: skip
+    heard = await heard_of(connection, asked, at.silent_before, settings.min_share)
+    reported = await reported_within(connection, asked, at.silent_before, settings.min_share)
+    return [
+        outage(group, devices, before.before_s)
+        for group, devices, before in zip(asked, reported, heard, strict=True)
+        if is_outage(group.missing, devices, settings.min_meters, settings.min_share)
+    ]
+
+
+async def _raise(connection: Any, found: Outage, untold: set[int], told: set[int], at: Round) -> set[int]:
+    """The meters of the new event. Alerts that a person has taken, or that were there before it began, stay."""
+    group, began = found.group, instant(found.began_s)
+    name = "" if group.kind == "platform" else group.key
+    if group.kind == "zone":
+        name = await connection.fetchval(_ZONE, group.key)
     kind = f"{OUTAGE}:{group.kind}"
-    alert_id = await connection.fetchval(_RAISE, kind, instant(group.to_s), json.dumps(evidence), instant(now_s))
-    await connection.execute(_NOTE, alert_id)
-    meters = [row["meter_id"] for row in silent]
-    await connection.execute(_ADD, alert_id, meters)
+    alert_id = await connection.fetchval(_RAISE, kind, began, "{}", at.now)
+    await connection.execute(_NOTE, alert_id, at.now)
+    merged = await connection.fetch(_MERGE, alert_id, list(told), began, at.now, Reason.OUTAGE)
+    meters = untold | {row["meter_id"] for row in merged}
+    await connection.execute(_ADD, alert_id, list(meters))
+    evidence = {
+        "group": group.kind, "id": group.key, "key": name, "silent": len(meters), "meters": len(meters) + found.heard,
+        "sample": [row["serial"] for row in await connection.fetch(_SAMPLE, list(meters), MAX_SAMPLE)],
+    }  # fmt: skip
+    await connection.execute(
+        "UPDATE alerts SET evidence = $2::jsonb WHERE alert_id = $1", alert_id, json.dumps(evidence)
+    )
     RAISED.labels(group.kind).inc()
-    return set(meters)
+    return meters
 
 
-async def end_outages(connection: Any, settings: OutageSettings) -> int:
-    """Ends events of which so many meters are heard again that it would not be raised today; how many. Who of the rest
-    is not heard soon is then silent by itself."""
-    ended = 0
-    for row in await connection.fetch(_HEARD):
-        if not is_outage(row["meters"] - row["heard"], row["meters"], settings.min_meters, settings.min_share):
-            await connection.execute(_END, row["alert_id"], row["at"])
-            ended += 1
-    return ended
+async def end_outages(connection: Any, at: Round) -> None:
+    """Ends events of whose group as many were heard since as are missing. Who of the rest is not heard in the time of
+    one report is then silent by itself."""
+    events = await connection.fetch(_EVENTS, at.silent_before)
+    now_s = int(at.now.timestamp())
+    since = [
+        Group(row["kind"], row["key"], (), row["missing"], int(row["started_at"].timestamp()) + 1, now_s)
+        for row in events
+    ]
+    heard = await heard_of(connection, since, at.silent_before, 0.5)
+    for row, of_group in zip(events, heard, strict=True):
+        if max(row["heard"], of_group.since) >= row["missing"]:
+            await connection.execute(_END, row["alert_id"], at.now)

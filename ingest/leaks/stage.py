@@ -15,8 +15,8 @@ from metering.consumption import HOUR_S, Curve, Ints
 from metering.leak_settings import VendorRule
 
 from . import alerts, rules
+from .closed_by_platform import CONTINUOUS_FLOW, close_of_bulk_meters
 
-CONTINUOUS_FLOW = "continuous_flow"
 NEVER_S = 2**40
 
 _LASTING = """
@@ -37,7 +37,7 @@ async def find_continuous_flow(
     `meters` has an entry for each position of a meter in the curve; one meter may stand at several. `chosen`: the
     utility's rules, for all meters. Without any, any flow in 24 hours raises, but for meters that are `watched` by our
     own detector: their alerts that last already are only ended. `bulk`: meters behind which there is no customer; none
-    is raised, and what lasts ends.
+    is raised, and what was raised is closed.
     """
     thresholds = {
         rule: rules.threshold_ml_h(rule, meters.dn_mm, meters.q3_l_h, meters.pulse_ml)
@@ -61,6 +61,8 @@ async def find_continuous_flow(
     lasting = await connection.fetch(_LASTING, CONTINUOUS_FLOW, np.unique(meters.meter_id).tolist())
     ended.update((end.meter_id, end) for end in _ended(hours, meters.meter_id, dict(map(tuple, lasting)), bulk))
     await alerts.end(connection, list(ended.values()))
+    if bulk:
+        await close_of_bulk_meters(connection, sorted(bulk))
 
 
 def _ended(hours: rules.Hours, meter_id: Ints, last_seen_s: dict[int, int], bulk: Set[int]) -> Iterator[alerts.Ended]:

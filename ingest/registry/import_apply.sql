@@ -31,13 +31,15 @@ WHERE r.plain_sources IS NOT NULL AND d.device_id = COALESCE(r.device_id, r.old_
     AND d.plain_sources <> string_to_array(r.plain_sources, ' ')::cidr[];
 
 UPDATE installations i SET valid_to = r.begins
-FROM import_rows r WHERE r.action = 'exchange' AND i.installation_id = r.installation_id;
+FROM import_rows r
+WHERE (r.action = 'exchange' AND i.installation_id = r.installation_id)
+    OR (r.action = 'install' AND i.installation_id = r.replaced_id);
 
 UPDATE import_rows SET service_point_id = nextval(pg_get_serial_sequence('service_points', 'service_point_id'))
-WHERE action = 'install';
+WHERE action = 'install' AND replaced_id IS NULL;
 
 INSERT INTO service_points (service_point_id) OVERRIDING SYSTEM VALUE
-SELECT service_point_id FROM import_rows WHERE action = 'install' ORDER BY line;
+SELECT service_point_id FROM import_rows WHERE action = 'install' AND replaced_id IS NULL ORDER BY line;
 
 UPDATE service_points p
 SET zone_id = COALESCE(z.zone_id, p.zone_id), address = COALESCE(r.address, p.address),
@@ -49,8 +51,9 @@ WHERE p.service_point_id = r.service_point_id
         (COALESCE(z.zone_id, p.zone_id), COALESCE(r.address, p.address), COALESCE(r.latitude, p.latitude),
          COALESCE(r.longitude, p.longitude), COALESCE(r.critical, p.critical));
 
-INSERT INTO installations (service_point_id, meter_id, device_id, valid_from, multiplier)
-SELECT r.service_point_id, r.meter_id, r.device_id, r.begins, COALESCE(i.multiplier, 1)
+INSERT INTO installations (service_point_id, meter_id, device_id, valid_from, multiplier, start_index_ml)
+SELECT r.service_point_id, r.meter_id, r.device_id, r.begins, COALESCE(r.multiplier, i.multiplier, 1),
+    CASE WHEN r.action = 'install' THEN r.start_index_ml END
 FROM import_rows r LEFT JOIN installations i USING (installation_id)
 WHERE r.action IN ('install', 'exchange') ORDER BY r.line;
 
@@ -60,6 +63,10 @@ WHERE r.action IN ('keep', 'learn') AND i.installation_id = r.installation_id AN
     AND NOT EXISTS (
         SELECT FROM installations x WHERE x.meter_id = i.meter_id AND x.installation_id <> i.installation_id
     );
+
+UPDATE installations i SET multiplier = r.multiplier
+FROM import_rows r
+WHERE r.action IN ('keep', 'learn') AND i.installation_id = r.installation_id AND i.multiplier <> r.multiplier;
 
 UPDATE pusher_bindings b SET ended_at = now(), ended_by = 'import', ended_why = 'moved'
 FROM import_rows r

@@ -9,7 +9,10 @@ What a row does, by the meter's serial:
 - a known meter with another IMEI has another device: the installation ends and one with the new device begins, at
   `installed_at` when that is later than the present beginning, else now;
 - `pushers`: the device that is then on the meter is bound to these push products and to no others;
-- `installed_at` of a meter with the same device corrects the beginning of its only installation.
+- `installed_at` of a meter with the same device corrects the beginning of its only installation, `multiplier` that of
+  its present one;
+- `replaces`: a new meter, or one that lay in the store, takes the place of another: that one's installation ends when
+  the new one's begins, at the same service point. Its device is free then, also for the new meter.
 
 The same file a second time changes nothing.
 """
@@ -37,10 +40,11 @@ SLICE_ROWS = 20_000
 
 _STAGE = """
 INSERT INTO import_rows (default_sources, line, serial, imei, maker, model, dn_mm, q3_l_h, zone, address, latitude,
-                         longitude, installed_at, critical, plain_sources, pushers)
+                         longitude, installed_at, critical, plain_sources, pushers, multiplier, start_index_ml,
+                         replaces)
 SELECT $1, u.* FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[], $9::text[],
                            $10::text[], $11::float8[], $12::float8[], $13::timestamptz[], $14::boolean[],
-                           $15::text[], $16::text[]) AS u
+                           $15::text[], $16::text[], $17::int[], $18::bigint[], $19::text[]) AS u
 """
 
 
@@ -81,6 +85,7 @@ def _fields(row: MeterRow) -> tuple[Any, ...]:
     return (
         row.line, row.serial, row.imei, row.maker, row.model, row.dn_mm, row.q3_l_h, row.zone, row.address,
         row.latitude, row.longitude, row.installed_at, row.critical, sources, pushers,
+        row.multiplier, row.start_index_ml, row.replaces,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ WHERE r.action IN ('install', 'exchange') AND i.meter_id IS DISTINCT FROM r.mete
     AND NOT EXISTS (
         SELECT FROM import_rows freed WHERE freed.installation_id = i.installation_id AND freed.action = 'exchange'
     )
+    AND NOT EXISTS (SELECT FROM import_rows freeing WHERE freeing.replaced_id = i.installation_id)
 UNION ALL
 SELECT r.line, 'imei', format('%s is the serial of a meter', r.imei)
 FROM import_rows r JOIN meters m ON m.serial = r.imei WHERE m.serial <> r.serial
@@ -23,5 +24,15 @@ FROM import_rows WHERE installed_at > now() + INTERVAL '1 day'
 UNION ALL
 SELECT line, 'imei', 'the present installation begins in the future, so its device cannot be exchanged yet'
 FROM import_rows WHERE action = 'exchange' AND began >= begins
+UNION ALL
+SELECT line, 'replaces', format('%s is not installed', replaces)
+FROM import_rows WHERE action = 'install' AND replaces IS NOT NULL AND replaced_id IS NULL
+UNION ALL
+SELECT line, 'installed_at', format('%s was not there yet, so it cannot have been replaced', replaces)
+FROM import_rows WHERE action = 'install' AND replaced_began >= begins
+UNION ALL
+SELECT r.line, 'replaces', format('%s stands in this file, too', r.replaces)
+FROM import_rows r JOIN import_rows other ON other.installation_id = r.replaced_id
+WHERE r.action = 'install'
 ORDER BY line
 LIMIT 1000

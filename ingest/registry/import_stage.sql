@@ -15,6 +15,9 @@ CREATE TEMP TABLE import_rows (
     plain_sources    text,          -- separated by spaces
     default_sources  text,
     pushers          text,          -- separated by spaces
+    multiplier       integer,
+    start_index_ml   bigint,
+    replaces         text,          -- serial
     -- found or made later
     meter_id         bigint,
     installation_id  bigint,        -- the open one
@@ -24,5 +27,7 @@ CREATE TEMP TABLE import_rows (
     old_imei         text,
     device_id        bigint,        -- the one the row asks for, where it exists
     action           text,          -- install, exchange, learn (the IMEI of a device known by its serial), keep
+    replaced_id      bigint,        -- the open installation of the meter that this one replaces
+    replaced_began   timestamptz,
     begins           timestamptz    -- of the installation that the row asks for
 ) ON COMMIT DROP;

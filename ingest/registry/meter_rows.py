@@ -21,6 +21,10 @@ critical        yes/no, true/false, 1/0, 是/否: supply that must never be clos
 plain_sources   networks it may speak from without a key, separated by spaces         of the import
 pushers         names of the push products that may speak for it, separated by        none
                 spaces; ``-``: none
+multiplier      how many times what the register counts flows: 1 to 10000             1
+start_index_m3  index at `installed_at`, of a new meter                               not known
+replaces        serial of the meter in whose place a new one was put at               none: a new service point
+                `installed_at`, by default now
 ==============  ====================================================================  =============================
 """
 
@@ -42,6 +46,8 @@ from metering.pushers import MAX_PUSHERS, PRODUCT_NAME
 UTILITY_ZONE = ZoneInfo("Asia/Shanghai")
 MAX_TEXT = 200
 NO_PUSHERS = "-"
+MAX_MULTIPLIER = 10_000
+MAX_INDEX_M3 = 10**8
 MAX_ERRORS = 1_000
 """More than a person reads; checking stops there."""
 
@@ -73,6 +79,9 @@ class MeterRow:
     critical: bool | None = None
     plain_sources: tuple[str, ...] | None = None
     pushers: tuple[str, ...] | None = None
+    multiplier: int | None = None
+    start_index_ml: int | None = None
+    replaces: str | None = None
 
 
 def parse_csv(text: str, zone: ZoneInfo = UTILITY_ZONE) -> list[MeterRow]:
@@ -114,6 +123,7 @@ class _Rows:
         self._zone = zone
         self._rows: list[MeterRow] = []
         self._names: dict[str, int] = {}
+        self._replaced: dict[str, int] = {}
         self.errors: list[tuple[int, str, str]] = []
 
     def add(self, line: int, fields: Mapping[str, str]) -> None:
@@ -131,6 +141,7 @@ class _Rows:
             self.errors.append((line, "serial", "is missing"))
         self._check_place(line, values)
         self._check_names(line, values)
+        self._check_replaced(line, values)
         if len(self.errors) == bad:
             self._rows.append(self._row(line, values))
 
@@ -141,6 +152,7 @@ class _Rows:
 
     def _row(self, line: int, values: dict[str, Any]) -> MeterRow:
         q3_l_h = values.pop("q3_m3h", None) or Q3_L_H.get(values.get("dn_mm", 0))
+        values["start_index_ml"] = values.pop("start_index_m3", None)
         if (at := values.get("installed_at")) is not None:
             values["installed_at"] = (at if at.tzinfo else at.replace(tzinfo=self._zone)).astimezone(UTC)
         return MeterRow(line=line, q3_l_h=q3_l_h, **values)
@@ -159,6 +171,15 @@ class _Rows:
             before = self._names.setdefault(name, line)
             if before != line:
                 self.errors.append((line, column, f"{name} is on line {before} already"))
+
+    def _check_replaced(self, line: int, values: Mapping[str, Any]) -> None:
+        if (replaced := values.get("replaces")) is None:
+            return
+        before = self._replaced.setdefault(replaced, line)
+        if replaced == values.get("serial"):
+            self.errors.append((line, "replaces", "a meter does not replace itself"))
+        elif before != line:
+            self.errors.append((line, "replaces", f"{replaced} is replaced on line {before} already"))
 
 
 def _check_header(header: Sequence[str]) -> None:
@@ -206,6 +227,22 @@ def _q3_l_h(text: str) -> int:
     except (InvalidOperation, ValueError):
         raise ValueError(f"{text[:40]!r} is not a flow rate from 0.001 to 10000 m³/h") from None
     return round(litres)
+
+
+def _multiplier(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= MAX_MULTIPLIER:
+        raise ValueError(f"{text[:40]!r} is not a whole number from 1 to {MAX_MULTIPLIER}")
+    return int(text)
+
+
+def _index_ml(text: str) -> int:
+    try:
+        millilitres = Decimal(text) * 1_000_000
+        if not (millilitres.is_finite() and 0 <= millilitres <= MAX_INDEX_M3 * 1_000_000):
+            raise ValueError
+    except (InvalidOperation, ValueError):
+        raise ValueError(f"{text[:40]!r} is not an index from 0 to {MAX_INDEX_M3} m³") from None
+    return round(millilitres)
 
 
 def _degrees(limit: int) -> Callable[[str], float]:
@@ -267,5 +304,8 @@ _COLUMNS: Mapping[str, Callable[[str], Any]] = {
     "critical": _yes,
     "plain_sources": _networks,
     "pushers": _pushers,
+    "multiplier": _multiplier,
+    "start_index_m3": _index_ml,
+    "replaces": _serial,
 }
 COLUMNS = tuple(_COLUMNS)

@@ -4,7 +4,8 @@ The database holds weeks of readings, and a state of each meter as if it had bee
 all meters, marks them due as settlement does, and has the stage look at them: one whole day that is kept, and the hours
 of the next one. Times are CPU of this process and of its backend together (`cpu_meters_per_s`), which a busy machine
 disturbs little, and by the wall clock (`meters_per_s`); a million meters' new day in ten minutes takes 1,667 a second
-on one core. Then a tenth of the meters is learned from the past as a first time.
+on one core. Then a tenth of the meters has readings that come late, and goes on from an earlier state, and another
+tenth is learned from the past as a first time.
 
 ``python -m tests.bench.leak_stage --url postgresql://… --meters 20000`` makes a database of its own there and drops it;
 without ``--url`` it starts a PostgreSQL. The server must run on this machine.
@@ -26,7 +27,7 @@ import asyncpg
 import numpy as np
 
 from ingest.leaks.habits import unknown_meters
-from ingest.leaks.live import states
+from ingest.leaks.live import checkpoints, states
 from ingest.leaks.live.local_hours import day_number_of
 from ingest.leaks.live.stage import LeakStage
 from ingest.schema.migrate import migrate
@@ -37,6 +38,9 @@ ZONE = ZoneInfo("Asia/Shanghai")
 T0 = "timestamptz '2026-01-01 00:00+08'"
 DAYS = 40
 UNCOMPRESSED_DAYS = 4
+LATE_DAYS = (2, 5, 20)
+CHECKPOINT_DAYS = (10, 20, 30)
+"""So old are the earlier states of each meter before the first round."""
 GOAL = 1_000_000 / 600
 
 _METERS = "INSERT INTO meters (serial) SELECT 'B' || g FROM generate_series(1, $1::int) g"
@@ -48,6 +52,13 @@ FROM generate_series(1, $2::int) m, generate_series(0, 23) h"""
 _DUE = f"""
 INSERT INTO leak_due (meter_id, from_ts)
 SELECT m, {T0} + make_interval(days => $1::int, secs => m % 3600 + 7200) FROM generate_series(1, $2::int) m"""
+_LATE = f"""
+WITH late AS (
+    INSERT INTO readings (meter_id, ts, kind, index_ml)
+    SELECT m, {T0} + make_interval(days => $1::int, mins => 30, secs => m % 3600 + 7200), 0,
+           1000 * (m % 1000 * 1000 + $1::int * 380 + (m * 7) % 2)
+    FROM generate_series(1, $2::int) m RETURNING meter_id, ts)
+INSERT INTO leak_due (meter_id, from_ts) SELECT meter_id, ts FROM late"""
 _COMPRESS = f"""
 SELECT compress_chunk(c) FROM show_chunks('readings', older_than => {T0} + make_interval(days => $1::int)) c"""
 
@@ -65,10 +76,15 @@ async def measured(url: str, meters: int, rounds: int) -> list[dict[str, Any]]:
             await owner.execute(_DUE, day, meters)
             await owner.execute("ANALYZE readings")
             found.append({"what": "a new day", "day": day} | await _timed(pool, stage))
-        learned = meters // 10
-        await owner.execute("DELETE FROM leak_states WHERE meter_id <= $1", learned)
-        await owner.execute(_DUE, DAYS + rounds - 1, learned)
-        found.append({"what": f"learned from {DAYS + rounds} days"} | await _timed(pool, stage))
+        newest, few = DAYS + rounds - 1, meters // 10
+        for back in LATE_DAYS:
+            await owner.execute(_LATE, newest - back, few)
+            found.append({"what": f"{back} days late"} | await _timed(pool, stage))
+        await owner.execute("DELETE FROM leak_states WHERE meter_id <= $1", few)
+        await owner.execute(_DUE, newest, few)
+        while await stage.look_at_batch():
+            pass
+        found.append({"what": f"learned from {newest + 1} days"} | await _timed(pool, stage, put_off=True))
         return found
     finally:
         await pool.close()
@@ -89,13 +105,18 @@ async def _prepare(owner: Any, meters: int) -> None:
     ids = np.arange(1, meters + 1)
     for part in np.split(np.arange(meters), range(5_000, meters, 5_000)):
         await states.save(owner, ids[part], of[part])
+        for back in CHECKPOINT_DAYS:
+            earlier = of[part].copy()
+            earlier["day"] -= back
+            earlier["days"] -= back
+            await checkpoints.keep(owner, ids[part], earlier, earlier["day"] - checkpoints.EVERY_DAYS)
 
 
-async def _timed(pool: Any, stage: LeakStage) -> dict[str, Any]:
+async def _timed(pool: Any, stage: LeakStage, put_off: bool = False) -> dict[str, Any]:
     async with pool.acquire() as connection:
         backend_s = _cpu_of(connection.get_server_pid())
     cpu, backend, wall, meters, batches = time.process_time(), backend_s(), time.monotonic(), 0, 0
-    while taken := await stage.look_at_batch():
+    while taken := await stage.look_at_batch(put_off):
         meters += taken
         batches += 1
     cpu, backend, wall = time.process_time() - cpu, backend_s() - backend, time.monotonic() - wall

@@ -2,7 +2,7 @@
 
 Builds leakbench's data sets (its half 0, several seeds) with its own program, lets `nbwater leaks evaluate` write
 alerts without seeing the truth, and has its scorer judge them; the same for simulated cities and what their simulator
-put in. Writes build/bench-leaks.json and build/bench-leaks.md.
+put in. Writes build/bench-leaks.json and build/bench-leaks.md: the figures, and what was raised of what kind put in.
 The data are not this repository's, and no test needs them. `--python`: an interpreter that has pandas, which leakbench
 needs. A folder that is there already is not built again.
 """
@@ -10,10 +10,13 @@ needs. A folder that is there already is not built again.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
 import time
+from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,10 @@ leakbench.score(json.load(open(sys.argv[2])), pandas.read_csv(sys.argv[3]))
 """
 """leakbench's scorer, which does not know a city's `continuous`: judged as a toilet that leaks."""
 KINDS = {"toilet_cyclic": "≥ .60", "under": "≥ .50", "stuck": "≥ .90"}
+ALERTS = ("LEAK", "BURST", "REVERSE", "STUCK", "UNDER", "NOREPORT")
+NOTHING, NO_FAULT = "nothing", "outside of all"
+FIRST_D = 14
+"""Before this the scorer counts nothing as false."""
 
 
 def main() -> int:
@@ -46,8 +53,10 @@ def main() -> int:
     found |= {f"city {seed}": measured(options, simulated(options, seed)) for seed in options.cities}
     BUILD.mkdir(exist_ok=True)
     (BUILD / "bench-leaks.json").write_text(json.dumps(found, indent=2) + "\n")
-    (BUILD / "bench-leaks.md").write_text(table(found))
-    print(table(found))
+    tables = "\n".join([table(found), confusions([found[str(seed)]["confusion"] for seed in options.seeds]),
+                         confusions([found[f"city {seed}"]["confusion"] for seed in options.cities])])  # fmt: skip
+    (BUILD / "bench-leaks.md").write_text(tables)
+    print(tables)
     return 0
 
 
@@ -87,6 +96,8 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(said)
     found["other_false_per_1000_meter_month"] = 1000 * found["other_false_alerts"] / months
     found["recall_of_faults"] = _recall_of_faults(found)
+    with (folder / "alerts.csv").open(newline="") as file:
+        found["confusion"] = confusion(truth, list(csv.DictReader(file)))
     return found | {"evaluation_s": took_s}
 
 
@@ -102,6 +113,36 @@ def _recall_of_faults(found: dict[str, Any]) -> float:
     """Recall of leaks and bursts without the cisterns that run on for a day or two."""
     of_kind = [counts for kind, counts in found["recall_by_kind"].items() if kind in LEAKS]
     return sum(share * events for share, events, _ in of_kind) / max(1, sum(events for _, events, _ in of_kind))
+
+
+def confusion(truth: dict[str, Any], alerts: list[dict[str, str]]) -> dict[str, dict[str, int]]:
+    """For each kind put in: events, those in which each kind of alert was raised between the begin and the scorer's
+    grace after the end, and those in which none was; and the alerts outside of all events."""
+    left = [(alert["subject"], datetime.fromisoformat(alert["raised_at"]), alert["kind"]) for alert in alerts]
+    rows: dict[str, Counter[str]] = {}
+    inside = set()
+    for event in truth["events"]:
+        grace = timedelta(days=1 if event["kind"] in LEAKS else 3)
+        begin, end = (datetime.fromisoformat(event[name]) for name in ("start", "end"))
+        during = [alert for alert in left if alert[0] == event["meter"] and begin <= alert[1] <= end + grace]
+        inside.update(during)
+        rows.setdefault(event["kind"], Counter()).update(["events", *({kind for *_, kind in during} or {NOTHING})])
+    first = datetime.fromisoformat(truth["start"]) + timedelta(days=FIRST_D)
+    rows[NO_FAULT] = Counter(alert[2] for alert in left if alert not in inside and alert[1] >= first)
+    return {kind: dict(counts) for kind, counts in rows.items()}
+
+
+def confusions(several: list[dict[str, dict[str, int]]]) -> str:
+    """Markdown: their sum, a row for each kind put in, a column for each kind of alert."""
+    summed: dict[str, Counter[str]] = {}
+    for each in several:
+        for kind, counts in each.items():
+            summed.setdefault(kind, Counter()).update(counts)
+    columns = ("events", *ALERTS, NOTHING)
+    lines = [f"| put in | {' | '.join(columns)} |", f"| --- | {' | '.join('---:' for _ in columns)} |"]
+    ordered = sorted(summed, key=lambda kind: (kind == NO_FAULT, kind.startswith("c_"), kind))
+    lines += [f"| {kind} | {' | '.join(str(summed[kind][column] or '') for column in columns)} |" for kind in ordered]
+    return "\n".join(lines) + "\n"
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:

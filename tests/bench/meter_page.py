@@ -1,8 +1,8 @@
 """The meter page's queries with 100 million readings stored: 10,000 meters, more than 400 days, a chunk for each day.
 
 Old chunks are compressed as the policies do it. What the page asks for is called as the page calls it
-(`api/pages/meter.py`, `meter_charts.py`), in a random order of meters, one page after the other, by a pool of one
-connection. Drawing in the browser is not part of it.
+(`api/pages/meter.py`, `meter_charts.py`, `meter_alerts.py`), in a random order of meters, one page after the other, by
+a pool of one connection. Drawing in the browser is not part of it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import numpy as np
 
+from api.alert_life import CLOSED
 from api.database import ReadPool, open_read_pool
 from api.queries.accounting import midnight
-from api.queries.alerts import AlertFilter, list_alerts
+from api.queries.alerts import ACTIVE, AlertFilter, AlertOrder, list_alerts
 from api.queries.consumption import Granularity, list_consumption
 from api.queries.meters import get_meter
 from api.queries.readings import index_curve
@@ -140,7 +141,8 @@ async def _page(pool: ReadPool, serial: str, by: Granularity, days: int) -> None
     meter_id, today = detail.meter.meter_id, END.astimezone(ZONE).date()
     first = today - timedelta(days=days - 1)
     await list_consumption(pool, meter_id, Granularity.DAY, today - timedelta(days=1), today, ZONE)
-    await list_alerts(pool, AlertFilter(serial=serial), limit=20)
+    await list_alerts(pool, AlertFilter(ACTIVE, serial=serial), limit=10, order=AlertOrder.WORST)
+    await list_alerts(pool, AlertFilter(tuple(CLOSED), serial=serial), limit=10)
     reports = await list_reports(pool, meter_id, limit=20)
     rows = await list_consumption(pool, meter_id, by, first, today, ZONE)
     readings = await index_curve(pool, meter_id, midnight(first, ZONE), END)

@@ -1,5 +1,8 @@
 """What the rules of validation cost settlement: CPU per touched span with all of them and with none, in pairs.
 
+Or what it costs to note what others must look at again (`--without late_hours`, `--without leak_due`): the districts'
+hours, all that the spans touch, where each hour has a balance, and the meters.
+
 The same spans are settled again and again, each time in a transaction that is rolled back, with and without the rules
 in the order with, without, without, with: drift of the machine, caches and what rolled-back rows leave behind meet both
 alike. Without: consumption is the plain difference of neighbouring readings; no roll-over, spike or impossible flow, no
@@ -26,13 +29,18 @@ from unittest.mock import patch
 import asyncpg
 import numpy as np
 
+from ingest.districts import late_hours
 from ingest.schema.migrate import migrate
 from ingest.settlement import day_edits, days, habits, reading, spans, stage
 from metering.consumption import MAX_GAP_S, MAX_SPREAD_S, Curve, Flag, Ints, Limits, Readings
 from metering.settings import SettlementSettings
 from tests.bench.databases import named, server
-from tests.bench.settlement import ZONE, MeteredConnection, Spent, lay_down, prepare, settle_all
+from tests.bench.settlement import T0, ZONE, MeteredConnection, Spent, lay_down, prepare, settle_all
 
+_BALANCED = f"""
+WITH district AS (INSERT INTO zones (code, name) VALUES ('d', 'd') RETURNING zone_id)
+INSERT INTO zone_hours (zone_id, hour, customers_ml, estimated_ml, sigma_ml, meters, measured)
+SELECT zone_id, {T0} + make_interval(hours => h), 0, 0, 0, 0, 0 FROM district, generate_series(0, 24 * $1::int) h"""
 _ODD = """
 DELETE FROM readings WHERE (meter_id + 50) % 100 < $1 AND ts > (SELECT max(ts) FROM readings) - INTERVAL '12 h'
                        AND ts < (SELECT max(ts) FROM readings) - INTERVAL '4 h'"""
@@ -81,18 +89,27 @@ def without_rules() -> Iterator[None]:
         yield
 
 
-async def _once(metered: MeteredConnection, rules: bool) -> Spent:
+WITHOUT = {
+    "rules": without_rules,
+    "late_hours": lambda: patch.object(late_hours, "note", _nothing),
+    "leak_due": lambda: patch.object(stage, "note_due", _nothing),
+}
+
+
+async def _once(metered: MeteredConnection, without: str | None) -> Spent:
     """Settles all that waits, and takes it back."""
     transaction = metered.transaction()
     await transaction.start()
     try:
-        with contextlib.nullcontext() if rules else without_rules():
+        with WITHOUT[without]() if without else contextlib.nullcontext():
             return await settle_all(stage.SettlementStage(metered, SettlementSettings(), ZONE), metered)
     finally:
         await transaction.rollback()
 
 
-async def compare(url: str, meters: int, history_days: int, pairs: int, odd: int) -> dict[str, object]:
+async def compare(
+    url: str, meters: int, history_days: int, pairs: int, odd: int, without: str
+) -> dict[str, object]:  # fmt: skip
     name = f"nbwater_bench_{secrets.token_hex(4)}"
     administration = await asyncpg.connect(url)
     await administration.execute(f"CREATE DATABASE {name}")
@@ -103,14 +120,15 @@ async def compare(url: str, meters: int, history_days: int, pairs: int, odd: int
     found: dict[bool, list[Spent]] = {True: [], False: []}
     try:
         await prepare(owner, meters, history_days)
+        await owner.execute(_BALANCED, history_days + 1)
         await lay_down(owner, history_days, meters)
         await owner.execute(_ODD, odd)
         metered = MeteredConnection(connection)
-        for rules in (True, False):  # plans and caches are warm for both
-            await _once(metered, rules)
+        for whole in (True, False):  # plans and caches are warm for both
+            await _once(metered, None if whole else without)
         for _ in range(pairs):
-            for rules in (True, False, False, True):
-                found[rules].append(await _once(metered, rules))
+            for whole in (True, False, False, True):
+                found[whole].append(await _once(metered, None if whole else without))
             print(json.dumps(_summary(found)), flush=True)
         return _summary(found)
     finally:
@@ -121,10 +139,10 @@ async def compare(url: str, meters: int, history_days: int, pairs: int, odd: int
 
 
 def _summary(found: dict[bool, list[Spent]]) -> dict[str, object]:
-    """Medians, in microseconds per span; and the median over pairs of what the rules add."""
+    """Medians, in microseconds per span; and the median over pairs of what the rest adds."""
     summary: dict[str, object] = {"pairs": len(found[True])}
     for part in ("python_us", "postgresql_us", "total_us"):
-        both = [[getattr(spent, part) for spent in found[rules]] for rules in (True, False)]
+        both = [[getattr(spent, part) for spent in found[whole]] for whole in (True, False)]
         added = statistics.median(100 * (one / other - 1) for one, other in zip(*both, strict=True))
         medians = [round(statistics.median(column), 1) for column in both]
         least = [round(min(column), 1) for column in both]
@@ -139,11 +157,12 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=32, help="more than late readings reach back")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--odd", type=int, default=1)
+    parser.add_argument("--without", choices=sorted(WITHOUT), default="rules")
     chosen = parser.parse_args()
     gc.freeze()
     started_s = time.monotonic()
     with server(chosen.url) as url:
-        asyncio.run(compare(url, chosen.meters, chosen.days, chosen.pairs, chosen.odd))
+        asyncio.run(compare(url, chosen.meters, chosen.days, chosen.pairs, chosen.odd, chosen.without))
     print(json.dumps({"took_s": round(time.monotonic() - started_s)}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
+from playwright.async_api import Locator, Page
 
 from tests.browser.conftest import PHONE, WIDE, Site, Visitors
 
@@ -21,6 +22,22 @@ async def a_week_with_an_estimate(connection: asyncpg.Connection) -> tuple[str, 
         first,
     )
     return first, last
+
+
+async def take_back_another(page: Page, dialog: Locator, day: str) -> None:
+    """Days that are billed are refused in Chinese; a period that was opened by mistake goes."""
+    await page.get_by_role("button", name="新建账期").click()
+    for at, text in enumerate(("误开", day, day)):
+        await dialog.locator("input").nth(at).fill(text)
+    await dialog.get_by_role("button", name="新建账期").click()
+    await page.get_by_text("其中有些日期已属于另一账期").wait_for()
+    for at in (1, 2):
+        await dialog.locator("input").nth(at).fill("2020-01-01")
+    await dialog.get_by_role("button", name="新建账期").click()
+    await page.get_by_role("button", name="撤销账期").click()
+    await dialog.locator("textarea").fill("日期有误")
+    await dialog.get_by_role("button", name="撤销账期").click()
+    await page.get_by_text("误开", exact=True).wait_for(state="detached")
 
 
 async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors: Visitors) -> None:
@@ -57,6 +74,10 @@ async def test_an_engineer_opens_looks_and_closes(changing_site: Site, visitors:
     await dialog.get_by_role("button", name="关账", exact=True).click()
     await page.get_by_text("已关账", exact=True).wait_for()
     await visitor.shoot("billing-closed-zh-1280")
+    await page.get_by_role("button", name="更正台账").click()
+    await dialog.get_by_text("没有更正。").first.wait_for()
+    await dialog.get_by_role("button", name="关闭窗口").click()
+    await take_back_another(page, dialog, last)
     async with page.expect_download() as download:
         await page.get_by_text("导出 Parquet").click()
     assert (await download.value).suggested_filename.endswith(".parquet")

@@ -39,7 +39,10 @@ PAGES = {
     "campaigns": ("/campaigns", ("frame.campaigns", "campaigns.state.running")),
     "dead_letters": ("/dead-letters", ("reason.checksum", "reason.unknown_device")),
     "unknown_devices": ("/unknown-devices", ("frame.unknown_devices", "reason.unknown_device")),
-    "completeness": ("/completeness", ("frame.completeness", "completeness.rate", "completeness.all")),
+    "completeness": (
+        "/completeness",
+        ("frame.completeness", "completeness.rate", "completeness.all", "completeness.unread"),
+    ),
     "billing": ("/billing", ("frame.billing", "billing.empty")),
     "path": ("/path", ("path.stage.gateway", "path.reason.no_nats", "path.stage.settlement", "overview.accounting_ok")),
 }

@@ -22,7 +22,9 @@ from api.roles import Role
 from deploy.enrolment import ACTOR
 from ingest.classify import UNKNOWN_DOOR
 from ingest.first_contact import BOUND_BY
+from ingest.leaks.closed_by_platform import Reason
 from ingest.leaks.events import Kind
+from ingest.leaks.outage_groups import KINDS as OUTAGE_KINDS
 from metering.alarms import Alarm
 from metering.command_arguments import kind_name
 from metering.commands import CommandKind, CommandState, Recall
@@ -90,6 +92,8 @@ def test_every_text_is_used() -> None:
         ("alerts.order", list(AlertOrder)),
         ("alerts.kind", [kind.rstrip(":") for kind in KINDS]),
         ("evidence.rule", list(VendorRule)),
+        ("evidence.outage_group", list(OUTAGE_KINDS)),
+        ("alerts.closed_by_platform", list(Reason)),
         ("suppressions.state", list(SuppressionState)),
         ("alerts.severity", list(SEVERITIES)),
         ("alerts", list(AlertAction)),

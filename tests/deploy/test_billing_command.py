@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import os
 from pathlib import Path
 
 import asyncpg
@@ -58,6 +59,11 @@ async def test_a_period_from_opening_to_the_file(
     assert await run("export", "2026-03", str(tmp_path / "a.xlsx")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.parquet")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.doc")) == 2
+    assert await run("export", "none", str(tmp_path / "a.csv")) == 1  # and the file of before is still there
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "a.parquet", "a.xlsx"]
+    assert await run("open", "typo", "2026-04-01", "2026-05-31") == 0
+    assert await run("drop", "typo", "--reason", "wrong last day") == 0
+    assert await run("drop", "2026-03", "--reason", "wrong last day") == 1
     (line,) = csv.DictReader((tmp_path / "a.csv").read_text("utf-8-sig").splitlines())
     assert (line["customer"], line["billed_ml"], line["complete"]) == ("'=1+1", "20000", "true")
     assert len(list(load_workbook(tmp_path / "a.xlsx").active.rows)) == 2

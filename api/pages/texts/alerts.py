@@ -8,6 +8,7 @@ ALERTS: dict[str, Text] = {
     "alerts.state": Text("状态", "State"),
     "alerts.kind": Text("类型", "Kind"),
     "alerts.severity": Text("级别", "Severity"),
+    "alerts.serial": Text("完整表号", "Serial, whole"),
     "alerts.active": Text("未关闭", "Not closed"),
     "alerts.meter_link": Text("水表 {serial}", "Meter {serial}"),
     "alerts.raised": Text("{time} 发出", "raised {time}"),
@@ -19,6 +20,7 @@ ALERTS: dict[str, Text] = {
     "alerts.over": Text("迹象已消失", "seems over"),
     "alerts.loss": Text("累计漏失约 {volume}", "about {volume} lost"),
     "alerts.loss_rate": Text("漏失 {rate}", "losing {rate}"),
+    "alerts.loss_rate_over": Text("曾漏失 {rate}", "was losing {rate}"),
     "alerts.loss_year": Text("一年约 {volume}，{money}", "{volume}, {money} a year"),
     "alerts.certainty": Text("把握程度", "Certainty"),
     "alerts.certainty.suspected": Text("疑似", "suspected"),
@@ -32,9 +34,15 @@ ALERTS: dict[str, Text] = {
     "alerts.order.lost": Text("累计漏失最多的在前", "most lost so far first"),
     "alerts.order.newest": Text("最新发出的在前", "newest first"),
     "alerts.details": Text("详情", "Details"),
+    "alerts.outage_meters": Text("全部水表（CSV）", "All its meters (CSV)"),
     "alerts.life": Text("处理经过", "What was done"),
     "alerts.life_raised": Text("发出告警", "raised"),
     "alerts.life_moved": Text("{before} → {after}", "{before} → {after}"),
+    "alerts.closed_by_platform.leak": Text("关闭：由漏水告警接续", "closed: its leak alert goes on instead"),
+    "alerts.closed_by_platform.bulk_meter": Text(
+        "关闭：该表为分区总表，其后没有用户", "closed: a district's meter, no customer is behind it"
+    ),
+    "alerts.closed_by_platform.outage": Text("关闭：并入成片失联事件", "closed: part of an event of many meters"),
     "alerts.platform": Text("平台", "the platform"),
     "alerts.acknowledge": Text("确认接手", "Acknowledge"),
     "alerts.resolve": Text("处理完毕", "Resolve"),
@@ -173,12 +181,13 @@ ALERTS: dict[str, Text] = {
         "The valve is open again since {time}. Confirm, then close this alert.",
     ),
     "evidence.outage": Text(
-        "{group} {name} 的 {meters} 只水表中有 {silent} 只在 {first} 至 {last} 之间先后失联，作为一个事件处理。",
-        "{silent} of the {meters} meters of {group} {name} were heard last between {first} and {last}: one event.",
+        "{name} 自 {since} 起应上报的水表中有 {silent} 只没有上报，有上报的 {heard} 只，作为一个事件处理。",
+        "{name}: of the meters that should have reported since {since}, {silent} did not and {heard} did. One event.",
     ),
     "evidence.outage_group.cell": Text("基站小区", "radio cell"),
     "evidence.outage_group.zone": Text("分区", "zone"),
     "evidence.outage_group.door": Text("接入方式", "door"),
+    "evidence.outage_group.platform": Text("整个平台", "whole platform"),
     "evidence.outage_sample": Text("其中：{serials}", "Among them: {serials}"),
     "evidence.advice.outage": Text(
         "先查网络与推送平台，不必逐表派工；恢复后仍失联的水表会单独告警。",
@@ -212,6 +221,9 @@ ALERTS: dict[str, Text] = {
     "evidence.silent": Text(
         "最近一次上报在 {time}，已超过 {limit} 小时的上限。先查信号与电池，再安排现场。",
         "Its last report came {time}, longer ago than the limit of {limit} h. Check signal and battery, then visit.",
+    ),
+    "evidence.silent_merged": Text(
+        "已并入成片失联事件 #{event}。", "It is part of an event in which many meters are silent, #{event}."
     ),
     "evidence.never_heard": Text(
         "自 {time} 安装或登记以来从未上报（上限 {limit} 小时）。核对 IMEI 与安装登记。",

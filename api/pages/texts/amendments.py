@@ -43,8 +43,8 @@ AMENDMENTS: dict[str, Text] = {
     ),
     "completeness.intro": Text(
         "抄表成功率 = 抄到的水表 ÷ 应抄的水表，按本公司的定义（每日至少 {least} 个读数{midnight}）。",
-        "Reading rate = meters read ÷ meters to be read, by the utility's own definition (at least {least} readings a "
-        "day{midnight}).",
+        "Reading rate = meters read ÷ meters to be read, by the utility's own definition (readings of the day: at "
+        "least {least}{midnight}).",
     ),
     "completeness.midnight": Text("，且读数覆盖整日", ", and both midnights reached"),
     "completeness.day": Text("日期", "Day"),
@@ -53,5 +53,11 @@ AMENDMENTS: dict[str, Text] = {
     "completeness.rate": Text("抄表成功率", "Reading rate"),
     "completeness.meters": Text("抄到 / 应抄", "Read / to be read"),
     "completeness.readings": Text("收到 / 应收读数", "Readings received / expected"),
+    "completeness.csv": Text("导出 CSV", "Export CSV"),
+    "completeness.unread": Text("最近一日未抄到的水表", "Meters not read on the last day"),
+    "completeness.all_read": Text("全部抄到。", "All were read."),
+    "completeness.more": Text(
+        "只显示前 {shown} 块，其余见接口 /completeness。", "The first {shown}; the others over REST, at /completeness."
+    ),
     "completeness.empty": Text("没有应抄的水表。", "No meter was to be read."),
 }

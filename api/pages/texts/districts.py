@@ -33,7 +33,6 @@ DISTRICTS: dict[str, Text] = {
     "districts.daily": Text("每日未计量水量，近 60 天", "Unaccounted by day, 60 days"),
     "districts.nightly": Text("夜间流量（2–5 时），近 60 天", "Night flow (2 to 5 h), 60 days"),
     "districts.iwa": Text("国际水协水量平衡", "IWA water balance"),
-    "districts.month": Text("本月", "This month"),
     "districts.year": Text("近一年", "Last 365 days"),
     "districts.part": Text("项目", "Part"),
     "districts.input": Text("系统供水量", "System input"),

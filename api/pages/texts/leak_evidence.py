@@ -55,6 +55,14 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "时流时停，流时约 {rate}{interval}，约始于 {start}",
         "While it runs it loses about {rate}{interval}, since {start}",
     ),
+    "evidence.rate_over": Text(
+        "曾漏失约 {rate}{interval}，约 {start} 至 {end}", "It lost about {rate}{interval} from {start} to {end}"
+    ),
+    "evidence.rate_while_running_over": Text(
+        "时流时停，流时约 {rate}{interval}，约 {start} 至 {end}",
+        "While it ran it lost about {rate}{interval}, from {start} to {end}",
+    ),
+    "evidence.lost_over": Text("共漏 {volume}，合 {money}", "{volume} in all, worth {money}"),
     "evidence.lost": Text("至今已漏 {volume}，合 {money}", "{volume} so far, worth {money}"),
     "evidence.lost_a_year": Text(
         "若不处理，一年 {volume}，合 {money}", "a year of it would be {volume}, worth {money}"
@@ -74,6 +82,11 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "示数停在 {index}，{still}没有动；本户以往最长停走 {before}。",
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",
     ),
+    "evidence.stuck_limit": Text(
+        "停走之前的 {days} 天内，本户有 {times} 次几乎不用水；据此停走满 {limit} 才告警。",
+        " In the {days} days before, next to no water was used {times} times: from {limit} on the meter is taken for "
+        "stuck.",
+    ),
     "evidence.advice.stuck": Text(
         "有人居住则多为机芯卡死：现场核查、换表并估算漏计水量；长期无人居住的，判为误报并写明原因。",
         "Where people live the register is mostly jammed: inspect and change it, estimate what it missed; where nobody "
@@ -85,10 +98,10 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "nearly as many hours.",
     ),
     "evidence.under.all_sizes": Text(
-        "最近 {days} 天大小流量同时变小：{sizes}。三档都不到往常的 {limit} 才会判定；"
+        "最近 {days} 天大小流量同时变小：{sizes}。三档都不到往常的 {limit} 并持续数日才会判定，剩得越少，判定越快；"
         "而每天有水流的小时往常约 {usual_h} 个，现在 {now_h} 个，没有相应减少。",
         "In the last {days} days flows of every size have shrunk: {sizes}. It takes all three below {limit} of what is "
-        "usual; yet water runs in {now_h} hours a day, usually {usual_h}.",
+        "usual for days, the fewer the less is left; yet water runs in {now_h} hours a day, usually {usual_h}.",
     ),
     "evidence.under.small": Text(
         "每天的中等小时用水（有水流小时的中位数）往常 {usual}，现在 {now}，剩 {share}",

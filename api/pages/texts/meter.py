@@ -69,6 +69,7 @@ METER: dict[str, Text] = {
     "meter.no_readings": Text("这个时段没有读数。", "No readings in this period."),
     "meter.commands": Text("指令", "Commands"),
     "meter.alerts": Text("告警", "Alerts"),
+    "meter.all_alerts": Text("查看这只水表的全部告警", "All alerts of this meter"),
     "meter.no_alerts": Text("这只水表没有告警。", "This meter has no alerts."),
     "meter.reports": Text("最近报文", "Last reports"),
     "meter.no_reports": Text(

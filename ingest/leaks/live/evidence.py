@@ -12,11 +12,12 @@ import numpy as np
 
 from ingest.leaks.detector import CLEARED_SHARE, shares
 from ingest.leaks.events import Event
-from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS, compared
+from ingest.leaks.faults import CYCLIC_FLOWS_L, SINGLE_HOURS, absence, compared
 from ingest.leaks.habits import (
     CYCLIC,
     DAY_H,
     LEVELS,
+    PAST_DAYS,
     SIZES,
     TESTS,
     VERSION,
@@ -125,10 +126,17 @@ def reverse(hours: Floats) -> dict[str, Any]:
     return {**OWN, "volume_ml": round(-float(back.sum()) * 1_000), "hourly_ml": hourly_ml(hours)}
 
 
-def stuck(states: States, at: int, still_h: int, last_index_ml: int | None) -> dict[str, Any]:
-    """Hours that the register has stood still, and the most it did before."""
-    longest_h = int(states["longest_still"][at])
-    return {**OWN, "still_h": still_h, "longest_before_h": longest_h, "last_index_ml": last_index_ml}
+def stuck(
+    states: States, at: int, still_h: int, last_index_ml: int | None, settings: LeakSettings
+) -> dict[str, Any]:  # fmt: skip
+    """Hours that the register has stood still, the most it did before, how often people were away in the past days, and
+    the hours from which on it is said."""
+    longest_h, away = int(states["longest_still"][at]), absence(states[at : at + 1], settings)
+    limit_h = max(float(away.limit_h[0]), settings.stuck_own * longest_h)
+    return {
+        **OWN, "still_h": still_h, "longest_before_h": longest_h, "last_index_ml": last_index_ml,
+        "away_times": int(away.times[0]), "past_days": PAST_DAYS, "limit_h": math.ceil(limit_h),
+    }  # fmt: skip
 
 
 def under(states: States, at: int, settings: LeakSettings) -> dict[str, Any]:

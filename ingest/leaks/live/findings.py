@@ -147,7 +147,7 @@ class Findings:
             began_h = until_h - int(now["still"][at]) if said is None else said.began_h
             last = self._seen.last(at, hour_begin_s(self._seen.zone, until_h))
             index_ml = int(self._seen.index_ml[last]) if last is not None else None
-            figures = evidence.stuck(now, at, until_h - began_h, index_ml)
+            figures = evidence.stuck(now, at, until_h - began_h, index_ml, settings)
             return _Picture(until_h, began_h, None, None, int(settings.stuck_days * DAY_H), figures)
         began_h = int(now["under_h"][at]) + 1 - settings.under_days * DAY_H if said is None else said.began_h
         figures = evidence.under(now, at, settings)

@@ -7,7 +7,10 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
 BACKLOG = Gauge("nbwater_settlement_leaks_due_meters", "Meters whose changed readings the leak detector has not seen")
-OLDEST = Gauge("nbwater_settlement_leaks_oldest_seconds", "How long the first of them has waited")
+TO_LEARN = Gauge(
+    "nbwater_settlement_leaks_to_learn_meters", "Of them those that wait behind the others: to be learned from the past"
+)
+OLDEST = Gauge("nbwater_settlement_leaks_oldest_seconds", "How long the first of the others has waited")
 BATCH_SECONDS = Histogram(
     "nbwater_settlement_leaks_batch_seconds", "Duration of a batch of the leak stage, COMMIT included", buckets=_SECONDS
 )

@@ -84,10 +84,10 @@ def found(of: Slice, readings: Readings, zone: ZoneInfo, settings: LeakSettings)
 
 def _begun(of: Slice, first_day: Ints, there: Bools) -> States:
     """States to go on from: of meters that are not known, new ones of the day of their first reading that counts."""
-    states = np.where(of.known, of.states, unknown_meters(len(of.known), 0, of.meters.q3_l_h))
+    states, unknown = of.states.copy(), ~of.known
+    states[unknown] = unknown_meters(int(unknown.sum()), 0, of.meters.q3_l_h[unknown])
     begin = np.where(of.known, states["day"], np.maximum(first_day, of.from_day))
     begin[~there] = begin[there].min()
-    unknown = ~of.known
     states["day"] = begin
     states["began"][unknown] = begin[unknown, None] * DAY_H
     return states

@@ -23,8 +23,8 @@ SET from_ts = LEAST(leak_due.from_ts, EXCLUDED.from_ts), changes = leak_due.chan
 
 _DUE = """
 SELECT string_agg(int8send(meter_id), ''), string_agg(timestamptz_send(from_ts), ''), string_agg(int8send(changes), '')
-FROM (SELECT meter_id, from_ts, changes FROM (SELECT * FROM leak_due ORDER BY due_at LIMIT $1) oldest
-      ORDER BY meter_id) due"""
+FROM (SELECT meter_id, from_ts, changes FROM (
+    SELECT * FROM leak_due WHERE put_off = $2 ORDER BY due_at LIMIT $1) oldest ORDER BY meter_id) due"""
 
 _DONE = """
 DELETE FROM leak_due WHERE meter_id IN (
@@ -32,7 +32,14 @@ DELETE FROM leak_due WHERE meter_id IN (
     JOIN unnest($1::bigint[], $2::bigint[]) AS looked_at (meter_id, changes) USING (meter_id, changes)
     ORDER BY d.meter_id FOR UPDATE OF d SKIP LOCKED)"""
 
-_WAITING = "SELECT count(*), COALESCE(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM leak_due"
+_PUT_OFF = """
+UPDATE leak_due SET put_off = true WHERE meter_id IN (
+    SELECT meter_id FROM leak_due WHERE meter_id = ANY($1::bigint[]) ORDER BY meter_id FOR UPDATE SKIP LOCKED)"""
+
+_WAITING = """
+SELECT count(*), count(*) FILTER (WHERE put_off),
+       COALESCE(extract(epoch FROM now() - min(due_at) FILTER (WHERE NOT put_off)), 0)::float8
+FROM leak_due"""
 
 _LOAD = "SELECT meter_id, day, version, record FROM leak_states WHERE meter_id = ANY((SELECT $1::bigint[])::bigint[])"
 
@@ -84,9 +91,18 @@ async def note_due(connection: Any, meter_id: Ints, from_s: Ints) -> None:
     await connection.execute(_NOTE, meter_id.tolist(), from_s.tolist())
 
 
-async def due(connection: Any, limit: int) -> Due:
-    """The meters that have waited longest. Nothing is locked: settlement never waits for the detector."""
-    meter_id, from_us, changes = await columns(connection, _DUE, limit)
+class Waiting(NamedTuple):
+    """How many meters are due, how many of them were put off, and for how long the first of the others has been."""
+
+    meters: int
+    put_off: int
+    oldest_s: float
+
+
+async def due(connection: Any, limit: int, put_off: bool) -> Due:
+    """The meters that have waited longest, of those that were put off or of the others. Nothing is locked: settlement
+    never waits for the detector."""
+    meter_id, from_us, changes = await columns(connection, _DUE, limit, put_off)
     return Due(meter_id, unix_s(from_us), changes)
 
 
@@ -95,10 +111,13 @@ async def done(connection: Any, looked_at: Due) -> None:
     await connection.execute(_DONE, looked_at.meter_id.tolist(), looked_at.changes.tolist())
 
 
-async def waiting(connection: Any) -> tuple[int, float]:
-    """How many meters are due, and for how long the first has been, in seconds."""
-    row = await connection.fetchrow(_WAITING)
-    return int(row[0]), float(row[1])
+async def put_off(connection: Any, meter_id: Ints) -> None:
+    """These wait behind the others, but for those that are being changed: they are met again."""
+    await connection.execute(_PUT_OFF, meter_id.tolist())
+
+
+async def waiting(connection: Any) -> Waiting:
+    return Waiting(*await connection.fetchrow(_WAITING))
 
 
 async def load(connection: Any, meter_id: Ints) -> Known:

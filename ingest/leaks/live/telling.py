@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.leaks import alerts
 from ingest.leaks.alarms import KIND as METER_ALARM
+from ingest.leaks.closed_by_platform import CUSTOMERS_KINDS
 from ingest.leaks.events import Kind
 from ingest.meter_rows import bulk_meters
 from ingest.meters import Meters
@@ -18,8 +19,6 @@ from .nights import Asked, minimum_before_ml
 from .slices import Found
 
 OWN_KINDS = [kind.value for kind in Kind]
-CUSTOMERS_KINDS = frozenset({Kind.LEAK.value, Kind.BURST.value})
-"""Faults behind a customer's meter: a bulk meter's are never told."""
 MAX_COURSE = 12
 """Of an alert's suspicions and confirmations so many stay in its evidence."""
 

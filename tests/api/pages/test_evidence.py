@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -83,3 +84,17 @@ def test_hours_are_drawn_to_scale_and_unknown_ones_hollow() -> None:
 def test_only_numbers_get_into_a_drawing(flows: list[Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         bars(flows, 100, ["x"])
+
+
+@pytest.mark.parametrize(("group", "key", "name"), [("cell", "7", "基站小区 7"), ("platform", "", "整个平台")])
+def test_an_outage_says_of_whom_and_how_many(group: str, key: str, name: str) -> None:
+    event = alert(0, 5, group=group, id="7", key=key, silent=40, meters=43, sample=["1", "2"])
+    seen, sample, advice = sentences(SAY, replace(event, kind=f"outage:{group}"))
+    assert all(part in seen for part in (name, "03-10 07:00", "40 只没有上报", "有上报的 3 只"))
+    assert "1 2" in sample
+    assert "不必逐表派工" in advice
+
+
+def test_a_silent_meter_says_of_which_outage_it_is_part() -> None:
+    silent = alert(0, 5, last_report_at=SEEN.isoformat(), installed_at=None, silence_after_h=25.0, outage=12)
+    assert "#12" in sentences(SAY, replace(silent, kind="silent"))[1]

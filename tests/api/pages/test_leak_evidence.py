@@ -65,7 +65,10 @@ def test_what_it_costs_with_its_interval() -> None:
     assert "流时约 4.0 L/h" in leak_evidence.cost(ZH, alert(leak(pattern="cyclic")))
     assert "; 400 L so far" in leak_evidence.cost(EN, alert(leak(pattern="cyclic")))
     assert "CNY 105" in leak_evidence.cost(EN, alert(leak()))
-    assert "一年" not in leak_evidence.cost(ZH, alert(leak(), ended=True))
+    over = leak_evidence.cost(ZH, alert(leak(), ended=True))
+    assert "一年" not in over
+    assert all(part in over for part in ("曾漏失约 4.0 L/h", "03-06 02:00 至 03-10 06:00", "共漏 400 L"))
+    assert "While it ran it lost" in leak_evidence.cost(EN, alert(leak(pattern="cyclic"), ended=True))
 
 
 def test_a_drip_is_counted_over_hours_together() -> None:
@@ -116,6 +119,12 @@ def test_chances_are_said_as_people_say_them(chance: float, words: str) -> None:
             ("900 L/h", "300 L/h", "3.0 倍"),
         ),
         ("stuck", {"still_h": 290, "longest_before_h": 61, "last_index_ml": 5_000_000}, ("5.000 m³", "12 天", "61 小")),
+        (
+            "stuck",
+            {"still_h": 290, "longest_before_h": 61, "last_index_ml": 5_000_000, "past_days": 56, "away_times": 2,
+             "limit_h": 274},
+            ("5.000 m³", "56 天", "2 次", "满 11 天"),
+        ),
         (
             "under_registering",
             {"usual_peak_ml_h": 96_000, "now_peak_ml_h": 41_000, "share": 0.43, "days": 14},

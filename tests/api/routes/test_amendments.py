@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -16,7 +17,7 @@ from metering.settings import SettlementSettings
 from tests.api.conftest import Seed
 
 API = "/api/v1/meters/210000000001"
-ZONE = ZoneInfo("Asia/Shanghai")
+ZONE, NEW_YORK = ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")
 NOON = "2026-03-08T12:00:00+08:00"
 DAYS = {"from": "2026-03-08", "to": "2026-03-09"}
 
@@ -26,8 +27,8 @@ def _water(seeded: Seed) -> None:
     """Every test here runs over the seeded database."""
 
 
-async def settle(connection: asyncpg.Connection) -> None:
-    while await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch():
+async def settle(connection: asyncpg.Connection, zone: ZoneInfo = ZONE) -> None:
+    while await SettlementStage(connection, SettlementSettings(), zone).settle_batch():
         pass
 
 
@@ -72,7 +73,8 @@ async def test_a_reading_is_changed_changed_again_and_given_back(
 @pytest.mark.parametrize(
     ("ts", "index_ml", "reason", "status"),
     [
-        (NOON, 5, " ", 400), (NOON, -1, "why", 422), (NOON, 10**15, "why", 400),
+        (NOON, 5, " ", 400), (NOON, -1, "why", 422), (NOON, 10**15, "why", 400), (NOON, True, "why", 422),
+        (NOON, "5", "why", 422), (NOON, 5, "\u202ewhy", 400), (NOON, 5, "w\x07hy", 400),
         ("2026-03-08T12:00:00.5Z", 5, "why", 400),
         ("2026-03-08T12:00:00", 5, "why", 400), ("2027-01-01T00:00:00Z", 5, "why", 400),
         ("2026-03-08T12:30:00+08:00", None, "why", 404),
@@ -158,3 +160,32 @@ async def test_a_day_is_given_as_such_and_flows_into_sums_bills_and_the_ledger(
     assert again.status_code == 409
     actions = await connection.fetch("SELECT action FROM audit_log WHERE action LIKE '%day%' ORDER BY at")
     assert [row["action"] for row in actions] == ["edit_day", "edit_day", "withdraw_day_edit"]
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2025-03-09", 23), ("2025-11-02", 25)])
+async def test_days_on_which_clocks_change_are_edited_whole(
+    engineer: httpx.AsyncClient, context, connection: asyncpg.Connection, day: str, hours: int
+) -> None:
+    object.__setattr__(context, "zone", NEW_YORK)
+    begin = datetime.fromisoformat(day).replace(tzinfo=NEW_YORK).astimezone(UTC)
+    await connection.executemany(
+        "INSERT INTO readings VALUES (2, $1, 0, $2)",
+        [(begin + timedelta(hours=hour), 10**6 + 10_000 * hour) for hour in range(-48, 73)],
+    )
+    await connection.execute(
+        "INSERT INTO touched_spans (meter_id, from_ts, to_ts) "
+        "SELECT 2, min(ts), max(ts) FROM readings WHERE meter_id = 2"
+    )
+    await settle(connection, NEW_YORK)
+    meter = "/api/v1/meters/210000000002"
+    most_ml = 3_125_000 * hours
+    for volume_ml, status in ((most_ml + 1, 400), (most_ml, 201)):
+        wanted = {"volume_ml": volume_ml, "reason": "fire brigade"}
+        assert (await engineer.post(f"{meter}/days/{day}/edit", json=wanted)).status_code == status
+    await settle(connection, NEW_YORK)
+    middle = date.fromisoformat(day)
+    span = {"from": str(middle - timedelta(days=1)), "to": str(middle + timedelta(days=1)), "by": "day"}
+    rows = (await engineer.get(f"{meter}/consumption", params=span)).json()
+    assert [row["volume_ml"] for row in rows] == [240_000, most_ml, 240_000]
+    assert rows[1]["excluded_ml"] == 10_000 * hours - most_ml
+    assert datetime.fromisoformat(rows[1]["end"]) - begin == timedelta(hours=hours)

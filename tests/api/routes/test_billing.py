@@ -74,6 +74,12 @@ async def test_a_closed_period_keeps_its_entries_and_corrections_follow(
     await engineer.post(API, json={"name": "February", "first_day": "2026-02-01", "last_day": "2026-02-28"})
     await engineer.post(f"{API}/February/close")
     assert (await engineer.get(f"{PATH}/corrections")).json()["items"][0]["carried_to"] == "February"
+    carried = (await engineer.get(f"{API}/February/corrections", params={"carried": True})).json()["items"]
+    assert [(row["period"], row["difference_ml"]) for row in carried] == [("early March", -5_000)]
+    as_file = await engineer.get(f"{API}/February/corrections", params={"carried": True, "format": "csv"})
+    (row,) = csv.DictReader(io.StringIO(as_file.text.removeprefix("\ufeff")))
+    assert (row["period"], row["serial"], row["difference_ml"]) == ("early March", "210000000001", "-5000")
+    assert row["reasons"] == "edited"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute("SET ROLE nbwater_api; UPDATE billing_entries SET billed_ml = 0")
 
@@ -103,11 +109,29 @@ async def test_an_inlet_that_was_billed_is_corrected_to_nothing(
 ) -> None:
     billed = (await closed(engineer))["billed_ml"]
     await make_flow(connection, "in")
-    late = {"ts": "2026-03-10T00:00:00+08:00", "index_ml": 1_047_500, "reason": "read on site"}
-    assert (await engineer.post("/api/v1/meters/210000000001/amendments", json=late)).status_code == 201
     await settle(connection)
     ledger = (await engineer.get(f"{PATH}/corrections")).json()["items"]
     assert sum(row["difference_ml"] for row in ledger) == -billed < 0
+
+
+@pytest.mark.parametrize(
+    ("change", "differences"),
+    [
+        ("multiplier = 10", [48_000 * 9]),
+        ("valid_from = '2026-03-08 16:00Z'", [-24_000]),
+        ("valid_to = '2026-03-08 16:00Z'", [-24_000]),
+        ("start_index_ml = 7", []),
+        ("valid_to = '2026-03-19 04:00Z'", []),
+    ],
+)  # fmt: skip
+async def test_what_changes_in_the_register_of_installations_reaches_the_ledger(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection, change: str, differences: list[int]
+) -> None:
+    await closed(engineer)
+    await connection.execute(f"UPDATE installations SET {change} WHERE meter_id = 1")
+    await settle(connection)
+    ledger = (await engineer.get(f"{PATH}/corrections")).json()["items"]
+    assert [row["difference_ml"] for row in ledger] == differences
 
 
 async def test_what_is_not_known_any_more_is_corrected_to_nothing(
@@ -192,6 +216,20 @@ async def test_the_meters_own_settlement_index_is_compared(
     assert (line["meter_index_ml"], line["reasons"]) == ("1050000", "sum_mismatch")
 
 
+@pytest.mark.parametrize("said", ['"x"', "1.5", "true", "1e300", "-1", "null", '"12345678901234567890"'])
+async def test_what_is_no_index_does_not_keep_a_period_open(
+    engineer: httpx.AsyncClient, context, connection: asyncpg.Connection, said: str
+) -> None:
+    """A decoder of a utility's own may put anything there."""
+    object.__setattr__(context, "billing", context.billing.model_copy(update={"settlement_day": 10}))
+    await connection.execute(
+        "UPDATE reports SET extra = jsonb_build_object('settlement_index_ml', $1::jsonb) WHERE meter_id = 1", said
+    )
+    await closed(engineer)
+    (line,) = await lines(engineer)
+    assert (line["meter_index_ml"], line["reasons"]) == ("", "")
+
+
 async def test_the_preview_tells_what_would_be_estimated(
     engineer: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -199,17 +237,23 @@ async def test_the_preview_tells_what_would_be_estimated(
         "UPDATE settled_days SET quality = 'estimated', reasons = '{gap,profile}' WHERE day = '2026-03-09'"
     )
     await connection.execute("DELETE FROM settled_days WHERE day = '2026-03-08'")
+    inlet = 2  # no customer, so it is not missed
+    await connection.execute(
+        "INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from) VALUES (1, $1, 'in', '2026-01-01Z')", inlet
+    )
     await engineer.post(API, json=MARCH)
     found = (await engineer.get(f"{PATH}/preview")).json()
     (line,) = found.pop("doubtful")
     assert (line["serial"], line["quality"], line["missing_days"]) == ("210000000001", "estimated", 1)
-    installed = await connection.fetchval(
-        "SELECT count(*) FROM installations WHERE valid_from < '2026-03-09 16:00Z' "
-        "AND COALESCE(valid_to, 'infinity') > '2026-03-07 16:00Z'"
-    )
+    installed = await connection.fetch(
+        "SELECT serial FROM installations JOIN meters USING (meter_id) WHERE valid_from < '2026-03-09 16:00Z' "
+        "AND COALESCE(valid_to, 'infinity') > '2026-03-07 16:00Z' AND meter_id NOT IN (1, $1) ORDER BY serial", inlet
+    )  # fmt: skip
+    silent = [row["serial"] for row in installed][:20]
     assert found == {
         "is_over": True, "entries": 1, "billed_ml": line["billed_ml"], "edited": 0, "interpolated": 0, "estimated": 1,
-        "estimated_ml": line["billed_ml"], "incomplete": 1, "missing_days": 1, "silent": installed - 1,
+        "estimated_ml": line["billed_ml"], "incomplete": 1, "missing_days": 1, "silent": len(installed),
+        "silent_serials": silent,
         "waiting_spans": await connection.fetchval("SELECT count(*) FROM touched_spans"), "corrections": 0,
         "corrected_ml": 0,
     }  # fmt: skip
@@ -218,6 +262,39 @@ async def test_the_preview_tells_what_would_be_estimated(
     detail = await connection.fetchval("SELECT detail->>'reason' FROM audit_log WHERE action = 'close_billing_period'")
     assert detail == "looked at"
     assert (await engineer.get(f"{PATH}/preview")).status_code == 409
+
+
+async def test_a_meter_that_ends_at_midnight_has_no_part_in_the_next_day(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE installations SET valid_to = '2026-03-08 16:00Z' WHERE meter_id = 1")
+    await closed(engineer)
+    (line,) = await lines(engineer)
+    assert (line["last_day"], line["complete"], line["missing_days"]) == ("2026-03-08", "true", "0")
+
+
+async def test_lines_of_some_meters_are_never_planned_as_those_of_all(connection: asyncpg.Connection) -> None:
+    """After five pages of an export the server would read the days of all meters for each page."""
+    config = await connection.fetchval("SELECT proconfig FROM pg_proc WHERE proname = 'billing_lines'")
+    assert "plan_cache_mode=force_custom_plan" in config
+
+
+async def test_an_open_period_is_taken_back_and_a_closed_one_is_not(
+    engineer: httpx.AsyncClient, operator: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    wrong = {"name": "2026年3月", "first_day": "2026-03-08", "last_day": "2026-03-30"}
+    assert (await engineer.post(API, json=wrong)).status_code == 201
+    path = f"{API}/2026年3月"
+    export = await engineer.get(f"{path}/export")
+    assert export.headers["content-disposition"].endswith("filename*=UTF-8''billing-2026%E5%B9%B43%E6%9C%88.csv")
+    assert (await operator.post(f"{path}/drop", json={"reason": "typo"})).status_code == 403
+    assert (await engineer.post(f"{path}/drop", json={"reason": " "})).status_code == 400
+    assert (await engineer.post(f"{path}/drop", json={"reason": "typo"})).status_code == 204
+    assert (await engineer.post(f"{path}/drop", json={"reason": "typo"})).status_code == 404
+    audited = await connection.fetchval("SELECT detail->>'last' FROM audit_log WHERE action = 'drop_billing_period'")
+    assert audited == "2026-03-30"
+    await closed(engineer)
+    assert (await engineer.post(f"{PATH}/drop", json={"reason": "typo"})).status_code == 409
 
 
 async def test_refusals(engineer: httpx.AsyncClient, operator: httpx.AsyncClient) -> None:
@@ -229,6 +306,9 @@ async def test_refusals(engineer: httpx.AsyncClient, operator: httpx.AsyncClient
     assert (
         await engineer.post(API, json={**MARCH, "first_day": "2025-03-08", "last_day": "2025-03-08"})
     ).status_code == 409
+    for name, first, last in (("a/b", "2026-01-01", "2026-01-31"), ("x", "9999-12-01", "9999-12-31")):
+        answer = await engineer.post(API, json={"name": name, "first_day": first, "last_day": last})
+        assert answer.status_code == 400
     overlapping = await engineer.post(API, json={**MARCH, "name": "other"})
     assert overlapping.status_code == 409
     running = {"name": "running", "first_day": "2026-03-10", "last_day": "2026-03-10"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import asyncpg
 import httpx
 import pytest
@@ -41,6 +43,18 @@ async def test_a_meter_is_bound_moved_and_left(engineer: httpx.AsyncClient, conn
     assert await connection.fetchval("SELECT count(*) FROM outbox WHERE device = $1", DEVICE) >= 4
     old = (await engineer.get(PUSHERS)).json()[-1]
     assert (old["product"], old["ended_by"], old["ended_why"]) == ("east", "engineer", "moved")
+
+
+@pytest.mark.usefixtures("seeded")
+async def test_who_is_bound_beside_others_can_be_made_the_only_one(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await bind(engineer, "east")
+    south = await bind(engineer, "south", beside_others=True)
+    assert await bind(engineer, "south") == south
+    assert await bound(engineer) == ["south"]
+    detail = await connection.fetchval("SELECT detail FROM audit_log WHERE action = 'pushers.bind' ORDER BY at DESC")
+    assert json.loads(detail)["ended"] == ["east"]
 
 
 @pytest.mark.usefixtures("seeded")

@@ -50,6 +50,14 @@ def test_a_name_alone_is_no_way_to_a_device() -> None:
     assert aliases.way_to("imei1") == Way("west", "p2", "")
 
 
+def test_names_that_others_give_a_device_leave_room_for_who_it_is_bound_to() -> None:
+    aliases = Aliases()
+    for number in range(3 * MAX_IDS_OF_DEVICE):
+        aliases.learn(f"x{number}", "d", "stranger", is_way=False)
+    aliases.learn("p1", "d", "east")
+    assert aliases.way_to("d") == Way("east", "p1", "")
+
+
 def test_one_device_cannot_take_the_room_of_all() -> None:
     aliases = Aliases()
     for number in range(3 * MAX_IDS_OF_DEVICE):

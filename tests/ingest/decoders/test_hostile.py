@@ -39,6 +39,14 @@ def test_any_fields_in_cbor(fields):
     attempt(60, cbor2.dumps(fields))
 
 
+@pytest.mark.parametrize(
+    "name", ["implausible", "inner_decoder", "services", "settlement_index_ml", "tasks", "undecoded"]
+)
+def test_a_device_has_no_words_where_the_platform_has_its_own(name):
+    report = attempt(50, json.dumps({"v": 1, name: 5}).encode())
+    assert report.extra == attempt(60, cbor2.dumps({0: 1, name: 5})).extra == {f"key_{name}": 5}
+
+
 NAMES = ("v", "seq", "blocks", "scale", "battery_mv", "rsrp_ddbm", "snr_ddb", "ecl", "temperature_dc", "valve")
 
 

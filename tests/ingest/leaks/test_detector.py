@@ -7,9 +7,9 @@ import pytest
 
 from ingest.leaks.detector import leak_rate, look, shares
 from ingest.leaks.events import Event, Kind, Phase
-from ingest.leaks.faults import SINGLE_HOURS
+from ingest.leaks.faults import AWAY_PRIOR_D, SINGLE_HOURS, absence, compared
 from ingest.leaks.grid import flow_grid
-from ingest.leaks.habits import CYCLIC, DAY_H, HOUSEHOLD_Q3_L_H, TESTS, States, unknown_meters
+from ingest.leaks.habits import CYCLIC, DAY_H, HOUSEHOLD_Q3_L_H, PAST_DAYS, TESTS, States, unknown_meters
 from metering.leak_settings import LeakSettings
 from tests.ingest.leaks import homes
 
@@ -112,16 +112,62 @@ def test_a_meter_counts_too_little_when_all_sizes_of_flow_have_shrunk() -> None:
     assert [(event.meter, event.kind) for event in events] == [(0, Kind.UNDER)]
 
 
-def test_only_where_people_use_water_can_a_meter_be_stuck() -> None:
+def test_sizes_that_shrink_unevenly_are_other_habits() -> None:
+    flow = homes.flows(2, seed=3)
+    later = flow[:, LEAK_DAY * DAY_H :]
+    later[0] = np.floor(0.5 * later[0])
+    later[1] = np.minimum(np.ceil(0.5 * later[1]), 9)  # fewer people, no more baths
+    _, events = looked_at(flow)
+    assert {(event.meter, event.kind) for event in events} == {(0, Kind.UNDER)}
+
+
+def test_the_less_a_meter_counts_the_sooner_it_is_said() -> None:
+    flow = homes.flows(2, seed=3)
+    later = flow[:, LEAK_DAY * DAY_H :]
+    later[0], later[1] = np.floor(0.3 * later[0]), np.floor(0.55 * later[1])
+    _, events = looked_at(flow)
+    raised = [event for event in events if event.phase is Phase.SUSPECTED]
+    assert [(event.meter, event.kind) for event in raised] == [(0, Kind.UNDER), (1, Kind.UNDER)]
+    days = []
+    for event in raised:
+        states, _ = looked_at(flow[:, : event.at_h + 1])
+        share = compared(states, SETTINGS)
+        step = np.log(SETTINGS.under_share / (share.now / share.usual).max(axis=1))[event.meter]
+        days.append(states["less"][event.meter] / step)
+        assert states["less"][event.meter] >= SETTINGS.under_evidence
+    assert 1 <= days[0] < days[1]
+
+
+def test_the_more_often_people_are_away_the_longer_a_meter_must_stand_still() -> None:
     flow = homes.flows(3, seed=5)
     begin = LEAK_DAY * DAY_H
-    flow[0, begin:] = 0
     flow[1, :begin][np.arange(begin) // DAY_H % 7 < 3] = 0  # there at weekends
-    flow[1, begin:] = 0
     flow[2] = 0  # nobody ever was
+    flow[:, begin:] = 0
     _, events = looked_at(flow)
-    assert [(event.meter, event.kind) for event in events] == [(0, Kind.STUCK)]
-    assert begin - 9 <= events[0].began_h <= begin
+    assert [(event.meter, event.kind) for event in events] == [(0, Kind.STUCK), (1, Kind.STUCK)]
+    at_home, at_weekends = events
+    assert begin - 9 <= at_home.began_h <= begin
+    known = np.log((PAST_DAYS + AWAY_PRIOR_D) / (LEAK_DAY - 1 + AWAY_PRIOR_D))
+    least_h = DAY_H * (SETTINGS.stuck_days + SETTINGS.stuck_away_days * known)
+    assert least_h <= at_home.at_h + 1 - at_home.began_h <= least_h + 1
+    more_h = DAY_H * SETTINGS.stuck_away_days * np.log(1 + LEAK_DAY / 7)
+    assert at_weekends.at_h - at_weekends.began_h == pytest.approx(least_h + more_h, abs=DAY_H)
+
+
+def test_absences_are_counted_before_the_stillness_in_hand() -> None:
+    states = unknown_meters(3, 0)
+    states["active"] = 12
+    states["active"][0, -5:] = 0  # stands still since the sixth last day
+    states["active"][1, [3, 4, 20, 21, 22]] = 0, 2, 0, np.nan, 1
+    states["active"][2, : PAST_DAYS // 2] = np.nan
+    limit_h, lived_in, times = absence(states, SETTINGS)
+    assert times.tolist() == [0, 3, 0]
+    prior = PAST_DAYS + AWAY_PRIOR_D
+    often = [prior / (prior - 6), 4 * prior / (prior - 2), prior / (PAST_DAYS // 2 - 1 + AWAY_PRIOR_D)]
+    expected_d = SETTINGS.stuck_days + SETTINGS.stuck_away_days * np.log(often)
+    np.testing.assert_allclose(limit_h, DAY_H * expected_d, rtol=1e-5)
+    assert lived_in.all()
 
 
 def test_the_grid_of_hours() -> None:

@@ -74,6 +74,7 @@ async def test_a_bulk_meter_is_no_customer_whatever_rules_are_chosen(connection)
     await look(connection, [400] * 24)
     (alert,) = await look(connection, [400] * 25, bulk={"it"})
     assert alert["ended_at"] is not None, "raised before the meter was made an inlet"
+    assert alert["state"] == "resolved"
 
 
 def test_the_rules_are_a_setting():

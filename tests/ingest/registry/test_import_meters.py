@@ -209,3 +209,58 @@ async def test_bad_names_of_products_are_refused(connection: asyncpg.Connection)
     assert [row[:2] for row in await refusals(connection, *lines, header="serial,pushers")] == [
         (line, "pushers") for line in (2, 3, 4)
     ]
+
+
+SWAP = "serial,imei,installed_at,multiplier,start_index_m3,replaces"
+
+
+async def test_a_meter_takes_the_place_of_another(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,20,DMA-1,a,40,120,2026-01-31,yes", "1003,,,,,,,,")
+    swap = "1002,861234567890002,2026-03-09T12:30,10,0.5,1001"
+    await take(connection, swap, header=SWAP)
+    at = datetime(2026, 3, 9, 4, 30, tzinfo=UTC)
+    rows = await connection.fetch(
+        "SELECT m.serial, i.service_point_id, i.valid_from, i.valid_to, i.multiplier, i.start_index_ml "
+        "FROM installations i JOIN meters m USING (meter_id) WHERE m.serial <> '1003' ORDER BY m.serial"
+    )
+    old, new = map(tuple, rows)
+    assert (old[3], old[4]) == (at, 1)
+    assert new == ("1002", old[1], at, None, 10, 500_000)
+    assert await connection.fetchval("SELECT count(*) FROM service_points") == 2
+    start = await connection.fetchrow("SELECT ts, index_ml FROM amendments WHERE source = 'installation'")
+    assert tuple(start) == (at, 500_000)
+    before = await everything(connection)
+    assert await take(connection, swap, header=SWAP) == 1
+    assert await everything(connection) == before
+    await take(connection, "1002,,,20,,", header=SWAP)
+    assert (
+        await connection.fetchval("SELECT multiplier FROM installations WHERE valid_to IS NULL AND meter_id > 2") == 20
+    )
+
+
+async def test_the_device_may_go_to_the_new_meter(connection: asyncpg.Connection) -> None:
+    await take(connection, "1001,861234567890001,,,,,,2026-01-31,")
+    await take(connection, "1002,861234567890001,2026-03-09,,,1001", header=SWAP)
+    assert [(row[0], row[1], row[4]) for row in await registry(connection)] == [
+        ("1001", "861234567890001", False), ("1002", "861234567890001", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "message"),
+    [
+        ("1002,,2026-03-09,,,9999", "replaces", "9999 is not installed"),
+        ("1002,,2025-03-09,,,1001", "installed_at", "1001 was not there yet, so it cannot have been replaced"),
+        ("1002,,,,,1001\n1001,,,,,", "replaces", "1001 stands in this file, too"),
+        ("1002,,,,,1002", "replaces", "a meter does not replace itself"),
+        ("1002,,,,,1001\n1003,,,,,1001", "replaces", "1001 is replaced on line 2 already"),
+        ("1002,,,0,,", "multiplier", "'0' is not a whole number from 1 to 10000"),
+        ("1002,,,1.5,,", "multiplier", "'1.5' is not a whole number from 1 to 10000"),
+        ("1002,,,,-1,", "start_index_m3", "'-1' is not an index from 0 to 100000000 m³"),
+        ("1002,,,,NaN,", "start_index_m3", "'NaN' is not an index from 0 to 100000000 m³"),
+    ],
+)
+async def test_swaps_that_cannot_be(connection: asyncpg.Connection, line: str, field: str, message: str) -> None:
+    await take(connection, "1001,,,,,,,2026-01-31,")
+    ((_, found, said),) = await refusals(connection, line, header=SWAP)
+    assert (found, said) == (field, message)

@@ -48,9 +48,8 @@ EXPECTED: dict[str, dict[str, frozenset[str]]] = {
     | dict.fromkeys(SECRET, READ | WRITE)
     | {"audit_log": READ | APPEND, "alert_events": READ | APPEND, "command_events": READ | APPEND}
     | {"firmware_images": READ | APPEND, "campaign_meters": READ | APPEND}
-    | dict.fromkeys(
-        ["amendments", "day_edits", "billing_periods", "billing_entries", "alert_suppressions"], READ | APPEND
-    )
+    | dict.fromkeys(["amendments", "day_edits", "billing_entries", "alert_suppressions"], READ | APPEND)
+    | {"billing_periods": READ | APPEND | REMOVE}
     | dict.fromkeys(["commands", "campaigns"], READ | frozenset({"INSERT", "UPDATE"})),
     "nbwater_reader": dict.fromkeys(SHOWN, READ),
 }

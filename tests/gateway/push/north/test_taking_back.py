@@ -159,3 +159,23 @@ async def test_who_is_asked_again_is_bounded(tmp_path: Path, monkeypatch: pytest
     await back.try_again()
     assert len(back) == 0
     stub.close()
+
+
+async def test_a_command_at_two_platforms_is_asked_for_at_both(tmp_path: Path) -> None:
+    """Of a device that moved while its first platform was away."""
+    asked: list[str] = []
+
+    async def away(_: Product, there: Open) -> bytes | None:
+        asked.append(there.product)
+        raise UnavailableError("away")
+
+    stub, ledger, expires_s = StubPlatform(), Ledger(tmp_path), int(time.time()) + 100
+    product = product_of(Platform.CTWING, stub)
+    back = taking_back.TakingBack(FakeCommands(), ledger, Counts(), lambda _: product, away)
+    for name in ("east", "west"):
+        there = Open(name, "1", "d1", bytes(8), expires_s)
+        ledger.sent(there)
+        await back.take_back(there)
+    await back.try_again()
+    assert (len(back), asked) == (2, ["east", "west"] * 2)
+    stub.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -18,9 +19,11 @@ from ingest.leaks.live import states
 from ingest.leaks.live.slices import found
 from ingest.leaks.live.stage import LeakStage
 from ingest.settlement.stage import SettlementStage
-from metering.leak_settings import LeakSettings
+from metering.leak_settings import LeakSettings, VendorRule
+from metering.process import ended
 from metering.settings import SettlementSettings
 from tests.ingest.leaks import homes
+from tests.integration.ingest_town import until
 
 ZONE = ZoneInfo("Asia/Shanghai")
 FIRST = homes.FIRST.replace(tzinfo=ZONE)
@@ -110,6 +113,15 @@ async def leaking(pool: Any, hours: int = 60) -> tuple[int, Any]:
     async with pool.acquire() as connection:
         await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch()
     return meter_id, flow
+
+
+@pytest.mark.parametrize(("rules", "after"), [([], "resolved"), ([VendorRule.FLOW_24H], "open")])
+async def test_a_leak_takes_over_what_the_makers_rule_said(pool: Any, rules: list[VendorRule], after: str) -> None:
+    meter_id, _ = await leaking(pool)
+    assert await pool.fetchval("SELECT meter_id FROM alerts WHERE kind = 'continuous_flow'") == meter_id
+    await look(pool, LeakSettings(vendor_rules=rules))
+    assert await pool.fetchval("SELECT state FROM alerts WHERE kind = 'continuous_flow'") == after
+    assert [one["kind"] for one in await own_alerts(pool)] == ["leak"]
 
 
 async def test_a_bulk_meter_has_no_leak_behind_it(pool: Any) -> None:
@@ -307,3 +319,41 @@ async def test_a_record_of_another_version_is_learned_anew_and_the_past_is_not_t
     await look(pool)
     assert await pool.fetch("SELECT days, version FROM leak_states") == [(30, VERSION)]
     assert await own_alerts(pool) == []
+
+
+async def three_to_learn_and_one_known(pool: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """All of them due, the known one last; not more than two are learned beside others."""
+    meters = await add_meters(pool, 4)
+    flow = homes.flows(4)
+    flow[:, BEGIN_H:] += 6
+    await store(pool, meters[3], flow[3], 0, BEGIN_H)
+    await look(pool)
+    for meter_id, of_home in zip(meters, flow, strict=True):
+        await store(pool, meter_id, of_home, BEGIN_H if meter_id == meters[3] else 0, BEGIN_H + 60)
+    async with pool.acquire() as connection:
+        await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch()
+    monkeypatch.setattr(stage_module, "MAX_LEARNED", 2)
+    return meters
+
+
+async def test_meters_to_be_learned_wait_behind_the_others(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    meters = await three_to_learn_and_one_known(pool, monkeypatch)
+    monkeypatch.setattr(stage_module, "MAX_PUT_OFF", 2)
+    stage = LeakStage(pool, ZONE, SETTINGS)
+    assert await stage.look_at_batch() == 4
+    assert [alert["meter_id"] for alert in await own_alerts(pool)] == [meters[3]]
+    async with pool.acquire() as connection:
+        waiting = await states.waiting(connection)
+    assert (waiting.meters, waiting.put_off, waiting.oldest_s) == (3, 3, 0)
+    assert await stage.look_at_batch() == 0
+    assert [await stage.look_at_batch(put_off=True) for _ in range(3)] == [2, 1, 0]
+    assert {alert["meter_id"] for alert in await own_alerts(pool)} == set(meters)
+    assert await due(pool) == 0
+
+
+async def test_the_running_stage_learns_between_its_looks(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await three_to_learn_and_one_known(pool, monkeypatch)
+    running = asyncio.create_task(LeakStage(pool, ZONE, SETTINGS).run())
+    await until(lambda: pool.fetchval("SELECT NOT EXISTS (SELECT FROM leak_due)"), "nothing is due")
+    await ended(running)
+    assert len(await own_alerts(pool)) == 4
