@@ -51,9 +51,10 @@ def _positive(covariance: Floats) -> Floats:
     for _ in range(hours):
         both = used[:, :, None] & used[:, None, :]
         of_used = np.where(both, covariance, np.eye(hours))
-        weights: Floats = np.linalg.solve(of_used, used.astype(np.float64)[:, :, None])[:, :, 0]
+        weights = np.linalg.solve(of_used, used.astype(np.float64)[:, :, None])[:, :, 0].astype(np.float64)
         against = used & (weights < 0)
         if not against.any():
             break
         used &= ~against
-    return np.where(used, weights, 0.0)
+    positive: Floats = np.where(used, weights, 0.0)
+    return positive
