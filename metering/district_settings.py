@@ -30,7 +30,7 @@ class DistrictSettings(Section):
     model_config = SettingsConfigDict(env_prefix="NBWATER_DISTRICTS_", extra="forbid", frozen=True)
     every_s: float = Field(60.0, ge=1, le=3_600, description="s between two looks for hours that are due")
     days: int = Field(
-        60, ge=35, le=400, description="Past days that the detector looks at, and that are balanced for a new district"
+        120, ge=35, le=400, description="Past days that the detector looks at, and that are balanced for a new district"
     )
     usual_days_ago: str = Field(
         "1, 2, 7", description="A meter's usual use is the mean of these days before; who did not report is estimated"
@@ -54,16 +54,12 @@ class DistrictSettings(Section):
     )
     balance_least_share: float = Field(0.04, gt=0, le=1, description="Least burst told by balance, share of the inflow")
     inflow_windows_h: str = Field("48, 72, 96, 120, 168", description="The same by inflow alone, h")
-    inflow_threshold: float = Field(2.5, gt=0, le=100, description="As balance_threshold, by inflow")
+    inflow_threshold: float = Field(2.7, gt=0, le=100, description="As balance_threshold, by inflow")
     inflow_least_share: float = Field(
         0.12, gt=0, le=1, description="Least burst told by inflow, share of the night flow"
     )
-    inflow_hours: str = Field("0, 1, 2, 3, 4, 5", description="Local hours of the day that count for the inflow")
-    inflow_weekly_quantile: float = Field(
-        0.85,
-        ge=0,
-        lt=1,
-        description="The threshold is at least this quantile of the weekly greatest deviations; 0: off",
+    inflow_hours: str = Field(
+        ", ".join(map(str, range(HOURS_A_DAY))), description="Local hours of the day that count for the inflow"
     )
     critical_share: float = Field(0.1, gt=0, le=1, description="From this share of the inflow on a burst is critical")
     mended_share: float = Field(0.5, gt=0, le=1, description="A fall by so much of what leaks ends the alert")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ingest.alert_file import EvaluatedAlert, write_alerts
 from ingest.districts.detection import balance_rules, inflow_rules
-from ingest.districts.evaluation import Indices, from_inflows, from_readings
+from ingest.districts.evaluation import Indices, customers_limits, from_inflows, from_readings
 from ingest.districts.files import read_inflows, read_inlet
-from ingest.leaks.evaluation import NO_SIZES, MeterReadings, evaluated, read_readings, read_sizes
-from metering.consumption import Limits
+from ingest.leaks.evaluation import NO_SIZES, evaluated, read_readings, read_sizes
 from metering.errors import RequestError
 from metering.settings import DistrictSettings, LeakSettings, load
 
@@ -49,20 +47,13 @@ def evaluate(
     try:
         if readings is not None:
             customers = read_readings(readings)
-            alerts += evaluated(customers, load(LeakSettings), read_sizes(sizes) if sizes else NO_SIZES)
+            q3_l_h = read_sizes(sizes) if sizes else NO_SIZES
+            alerts += evaluated(customers, load(LeakSettings), q3_l_h)
             if inlet is not None:
-                alerts += from_readings(
-                    district, _indices(customers), read_inlet(inlet), balance_rules(load(DistrictSettings))
-                )
+                of = Indices(*customers[1:], customers_limits(customers.names, q3_l_h))
+                alerts += from_readings(district, of, read_inlet(inlet), balance_rules(load(DistrictSettings)))
         if inflow is not None:
             alerts += from_inflows(read_inflows(inflow), inflow_rules(load(DistrictSettings)))
     except RequestError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{write_alerts(out, alerts):,} alerts written to {out}", err=True)
-
-
-def _indices(customers: MeterReadings) -> Indices:
-    """Household meters of the usual size: the files say nothing of sizes."""
-    limits = Limits.of()
-    every = Limits(*(np.repeat(column, len(customers.names)) for column in limits))
-    return Indices(customers.meter, customers.ts_s, customers.index_ml, every)

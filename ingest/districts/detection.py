@@ -10,6 +10,11 @@ from metering.district_settings import HOURS_A_DAY, MAX_WINDOW_H, DistrictSettin
 
 from .level_shifts import Rules
 
+NIGHT_HOURS = (2, 3, 4)
+"""Local; the median of the inflow then is the night flow, as in the table of days."""
+WARM_DAYS = 21
+"""From which the first habits of an inflow come; what is usual comes from the days after that which are looked at."""
+
 
 def balance_rules(settings: DistrictSettings) -> Rules:
     """Customers' use is taken out, so that every hour counts and hours suffice."""
@@ -26,13 +31,16 @@ def balance_rules(settings: DistrictSettings) -> Rules:
 
 
 def inflow_rules(settings: DistrictSettings) -> Rules:
-    """Only the night tells, and two nights at least: what people use at night is many times what is measured wrong."""
+    """Two days at least: what people use is many times what is measured wrong. Shares are of the night flow."""
     return Rules(
         windows_h=numbers_of(settings.inflow_windows_h, 1, MAX_WINDOW_H),
         threshold=settings.inflow_threshold,
         least_share=settings.inflow_least_share,
         hours_of_day=numbers_of(settings.inflow_hours, 0, HOURS_A_DAY - 1),
+        level_hours=NIGHT_HOURS,
+        scale_days=settings.days - WARM_DAYS,
+        warm_days=WARM_DAYS,
+        weighed=True,
         usual=(0.8, 1.2816),
-        weekly_quantile=settings.inflow_weekly_quantile,
         common=True,
     )

@@ -4,7 +4,7 @@ had arrived. Pure. Rates are in litres per hour; times in Unix seconds go in, lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -38,6 +38,12 @@ class Inflows(NamedTuple):
     first_s: int
     flow_l_s: Floats
     """Districts × hours, NaN: not known."""
+
+
+def customers_limits(names: Sequence[str], q3_l_h: Mapping[str, int]) -> Limits:
+    """Of customers' meters, by their Q3; who is not named there has a household's (2.5 m³/h)."""
+    each = [Limits.of(q3_l_h[name]) if name in q3_l_h else Limits.of() for name in names]
+    return Limits(*(np.concatenate(column) for column in zip(*each, strict=True)))
 
 
 def from_readings(subject: str, customers: Indices, inlet: Indices, rules: Rules) -> list[EvaluatedAlert]:

@@ -4,8 +4,8 @@ Pure and vectorised over districts; values are hourly, in any one unit of flow. 
 each hour is compared with the median of its hour of day over the last days, and a weighted mean of the deviations over
 windows of several lengths is tested (a generalised likelihood ratio, as CUSUM charts use it: Basseville and Nikiforov,
 Detection of Abrupt Changes, 1993, section 2.4). What is normal for such a mean is not assumed but taken from each
-district's own past: a quantile of its size, and of its weekly greatest, over the last weeks. A district that is
-restless gets a higher threshold, not more alerts.
+district's own past: a quantile of its size over the last weeks, shifts included. A district that is restless gets a
+higher threshold, not more alerts.
 
 After a shift the earlier values are moved to the new level, so that the next shift is measured from there: a second
 burst on top of the first is found, and so is the repair. A rise that only undoes a fall is no leak.
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from metering.consumption import Bools, Ints
 
+from .hour_weights import LEAST_DAYS, hour_weights
+
 Floats = NDArray[np.float64]
 
 DAY_H = 24
 WEEK_H = 168
-LEAST_WEEKS = 6
-"""Of so many weekly greatest values a quantile can be taken."""
 LIKELY = 3.84
 """95 % point of χ² with one degree of freedom: starts whose likelihood ratio is this close to the best are possible."""
 USUAL_SHARE = 0.5
@@ -36,20 +36,22 @@ USUAL_DAYS = 42
 
 
 class Rules(NamedTuple):
-    """What is looked for. `hours_of_day`: those that count, local; shares are of the usual reference flow in them."""
+    """What is looked for; hours of the day are local ones."""
 
     windows_h: tuple[int, ...]
     threshold: float
     """In units of the district's own usual deviation."""
     least_share: float
+    """Of the usual reference flow in `level_hours`."""
     hours_of_day: tuple[int, ...] = tuple(range(DAY_H))
+    """Those that count."""
+    level_hours: tuple[int, ...] = tuple(range(DAY_H))
+    weighed: bool = False
+    """Hours weigh by what they tell together of a constant flow (`hour_weights`); else each by its own variance."""
     history_days: int = 28
     """From which the habits come."""
     scale_days: int = 120
     """From which the usual size of deviations comes."""
-    weekly_quantile: float = 0.0
-    """The threshold is at least this quantile of the weekly greatest deviations; 0: it is fixed."""
-    weekly_weeks: int = 26
     usual: tuple[float, float] = (0.5, 0.6745)
     """Quantile of the absolute deviations that gives their scale, and what a normal variable has there."""
     common: bool = False
@@ -121,18 +123,19 @@ class _Chart:
         self._values = values.astype(np.float64, copy=True)
         districts, hours = values.shape
         self._variance = np.zeros_like(self._values) if variance is None else variance.astype(np.float64, copy=True)
-        self._counts = np.isin(np.arange(DAY_H), rules.hours_of_day)
+        self._counts, self._of_level = (np.isin(np.arange(DAY_H), of) for of in (rules.hours_of_day, rules.level_hours))
         self._moved = np.zeros((districts, hours))
         """To add to a past value to bring it to today's level."""
         self._residual = np.zeros((districts, hours))
         self._weight = np.zeros((districts, hours))
+        self._sigma = np.ones((districts, hours))
+        """Of each hour by itself."""
         self._windows = np.array(rules.windows_h)
         self._deviation = np.full((districts, len(rules.windows_h), hours), np.nan)
-        self._greatest = np.zeros((districts, hours))
         self._scale = np.full((districts, len(rules.windows_h)), np.nan)
-        self._threshold = np.full(districts, rules.threshold)
-        self._usual = np.full((districts, DAY_H), np.nan)
-        self._spread = np.full((districts, DAY_H), np.nan)
+        self._usual, self._spread = (np.full((districts, DAY_H), np.nan) for _ in range(2))
+        self._factor = np.ones((districts, DAY_H))
+        """Weight of the hours of the day over that of their own variance."""
         self._level = np.full(districts, np.nan)
 
     def correct(self, corrections: Sequence[Correction]) -> None:
@@ -143,7 +146,8 @@ class _Chart:
             self._variance[place] += of.variance
             if self._weight[place] > 0:
                 spread = self._spread[of.district, self._hour_of_day[of.hour]]
-                self._weight[place] = 1 / max(spread**2, self._variance[place])
+                before, self._sigma[place] = self._sigma[place], max(spread, self._variance[place] ** 0.5)
+                self._weight[place] *= (before / self._sigma[place]) ** 2
 
     def advance(self, at: int) -> Iterator[Shift]:
         """Takes the hour in, and gives the shifts that it shows."""
@@ -166,7 +170,7 @@ class _Chart:
         from_hour = at - days * DAY_H
         past = (self._values[:, from_hour:at] + self._moved[:, from_hour:at]).reshape(len(self._level), days, DAY_H)
         self._usual = np.nanmedian(past, axis=1)
-        reference = self._reference[:, from_hour:at].reshape(past.shape)[:, :, self._counts]
+        reference = self._reference[:, from_hour:at].reshape(past.shape)[:, :, self._of_level]
         self._level = np.nanmedian(reference.reshape(len(reference), -1), axis=1)
         spread = 1.4826 * np.nanmedian(np.abs(past - self._usual[:, None]), axis=1)
         self._spread = np.maximum(spread, rules.floor_share * np.abs(self._level)[:, None])
@@ -175,10 +179,21 @@ class _Chart:
         quantile, normal = rules.usual
         self._scale = np.maximum(np.nanquantile(recent, quantile, axis=2) / normal, 1.0)
         self._scale[np.isfinite(recent).sum(axis=2) < WEEK_H] = np.nan
-        weeks = min(rules.weekly_weeks, (at // DAY_H - rules.warm_days) // 7)
-        if rules.weekly_quantile and weeks >= LEAST_WEEKS:
-            weekly = self._greatest[:, at - weeks * WEEK_H : at].reshape(-1, weeks, WEEK_H).max(axis=2)
-            self._threshold = np.maximum(rules.threshold, np.quantile(weekly, rules.weekly_quantile, axis=1))
+        self._weigh(at)
+
+    def _weigh(self, at: int) -> None:
+        """What the hours of the day weigh from now on."""
+        self._factor[:] = self._counts
+        days = min(self._rules.scale_days, at // DAY_H - self._rules.warm_days)
+        if not self._rules.weighed or days < LEAST_DAYS:
+            return
+        last = slice(at - days * DAY_H, at)
+        known = np.where(np.isfinite(self._values[:, last]), self._residual[:, last], np.nan)
+        past = known.reshape(len(self._level), days, DAY_H)[:, :, self._counts]
+        spread = 1.4826 * np.nanmedian(np.abs(past), axis=1)
+        weights = hour_weights(past, spread, self._rules.floor_share * np.abs(self._level))
+        sure = np.isfinite(weights).all(axis=1)
+        self._factor[np.ix_(sure, self._counts)] = (weights * self._spread[:, self._counts] ** 2)[sure]
 
     def _take(self, at: int) -> Bools:
         """Which districts have a value that counts at this hour."""
@@ -188,8 +203,9 @@ class _Chart:
             residual = residual - self._level * _of_the_others(residual / self._level)
         known = np.isfinite(residual) & self._counts[hour]
         self._residual[:, at] = np.where(np.isfinite(residual), residual, 0.0)
-        self._weight[:, at] = np.where(known, 1 / np.maximum(self._spread[:, hour] ** 2, self._variance[:, at]), 0.0)
-        found: Bools = known
+        self._sigma[:, at] = np.maximum(self._spread[:, hour], np.sqrt(self._variance[:, at]))
+        self._weight[:, at] = np.where(known, self._factor[:, hour] / self._sigma[:, at] ** 2, 0.0)
+        found: Bools = known & (self._weight[:, at] > 0)
         return found
 
     def _tested(self, at: int) -> tuple[Floats, Floats, Floats]:
@@ -198,15 +214,13 @@ class _Chart:
         weight = self._weight[:, first : at + 1][:, ::-1]
         residual = self._residual[:, first : at + 1][:, ::-1]
         sums, weights = np.cumsum(weight * residual, axis=1), np.cumsum(weight, axis=1)
-        root = np.sqrt(weight)
-        clipped = np.cumsum(root * np.clip(root * residual, -self._rules.clip, self._rules.clip), axis=1)
+        bound = self._rules.clip * self._sigma[:, first : at + 1][:, ::-1]
+        clipped = np.cumsum(weight * np.clip(residual, -bound, bound), axis=1)
         window = np.minimum(self._windows, sums.shape[1]) - 1
         deviation = clipped[:, window] / np.sqrt(weights[:, window])
         self._deviation[:, :, at] = deviation
         ratio = deviation / self._scale
-        self._greatest[:, at] = np.nan_to_num(np.nanmax(ratio, axis=1, initial=0.0))
-        limit = np.where(ratio > 0, self._threshold[:, None], self._rules.threshold)
-        return np.abs(ratio) / limit, sums, weights
+        return np.abs(ratio) / self._rules.threshold, sums, weights
 
     def _located(self, district: int, at: int, sums: Floats, weights: Floats) -> Shift | None:
         """The most likely start and the size from there on; None when that is too small to matter."""
@@ -223,7 +237,7 @@ class _Chart:
         usual = float(np.quantile(before, USUAL_SHARE)) if len(before) else size
         return Shift(
             district, at, start, at - int(likely[-1]), at - int(likely[0]), size,
-            float(scale[best] / np.sqrt(weights[best])), float(ratio[best] / self._threshold[district]), level,
+            float(scale[best] / np.sqrt(weights[best])), float(ratio[best] / self._rules.threshold), level,
             size > 0 and usual >= self._rules.least_share * abs(level),
         )  # fmt: skip
 
@@ -231,7 +245,8 @@ class _Chart:
         of, start = shift.district, shift.start
         self._moved[of, :start] += shift.size
         self._residual[of, start : at + 1] -= shift.size
-        self._deviation[of, :, start : at + 1] = np.nan  # of the shift, not of what is usual
+        if not self._rules.weighed:
+            self._deviation[of, :, start : at + 1] = np.nan
         self._usual[of] += shift.size
 
 

@@ -2,9 +2,9 @@
 
 An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of
 a district that is new its past hours are computed, too, as far as the detector looks, and hours to which readings come
-later than that once more (`late_hours`). With each new hour, and when no
-hour is left, the detector looks at the past days as they are known now: what it says does not depend on when it ran.
-What takes long, the sums of an hour and the detector, runs outside of transactions.
+later than that once more (`late_hours`). With each new hour, and when no hour is left, the detector looks at the past
+days as they are known now: what it says does not depend on when it ran. What takes long, the sums of an hour and the
+detector, runs outside of transactions.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ MAX_DISTRICTS = 5_000
 EMPTY_FOR_S = 86_400
 PAST_EVERY_S = 600
 """So often past hours are looked for that a district has no balance of."""
-DISTRICTS_AT_ONCE = 200
-"""That the detector holds in memory: 60 days of so many are 290,000 rows."""
+DISTRICTS_AT_ONCE = 100
+"""That the detector holds in memory: 120 days of so many are 288,000 rows."""
 
 ROUND = Gauge("nbwater_settlement_districts_round_seconds", "Duration of the last round that computed an hour")
 BEHIND = Gauge("nbwater_settlement_districts_hours_behind", "Hours that the last round found due, its own included")

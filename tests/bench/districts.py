@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,10 +19,10 @@ import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
 from ingest.districts.detection import balance_rules, inflow_rules
-from ingest.districts.evaluation import Indices, from_inflows, from_readings
+from ingest.districts.evaluation import Indices, customers_limits, from_inflows, from_readings
 from ingest.districts.files import read_inflows, read_inlet
 from ingest.leaks.evaluation import read_readings
-from metering.consumption import HOUR_S, Limits
+from metering.consumption import HOUR_S
 from metering.settings import DistrictSettings, load
 
 VIRTUAL = "DMA-V1"
@@ -34,6 +35,7 @@ MONTH_H = 730
 class Outcome(NamedTuple):
     """One leak that was put in."""
 
+    district: str
     group: str
     hours_to_find: float | None
     start_error_h: float | None
@@ -42,12 +44,11 @@ class Outcome(NamedTuple):
 def customers_of(path: Path) -> Indices:
     """Household meters of the usual size."""
     found = read_readings(path)
-    limits = Limits(*(np.repeat(column, len(found.names)) for column in Limits.of()))
-    return Indices(found.meter, found.ts_s, found.index_ml, limits)
+    return Indices(*found[1:], customers_limits(found.names, {}))
 
 
-def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert]) -> tuple[list[Outcome], int]:
-    """How each leak was found, and in how many weeks of a district alerts were false."""
+def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert]) -> tuple[list[Outcome], Counter[str]]:
+    """How each leak was found, and in how many weeks of each district alerts were false."""
     found, used = [], set()
     for event in events:
         start, end = datetime.fromisoformat(event["start"]), datetime.fromisoformat(event["end"])
@@ -56,6 +57,7 @@ def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert])
         first = min(of, key=lambda alert: alert.raised_at, default=None)
         found.append(
             Outcome(
+                event["dma"],
                 group_of(event),
                 None if first is None else (first.raised_at - start).total_seconds() / HOUR_S,
                 None if first is None or first.est_start is None
@@ -63,14 +65,16 @@ def outcomes(events: Iterable[dict[str, Any]], alerts: Sequence[EvaluatedAlert])
             )
         )  # fmt: skip
     false = {(a.subject, int(a.raised_at.timestamp()) // WEEK_S) for a in alerts if id(a) not in used}
-    return found, len(false)
+    return found, Counter(subject for subject, _ in false)
 
 
 def group_of(event: dict[str, Any]) -> str:
     if "frac_mean" in event:
         return f"virtual {event['type']} {event['frac_mean']:.0%} of the mean"
     share = event["frac_mnf"]
-    return "inflow > 20 %" if share > 0.2 else "inflow 10-20 %" if share > 0.1 else "inflow < 10 %"
+    if share > 0.2:
+        return f"inflow > 20 %, {event['type']}"
+    return "inflow 10-20 %" if share > 0.1 else "inflow < 10 %"
 
 
 def median(values: Iterable[float | None]) -> float:
@@ -78,8 +82,10 @@ def median(values: Iterable[float | None]) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
-def report(title: str, found: Sequence[Outcome], false: int, months: float) -> None:
-    print(f"{title}: {false / months:.2f} false a district and month ({false} in {months:.0f})")
+def report(title: str, found: Sequence[Outcome], false: Counter[str], months: float) -> None:
+    """`months`: of all districts together."""
+    weeks = false.total()
+    print(f"{title}: {weeks / months:.2f} false a district and month ({weeks} in {months:.0f})")
     for group in sorted({outcome.group for outcome in found}):
         of = [outcome for outcome in found if outcome.group == group]
         hits = [outcome for outcome in of if outcome.hours_to_find is not None]
@@ -89,6 +95,13 @@ def report(title: str, found: Sequence[Outcome], false: int, months: float) -> N
             f"{median(o.hours_to_find for o in hits):.0f} h, start off by {median(o.start_error_h for o in hits):.0f} h"
         )
     print(f"  all: median {median(outcome.hours_to_find for outcome in found):.0f} h")
+    districts = sorted({outcome.district for outcome in found})
+    for district in districts if len(districts) > 1 else ():
+        shares = []
+        for size in ("> 20 %", "10-20 %", "< 10 %"):
+            of = [one for one in found if one.district == district and size in one.group]
+            shares.append(f"{size} {sum(one.hours_to_find is not None for one in of)} of {len(of)}")
+        print(f"  {district}: {', '.join(shares)}; false {false[district] * len(districts) / months:.2f} a month")
 
 
 def write(path: Path, alerts: Iterable[EvaluatedAlert]) -> None:
@@ -105,7 +118,7 @@ def main() -> None:
     options, settings = parser.parse_args(), load(DistrictSettings)
     virtual: list[Outcome] = []
     real: list[Outcome] = []
-    false, months = [0, 0], [0.0, 0.0]
+    false, months = [Counter[str](), Counter[str]()], [0.0, 0.0]
     for folder in options.folders:
         inlet, inflows = read_inlet(folder / "dma_inlet.csv"), read_inflows(folder / "bwdf_inflow.csv")
         alerts = from_readings(VIRTUAL, customers_of(folder / "readings.csv"), inlet, balance_rules(settings))

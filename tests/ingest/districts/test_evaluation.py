@@ -99,3 +99,15 @@ def test_what_becomes_known_later_is_a_correction():
     assert np.isnan(in_time[0, 999:1_002]).all()
     assert list(corrections) == [1_002]
     assert [correction.hour for correction in corrections[1_002]] == [999, 1_000, 1_001]
+
+
+def test_a_large_customer_s_draught_is_his_where_his_size_is_told():
+    flow, main = town(), np.full(HOURS, 80.0)
+    flow[7, BURST_AT:] += 12_000.0
+    names = [f"M{at}" for at in range(METERS)]
+    found = {}
+    for told in ({}, {"M7": 16_000}):
+        customers = indices(flow)._replace(limits=evaluation.customers_limits(names, told))
+        rules = balance_rules(DistrictSettings())
+        found[len(told)] = evaluation.from_readings("D1", customers, inlet_of(flow, main), rules)
+    assert (len(found[0]) > 0, found[1]) == (True, [])

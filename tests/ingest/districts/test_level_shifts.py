@@ -109,3 +109,27 @@ def test_the_rules_that_run_find_what_they_are_for():
         found = [shift for shift in find_shifts(flow, hour, rules) if shift.is_leak]
         assert {shift.district for shift in found} == {1}
         assert abs(found[0].start - 1800) <= 12
+
+
+def test_the_same_leak_proves_less_where_the_flow_swings_anyway():
+    flow, hour = town(hours=90 * 24, districts=2, seed=5)
+    rng = np.random.default_rng(6)
+    for day in range(1, 90):
+        flow[1, day * 24 : day * 24 + 24] += rng.normal(0, 12)
+    flow[:, 80 * 24 :] += 40
+    score = [0.0, 0.0]
+    for shift in find_shifts(flow, hour, inflow_rules(DistrictSettings())):
+        if shift.seen >= 80 * 24 and shift.is_leak:
+            score[shift.district] = max(score[shift.district], shift.score)
+    assert score[0] > 1
+    assert score[1] < score[0] / 2
+
+
+def test_a_leak_is_told_from_what_people_draw_by_day():
+    flow, hour = town(hours=90 * 24, districts=1)
+    rng = np.random.default_rng(7)
+    flow[0, (hour >= 8) & (hour <= 20)] += rng.normal(0, 25, 90).repeat(13)
+    flow[0, 1800:] += 20
+    (first, *_) = [shift for shift in find_shifts(flow, hour, inflow_rules(DistrictSettings())) if shift.is_leak]
+    assert (first.district, abs(first.start - 1800) <= 24) == (0, True)
+    assert first.size == pytest.approx(20, abs=8)
