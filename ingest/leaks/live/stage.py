@@ -42,8 +42,9 @@ MAX_PUT_OFF = 1_000
 MAX_READINGS = 1_000_000
 MAX_METER_DAYS = 75_000
 """Of a slice of meters that are looked at together; one that is larger is halved. A meter of its own has no bound."""
-LOCK = 7_310_188_002
-"""Advisory lock: a stage that lost the lead without knowing it must not write states that are older."""
+LOCK = 7_310_188_003
+"""Advisory lock, of its own (settlement's batches share `metering.billing.CLOSING_LOCK`): a stage that lost the lead
+without knowing it must not write states that are older."""
 PASSING = (
     OSError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError, asyncpg.TransactionRollbackError,
     asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,

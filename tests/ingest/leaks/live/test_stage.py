@@ -19,6 +19,7 @@ from ingest.leaks.live import states
 from ingest.leaks.live.slices import found
 from ingest.leaks.live.stage import LeakStage
 from ingest.settlement.stage import SettlementStage
+from metering.billing import CLOSING_LOCK
 from metering.leak_settings import LeakSettings, VendorRule
 from metering.process import ended
 from metering.settings import SettlementSettings
@@ -122,6 +123,15 @@ async def test_a_leak_takes_over_what_the_makers_rule_said(pool: Any, rules: lis
     await look(pool, LeakSettings(vendor_rules=rules))
     assert await pool.fetchval("SELECT state FROM alerts WHERE kind = 'continuous_flow'") == after
     assert [one["kind"] for one in await own_alerts(pool)] == ["leak"]
+
+
+async def test_it_does_not_wait_for_batches_that_are_settled_nor_they_for_it(pool: Any) -> None:
+    """Both locks had one number: the stage found nothing due while anything was settled, and held settlement up."""
+    await leaking(pool)
+    async with pool.acquire() as settling, settling.transaction():
+        await settling.execute("SELECT pg_advisory_xact_lock_shared($1)", CLOSING_LOCK)
+        assert await LeakStage(pool, ZONE, SETTINGS).look_at_batch()
+    assert [alert["kind"] for alert in await own_alerts(pool)] == ["leak"]
 
 
 async def test_a_bulk_meter_has_no_leak_behind_it(pool: Any) -> None:
