@@ -113,17 +113,21 @@ class CborDays:
         )
 
 
-def encode_vendor_daily(serial: str, ts_s: int, litres: int, battery_mv: int = 3600, signal: int = 15) -> bytes:
+def encode_vendor_daily(
+    serial: str, ts_s: int, litres: int, battery_mv: int = 3600, signal: int = 15, pressure_kpa: int = 0
+) -> bytes:
     """The vendor's daily report (CJ/T 188, 42 bytes) of one reading in whole litres, below 2^32.
 
-    `serial`: digits; the last twelve are the meter number. Status 0009: valve open, periodic report on.
+    `serial`: digits; the last twelve are the meter number. Status 0009: valve open, periodic report on. The pressure is
+    cut to steps of 10 kPa.
     """
     number = _bcd(serial[-12:].rjust(12, "0"))[::-1]
     local = datetime.fromtimestamp(ts_s, CJT188_ZONE)
     weekday = local.isoweekday() % 7 + 1
     clock = _bcd(f"{local:%S%M%H%d}{weekday:02d}{local:%m%y}")
     body = number + clock + struct.pack("<IB", litres, VENDOR_UNIT_LITRE)
-    body += _bcd(f"{battery_mv:04d}")[::-1] + b"\x09\x00" + _bcd(f"{signal:02d}") + b"\x00\x00\x00"
+    body += _bcd(f"{battery_mv:04d}")[::-1] + b"\x09\x00" + _bcd(f"{signal:02d}")
+    body += _bcd(f"{pressure_kpa // 10:06d}")[::-1]
     return _frame(number + VENDOR_MAKER_CODE, VENDOR_SER, b"\x1f\x90", body)
 
 

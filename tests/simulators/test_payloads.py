@@ -89,3 +89,10 @@ def test_frames_of_cjt_188(serial, ts_s, litres):
     _, decoded = decode(42, standard, ts_s)
     assert (decoded.ts_s, decoded.index_ml) == ([ts_s], [litres // 10 * 10_000])
     assert decoded.meter_address == "00" + serial
+
+
+@given(st.integers(0, 99_999))
+def test_the_vendors_frame_says_the_pressure_in_steps_of_ten_kilopascals(pressure_kpa):
+    frame = payloads.encode_vendor_daily("434045073902", 1_581_261_470, 24_700, pressure_kpa=pressure_kpa)
+    _, decoded = decode(42, frame, RECEIVED_S)
+    assert decoded.state.pressure_kpa == pressure_kpa // 10 * 10
