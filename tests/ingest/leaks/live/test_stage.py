@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import numpy as np
@@ -18,62 +14,21 @@ from ingest.leaks.live import stage as stage_module
 from ingest.leaks.live import states
 from ingest.leaks.live.slices import found
 from ingest.leaks.live.stage import LeakStage
-from ingest.settlement.stage import SettlementStage
 from metering.billing import CLOSING_LOCK
 from metering.leak_settings import LeakSettings, VendorRule
-from metering.process import ended
-from metering.settings import SettlementSettings
 from tests.ingest.leaks import homes
-from tests.integration.ingest_town import until
-
-ZONE = ZoneInfo("Asia/Shanghai")
-FIRST = homes.FIRST.replace(tzinfo=ZONE)
-BEGIN_H = 30 * 24
-SETTINGS = LeakSettings()
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Any]:
-    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
-    yield pool
-    await pool.close()
-
-
-async def add_meters(pool: Any, count: int) -> list[int]:
-    rows = await pool.fetch(
-        "INSERT INTO meters (serial) SELECT 'S' || g FROM generate_series(1, $1::int) g RETURNING meter_id", count
-    )
-    return [row[0] for row in rows]
-
-
-def at(hour: float) -> datetime:
-    return FIRST + timedelta(hours=hour)
-
-
-async def store(pool: Any, meter_id: int, flow_l: Any, from_h: int, to_h: int, known: Any = None) -> None:
-    """As ingest does: the readings at the full hours from `from_h` to before `to_h`, and a span over them."""
-    index = 5_000 + np.concatenate(([0.0], np.cumsum(flow_l)))
-    hours = [hour for hour in range(from_h, to_h) if known is None or known[hour]]
-    await pool.execute(
-        "INSERT INTO readings SELECT $1, ts, 0, ml FROM unnest($2::timestamptz[], $3::bigint[]) r (ts, ml) "
-        "ON CONFLICT DO NOTHING",
-        meter_id, [at(hour) for hour in hours], [int(index[hour]) * 1_000 for hour in hours],
-    )  # fmt: skip
-    await pool.execute("INSERT INTO touched_spans (meter_id, from_ts, to_ts) VALUES ($1, $2, $3)",
-                       meter_id, at(hours[0]), at(hours[-1]))  # fmt: skip
-
-
-async def look(pool: Any, settings: LeakSettings = SETTINGS) -> None:
-    async with pool.acquire() as connection:
-        settlement = SettlementStage(connection, SettlementSettings(), ZONE)
-        while await settlement.settle_batch():
-            pass
-    assert await LeakStage(pool, ZONE, settings).look_at_batch()
-
-
-async def own_alerts(pool: Any) -> list[dict[str, Any]]:
-    rows = await pool.fetch("SELECT * FROM alerts WHERE kind <> 'continuous_flow' ORDER BY alert_id")
-    return [{**row, "evidence": json.loads(row["evidence"])} for row in rows]
+from tests.ingest.leaks.live.homes_stored import (
+    BEGIN_H,
+    SETTINGS,
+    ZONE,
+    add_meters,
+    at,
+    due,
+    leaking,
+    look,
+    own_alerts,
+    store,
+)
 
 
 async def test_a_leak_is_raised_confirmed_and_cleared(pool: Any) -> None:
@@ -103,17 +58,6 @@ async def test_a_leak_is_raised_confirmed_and_cleared(pool: Any) -> None:
     events = await pool.fetch("SELECT to_state FROM alert_events WHERE alert_id = $1 ORDER BY at", alert["alert_id"])
     assert {row[0] for row in events[:2]} == {"open", "suspected"}
     assert [row[0] for row in events[2:]] == ["confirmed", "cleared"]
-
-
-async def leaking(pool: Any, hours: int = 60) -> tuple[int, Any]:
-    """A meter with its flow, of which the hours after its leak began are settled and due."""
-    (meter_id,) = await add_meters(pool, 1)
-    flow = homes.flows(1)[0]
-    flow[BEGIN_H:] += 6
-    await store(pool, meter_id, flow, 0, BEGIN_H + hours)
-    async with pool.acquire() as connection:
-        await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch()
-    return meter_id, flow
 
 
 @pytest.mark.parametrize(("rules", "after"), [([], "resolved"), ([VendorRule.FLOW_24H], "open")])
@@ -155,11 +99,6 @@ async def test_a_bulk_meter_has_no_leak_behind_it(pool: Any) -> None:
     await look(pool)
     (alert,) = await own_alerts(pool)
     assert alert["ended_at"] is not None, "raised before the meter was made an inlet"
-
-
-async def due(pool: Any) -> int:
-    found: int = await pool.fetchval("SELECT count(*) FROM leak_due")
-    return found
 
 
 async def test_a_burst_that_goes_on_keeps_its_rate(pool: Any) -> None:
@@ -329,41 +268,3 @@ async def test_a_record_of_another_version_is_learned_anew_and_the_past_is_not_t
     await look(pool)
     assert await pool.fetch("SELECT days, version FROM leak_states") == [(30, VERSION)]
     assert await own_alerts(pool) == []
-
-
-async def three_to_learn_and_one_known(pool: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """All of them due, the known one last; not more than two are learned beside others."""
-    meters = await add_meters(pool, 4)
-    flow = homes.flows(4)
-    flow[:, BEGIN_H:] += 6
-    await store(pool, meters[3], flow[3], 0, BEGIN_H)
-    await look(pool)
-    for meter_id, of_home in zip(meters, flow, strict=True):
-        await store(pool, meter_id, of_home, BEGIN_H if meter_id == meters[3] else 0, BEGIN_H + 60)
-    async with pool.acquire() as connection:
-        await SettlementStage(connection, SettlementSettings(), ZONE).settle_batch()
-    monkeypatch.setattr(stage_module, "MAX_LEARNED", 2)
-    return meters
-
-
-async def test_meters_to_be_learned_wait_behind_the_others(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    meters = await three_to_learn_and_one_known(pool, monkeypatch)
-    monkeypatch.setattr(stage_module, "MAX_PUT_OFF", 2)
-    stage = LeakStage(pool, ZONE, SETTINGS)
-    assert await stage.look_at_batch() == 4
-    assert [alert["meter_id"] for alert in await own_alerts(pool)] == [meters[3]]
-    async with pool.acquire() as connection:
-        waiting = await states.waiting(connection)
-    assert (waiting.meters, waiting.put_off, waiting.oldest_s) == (3, 3, 0)
-    assert await stage.look_at_batch() == 0
-    assert [await stage.look_at_batch(put_off=True) for _ in range(3)] == [2, 1, 0]
-    assert {alert["meter_id"] for alert in await own_alerts(pool)} == set(meters)
-    assert await due(pool) == 0
-
-
-async def test_the_running_stage_learns_between_its_looks(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    await three_to_learn_and_one_known(pool, monkeypatch)
-    running = asyncio.create_task(LeakStage(pool, ZONE, SETTINGS).run())
-    await until(lambda: pool.fetchval("SELECT NOT EXISTS (SELECT FROM leak_due)"), "nothing is due")
-    await ended(running)
-    assert len(await own_alerts(pool)) == 4
