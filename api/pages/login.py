@@ -8,13 +8,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from api.auth import MAX_FORM_CHARACTERS
 from api.context import PageContext
 from api.pages import theme
 from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
+from api.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
-PASSWORD_ERRORS = frozenset({"credentials", "weak", "unavailable"})
+PASSWORD_ERRORS = frozenset({"credentials", "throttled", "weak", "unavailable"})
 
 _DOCUMENT = """<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -24,7 +26,8 @@ _DOCUMENT = """<!doctype html>
 <div class="nb-muted">{product}</div>{error}{form}</main></body></html>
 """
 
-_FIELD = '<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" required {extra}></label>'
+_FIELD = """<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" maxlength="{most}" required
+ {extra}></label>"""
 
 
 def router(context: PageContext) -> APIRouter:
@@ -62,9 +65,10 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     say = _wording(context, request)
     chinese = say.language is Language.ZH
     error = request.query_params.get("error", "")
-    said = (
-        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}"))}</div>' if error in errors else ""
-    )
+    said = ""
+    if error in errors:
+        why = say(f"{page}.error.{error}", fewest=MIN_CHARACTERS, most=MAX_CHARACTERS)
+        said = f'<div class="nb-banner" role="alert">{escape(why)}</div>'
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",
         other="en" if chinese else "zh-CN",
@@ -91,7 +95,9 @@ def _switch(request: Request, language: Language) -> str:
 
 
 def _field(name: str, field: str, kind: str, complete: str, extra: str = "") -> str:
-    return _FIELD.format(name=escape(name), field=field, kind=kind, complete=complete, extra=extra)
+    return _FIELD.format(
+        name=escape(name), field=field, kind=kind, complete=complete, most=MAX_FORM_CHARACTERS, extra=extra
+    )
 
 
 def _wording(context: PageContext, request: Request) -> Wording:

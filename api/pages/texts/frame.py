@@ -46,6 +46,7 @@ FRAME: dict[str, Text] = {
         "暂时读不到数据库。请稍后刷新；若持续出现，请检查数据库与 /readyz。",
         "The database cannot be read right now. Reload in a moment; if it stays so, check the database and /readyz.",
     ),
+    "frame.refused": Text("无法执行：{why}", "Cannot be done: {why}"),
     "frame.forbidden": Text("查看此页需要值班员或以上权限。", "This page is shown to operators and above."),
     "frame.not_found": Text("没有这个页面", "There is no such page"),
     "frame.not_found_hint": Text("请从左侧菜单选择，或检查地址。", "Choose from the menu, or check the address."),
@@ -74,8 +75,10 @@ FRAME: dict[str, Text] = {
     "password.new": Text("新密码", "New password"),
     "password.submit": Text("保存新密码", "Save the new password"),
     "password.error.credentials": Text("当前密码不正确。", "The present password is wrong."),
+    "password.error.throttled": Text("尝试次数过多，请稍等再试。", "Too many attempts. Wait a moment, then try again."),
     "password.error.weak": Text(
-        "新密码太短或太常见，请换一个更长的。", "The new password is too weak. Choose a longer one."
+        "新密码须为 {fewest} 至 {most} 个字符，且与当前密码不同。",
+        "The new password must have {fewest} to {most} characters and differ from the present one.",
     ),
     "password.error.unavailable": Text(
         "数据库暂时不可用，请稍后再试。", "The database is away. Try again in a moment."
