@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from api.pages.clocks import comes_twice
 from api.pages.texts import TEXTS
 from api.pages.texts.refusals import in_chinese
 
@@ -43,12 +44,14 @@ class Wording:
         return text.zh if self.language is Language.ZH else text.en
 
     def instant(self, at: datetime | None, seconds: bool = False) -> str:
-        """Local date and time of the utility; the year is left out when it is the present one."""
+        """Local date and time of the utility; the year is left out when it is the present one. A time that clocks show
+        twice has its offset."""
         if at is None:
             return DASH
         local = at.astimezone(self.zone)
         day = "%m-%d" if local.year == datetime.now(self.zone).year else "%Y-%m-%d"
-        return local.strftime(f"{day} %H:%M:%S" if seconds else f"{day} %H:%M")
+        offset = f" {local.isoformat()[-6:]}" if comes_twice(local) else ""
+        return local.strftime(f"{day} %H:%M:%S" if seconds else f"{day} %H:%M") + offset
 
     def day(self, at: datetime | date | None) -> str:
         if at is None:

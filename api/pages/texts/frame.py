@@ -56,6 +56,16 @@ FRAME: dict[str, Text] = {
     "frame.and": Text("；", "; "),
     "frame.comma": Text("、", ", "),
     "frame.cancel": Text("取消", "Cancel"),
+    "time.day_needed": Text("请填写日期，如 2026-03-01", "give the day, such as 2026-03-01"),
+    "time.needed": Text("请填写时刻，如 2026-03-01 00:00:00", "give the time, such as 2026-03-01 00:00:00"),
+    "time.skipped": Text(
+        "当地没有 {time}：时钟此时拨快，其后是 {after}",
+        "there is no {time} here: the clocks go forward, and it is {after} then",
+    ),
+    "time.twice": Text(
+        "当地有两个 {time}（时钟拨慢），请写明时差：{first} 或 {second}",
+        "there are two {time} here, as the clocks go back: write {first} or {second}",
+    ),
     "login.title": Text("登录", "Log in"),
     "login.login": Text("用户名", "User name"),
     "login.password": Text("密码", "Password"),
