@@ -72,8 +72,8 @@ def qualities(names: Mapping[str, str]) -> list[Series]:
 def consumption(
     bars: Sequence[Bar], series: Sequence[Series], unit: str, ml_per_unit: int, look: Look, label_every: int = 0
 ) -> Options:
-    """Stacked bars, one series per kind that occurs. `label_every`: of bars that are labelled with hours of the day only
-    those at 0:00 and so many hours on may show it, also where clocks change."""
+    """Stacked bars, one series per kind that occurs. `label_every`: of bars labelled with hours of the day only those
+    of 0:00 and each so many hours on may show it, also where clocks change."""
     options = _frame([bar.label for bar in bars], unit, look)
     if label_every:
         options["xAxis"]["axisLabel"][":interval"] = _HOURS_LABELLED % label_every

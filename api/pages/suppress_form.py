@@ -9,7 +9,7 @@ from datetime import timedelta
 from nicegui import ui
 
 from api.alert_kinds import OF_ZONES, SUPPRESSIBLE
-from api.pages import deciding, evidence, parts, typed
+from api.pages import clocks, deciding, evidence, parts, typed
 from api.pages.deciding import Act, Changed, Said, buttons
 from api.pages.parts import Words
 from api.pages.visit import Visit
@@ -52,7 +52,7 @@ async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None
         Words(say("suppressions.add"), tag="h2")
         read = _fields(visit, target, kind, names)
         Words(say("suppressions.hint"), "nb-muted nb-small")
-        if typed.changes_clocks(say.zone, visit.context.now()):
+        if clocks.changes_clocks(say.zone, visit.context.now()):
             Words(say("suppressions.hint_twice"), "nb-muted nb-small")
 
         async def act() -> None:

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 
 from api.pages.clocks import comes_twice
 from api.pages.texts import TEXTS
-from api.pages.texts.refusals import in_chinese
+from api.pages.texts.phrases import in_chinese
+from api.pages.texts.refusals import REFUSALS
+from api.pages.texts.remarks import REMARKS
 
 DASH = "–"
 ML_PER_L = 1_000
@@ -34,7 +36,11 @@ class Wording:
 
     def refusal(self, error: Exception) -> str:
         """Why something cannot be done; in English where nobody gave its Chinese."""
-        return in_chinese(str(error)) if self.language is Language.ZH else str(error)
+        return in_chinese(str(error), REFUSALS) if self.language is Language.ZH else str(error)
+
+    def remark(self, written: str) -> str:
+        """What the platform or a person wrote down; that of a person, and of other systems, as it is."""
+        return in_chinese(written, REMARKS) if self.language is Language.ZH else written
 
     def value(self, group: str, value: object) -> str:
         """The word for a stored value, as `value("outcome", "stored")`; a value nobody named shows as it is stored."""

@@ -5,20 +5,7 @@ A refusal is raised where the rule stands, far from any page: the page knows its
 
 from __future__ import annotations
 
-import re
-
-from api.pages.texts import TEXTS
-
-WORDS = {
-    "role": "frame.role",
-    "alert_state": "alerts.state",
-    "alert_kind": "alerts.kind",
-    "command": "commands.kind",
-    "command_state": "commands.state",
-    "argument": "commands.argument",
-    "campaign_state": "campaigns.state",
-}
-"""Parts of a refusal that are stored values, and the group of texts that has their words."""
+from api.pages.texts.phrases import Phrases
 
 _ANYWHERE = (
     (r"this needs the role (?P<role>\w+); .*", "需要{role}权限"),
@@ -141,20 +128,6 @@ _UNKNOWN_DEVICES = (
     (r"that is no name of a push product", "推送产品的名称无效"),
     (r"(?P<most>\d+) products may speak for the device already", "该设备已绑定 {most} 个推送产品"),
 )
-REFUSALS: tuple[tuple[str, str], ...] = (
+REFUSALS: Phrases = (
     *_ANYWHERE, *_AMENDMENTS, *_BILLING, *_ALERTS, *_COMMANDS, *_CAMPAIGNS, *_UNKNOWN_DEVICES,
 )  # fmt: skip
-"""What it is in English, as a pattern for all of it, and in Chinese with the parts named there. The first that fits."""
-
-
-def in_chinese(refusal: str) -> str:
-    """The refusal itself where nobody gave its Chinese."""
-    for english, chinese in REFUSALS:
-        if found := re.fullmatch(english, refusal, re.DOTALL):
-            return chinese.format(**{name: _worded(name, part) for name, part in found.groupdict().items()})
-    return refusal
-
-
-def _worded(name: str, part: str) -> str:
-    text = TEXTS.get(f"{WORDS[name]}.{part}") if name in WORDS else None
-    return part if text is None else text.zh

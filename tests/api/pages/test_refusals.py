@@ -9,7 +9,9 @@ import pytest
 
 from api.pages.login import LOGIN_ERRORS, PASSWORD_ERRORS
 from api.pages.texts import TEXTS
-from api.pages.texts.refusals import REFUSALS, WORDS, in_chinese
+from api.pages.texts.phrases import WORDS, in_chinese
+from api.pages.texts.refusals import REFUSALS
+from api.pages.texts.remarks import REMARKS
 from api.roles import CredentialsError, ThrottledError
 from metering.errors import UnavailableError
 from tests.api.pages.reached import Source
@@ -34,7 +36,7 @@ CHINESE = re.compile("[\u4e00-\u9fff]")
 @pytest.mark.parametrize("refusal", SHOWN, ids=lambda one: f"{one.where}: {one.text}")
 def test_it_is_said_in_chinese(refusal: Refusal) -> None:
     assert refusal.text, "what it says cannot be told from the source: say it where it is raised"
-    chinese = in_chinese(refusal.text)
+    chinese = in_chinese(refusal.text, REFUSALS)
     assert CHINESE.search(chinese), f"add its Chinese to api/pages/texts/refusals.py: {refusal.text}"
     assert not set(LATIN_WORD.findall(chinese)) - NAMES, chinese
 
@@ -60,18 +62,18 @@ def test_no_chinese_is_left_over() -> None:
 
 
 def test_words_of_stored_values_are_there() -> None:
-    named = {name for english, _ in REFUSALS for name in re.findall(r"\(\?P<(\w+)>", english)}
+    named = {name for english, _ in (*REFUSALS, *REMARKS) for name in re.findall(r"\(\?P<(\w+)>", english)}
     assert set(WORDS) <= named
     assert all(any(key.startswith(f"{group}.") for key in TEXTS) for group in WORDS.values())
 
 
 def test_its_figures_stay() -> None:
-    assert in_chinese("2026-03 is closed already") == "2026-03 已经关账"
-    assert in_chinese("this needs the role engineer; kim is operator") == "需要工程师权限"
-    assert in_chinese("valve needs the role engineer; kim is operator") == "“阀门”指令需要工程师权限"
-    assert in_chinese("offset_s is an integer from 0 to 86399") == "“偏移（秒）”须为 0 至 86399 的整数"
-    assert in_chinese("the alert is dismissed by now, not open") == "告警的状态已变为“误报”"
-    assert in_chinese("something else") == "something else"
+    assert in_chinese("2026-03 is closed already", REFUSALS) == "2026-03 已经关账"
+    assert in_chinese("this needs the role engineer; kim is operator", REFUSALS) == "需要工程师权限"
+    assert in_chinese("valve needs the role engineer; kim is operator", REFUSALS) == "“阀门”指令需要工程师权限"
+    assert in_chinese("offset_s is an integer from 0 to 86399", REFUSALS) == "“偏移（秒）”须为 0 至 86399 的整数"
+    assert in_chinese("the alert is dismissed by now, not open", REFUSALS) == "告警的状态已变为“误报”"
+    assert in_chinese("something else", REFUSALS) == "something else"
 
 
 def test_pages_show_an_error_in_the_readers_language_or_not_at_all() -> None:
