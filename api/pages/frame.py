@@ -78,6 +78,10 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
                 _warn(visit.say("frame.data_failed_first"))
             except RequestError as error:
                 _warn(visit.say("frame.refused", why=visit.say.refusal(error)))
+            except Exception as error:  # a fault of ours: said in the reader's language, which nobody outside can
+                _log.error("request_broke", path=request.url.path, exc_info=error)
+                visit.client.status_code = 500
+                _warn(visit.say("frame.broke"))
         return None
 
 

@@ -46,6 +46,10 @@ FRAME: dict[str, Text] = {
         "暂时读不到数据库。请稍后刷新；若持续出现，请检查数据库与 /readyz。",
         "The database cannot be read right now. Reload in a moment; if it stays so, check the database and /readyz.",
     ),
+    "frame.broke": Text(
+        "此页出错，原因已记入日志。请稍后刷新；若持续出现，请告知工程师。",
+        "This page failed; the log says why. Reload in a moment; if it stays so, tell an engineer.",
+    ),
     "frame.refused": Text("无法执行：{why}", "Cannot be done: {why}"),
     "frame.forbidden": Text("查看此页需要值班员或以上权限。", "This page is shown to operators and above."),
     "frame.not_found": Text("没有这个页面", "There is no such page"),
