@@ -21,8 +21,6 @@ from api.throttle import LoginThrottle
 from metering.errors import RequestError
 
 MAX_CREDENTIAL_CHARACTERS = 128
-MAX_FORM_CHARACTERS = 1_000
-"""In a field of the forms of login and password: more than either may have, so that who types too much hears it."""
 MAX_SESSIONS_PER_LOGIN = 50
 TOUCH_AFTER_S = 60.0
 

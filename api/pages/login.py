@@ -8,12 +8,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from api.auth import MAX_FORM_CHARACTERS
+from api import passwords
 from api.context import PageContext
 from api.pages import theme
 from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
-from api.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
 PASSWORD_ERRORS = frozenset({"credentials", "throttled", "weak", "unavailable"})
@@ -26,8 +25,7 @@ _DOCUMENT = """<!doctype html>
 <div class="nb-muted">{product}</div>{error}{form}</main></body></html>
 """
 
-_FIELD = """<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" maxlength="{most}" required
- {extra}></label>"""
+_FIELD = '<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" required {extra}></label>'
 
 
 def router(context: PageContext) -> APIRouter:
@@ -67,7 +65,7 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     error = request.query_params.get("error", "")
     said = ""
     if error in errors:
-        why = say(f"{page}.error.{error}", fewest=MIN_CHARACTERS, most=MAX_CHARACTERS)
+        why = say(f"{page}.error.{error}", fewest=passwords.MIN_CHARACTERS, most=passwords.MAX_CHARACTERS)
         said = f'<div class="nb-banner" role="alert">{escape(why)}</div>'
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",
@@ -95,9 +93,7 @@ def _switch(request: Request, language: Language) -> str:
 
 
 def _field(name: str, field: str, kind: str, complete: str, extra: str = "") -> str:
-    return _FIELD.format(
-        name=escape(name), field=field, kind=kind, complete=complete, most=MAX_FORM_CHARACTERS, extra=extra
-    )
+    return _FIELD.format(name=escape(name), field=field, kind=kind, complete=complete, extra=extra)
 
 
 def _wording(context: PageContext, request: Request) -> Wording:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
-from api.auth import MAX_CREDENTIAL_CHARACTERS, MAX_FORM_CHARACTERS
+from api.auth import MAX_CREDENTIAL_CHARACTERS
 from api.guard import COOKIE, secure_cookie
 from api.passwords import MAX_CHARACTERS
 from api.roles import CredentialsError, Principal, ThrottledError, UnauthenticatedError
@@ -81,8 +81,8 @@ async def change_password(context: Context, viewer: Viewer, request: Request, bo
 async def log_in_by_form(
     context: Context,
     request: Request,
-    login: Annotated[str, Form(max_length=MAX_FORM_CHARACTERS)] = "",
-    password: Annotated[str, Form(max_length=MAX_FORM_CHARACTERS)] = "",
+    login: Annotated[str, Form(max_length=1000)] = "",
+    password: Annotated[str, Form(max_length=1000)] = "",
     target: Annotated[str, Form(alias="next", max_length=2000)] = "/",
 ) -> Response:
     try:
@@ -99,8 +99,8 @@ async def change_password_by_form(
     context: Context,
     viewer: Viewer,
     request: Request,
-    current: Annotated[str, Form(max_length=MAX_FORM_CHARACTERS)] = "",
-    password: Annotated[str, Form(max_length=MAX_FORM_CHARACTERS)] = "",
+    current: Annotated[str, Form(max_length=1000)] = "",
+    password: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
     """A person who changed the password goes on with a new session."""
     try:
