@@ -15,7 +15,7 @@ from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_t
 from api.pages.wording import Language, Wording
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
-PASSWORD_ERRORS = frozenset({"credentials", "throttled", "weak", "unavailable"})
+PASSWORD_ERRORS = LOGIN_ERRORS | {"weak"}
 
 _DOCUMENT = """<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
