@@ -67,6 +67,7 @@ OF_THE_TOWN = {
     "LG-",
     "LXSZ-NB",
     "test-operator",
+    "test-engineer",
     "wang",
     "li",
     "zhao",
