@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from api import passwords
 from api.context import PageContext
 from api.pages import theme
 from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
-PASSWORD_ERRORS = frozenset({"credentials", "weak", "unavailable"})
+PASSWORD_ERRORS = LOGIN_ERRORS | {"weak"}
 
 _DOCUMENT = """<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -62,9 +63,10 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     say = _wording(context, request)
     chinese = say.language is Language.ZH
     error = request.query_params.get("error", "")
-    said = (
-        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}"))}</div>' if error in errors else ""
-    )
+    said = ""
+    if error in errors:
+        why = say(f"{page}.error.{error}", fewest=passwords.MIN_CHARACTERS, most=passwords.MAX_CHARACTERS)
+        said = f'<div class="nb-banner" role="alert">{escape(why)}</div>'
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",
         other="en" if chinese else "zh-CN",
