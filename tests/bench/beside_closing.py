@@ -28,7 +28,7 @@ EVERY_S = 0.25
 _TAKE = """
 WITH new AS (
     INSERT INTO readings (meter_id, ts, kind, index_ml)
-    SELECT m, $1::timestamptz + make_interval(hours => h), 0, 1000::bigint * (m * 100 + h * 8)
+    SELECT m, $1::timestamptz + make_interval(hours => h), 0, 1000::bigint * (m * 100 + greatest(h - 4, 0) * 8)
     FROM generate_series($2::int, $3::int) m, generate_series(0, 24) h
     ON CONFLICT DO NOTHING RETURNING meter_id, ts)
 INSERT INTO touched_spans (meter_id, from_ts, to_ts) SELECT meter_id, min(ts), max(ts) FROM new GROUP BY meter_id"""
