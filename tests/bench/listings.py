@@ -47,12 +47,13 @@ INSERT INTO alerts (kind, severity, meter_id, service_point_id, state, started_a
 SELECT CASE n % 5 WHEN 0 THEN 'burst' WHEN 1 THEN 'silent' WHEN 2 THEN 'meter_alarm:leak'
                   ELSE 'continuous_leak' END,
        (ARRAY['critical', 'warning', 'info'])[1 + n % 3], 1 + n * 16::bigint % $2::int, 1 + n * 16::bigint % $2::int,
-       CASE WHEN n % 30 = 0 THEN 'open' WHEN n % 30 = 1 THEN 'acknowledged' WHEN n % 30 < 8 THEN 'dismissed' ELSE 'resolved'
-       END, at, at, at, CASE WHEN n % 30 > 1 THEN at + INTERVAL '2 days' END,
+       CASE WHEN n % 30 = 0 THEN 'open' WHEN n % 30 = 1 THEN 'acknowledged' WHEN n % 30 < 8 THEN 'dismissed'
+            ELSE 'resolved' END, at, at, at, CASE WHEN n % 30 > 1 THEN at + INTERVAL '2 days' END,
        CASE WHEN n % 30 > 1 THEN at + INTERVAL '3 days' END, n::bigint * 7919 % 200000,
        n::bigint * 104729 % 900000000,
        (ARRAY['suspected', 'confirmed', 'cleared'])[1 + n % 3],
-       jsonb_build_object('flowing_share', 0.1 * (n % 10), 'hours', 24, 'hourly_ml', ARRAY(SELECT generate_series(1, 24)))
+       jsonb_build_object('flowing_share', 0.1 * (n % 10), 'hours', 24,
+                          'hourly_ml', ARRAY(SELECT generate_series(1, 24)))
 FROM generate_series(1, $1::int) n, LATERAL (SELECT $3::timestamptz - make_interval(mins => n * 9) AS at) x
 ON CONFLICT DO NOTHING"""
 _LETTERS = """
@@ -101,8 +102,9 @@ def lists_of_alerts(pool: ReadPool) -> dict[str, List]:
     wanted = {
         "active": AlertFilter(ACTIVE), "closed": AlertFilter(closed), "all": AlertFilter(),
         "each state asked": AlertFilter(everything), "closed, critical": AlertFilter(closed, severity="critical"),
-        "closed, of a kind": AlertFilter(closed, kind="burst"), "closed, meters' alarms": AlertFilter(closed, kind="meter_alarm:"),
-        "closed, of a zone": AlertFilter(closed, zone="Z7"), "closed, suspected": AlertFilter(closed, certainty="suspected"),
+        "closed, of a kind": AlertFilter(closed, kind="burst"), "closed, of a zone": AlertFilter(closed, zone="Z7"),
+        "closed, meters' alarms": AlertFilter(closed, kind="meter_alarm:"),
+        "closed, suspected": AlertFilter(closed, certainty="suspected"),
         "of a kind there is not": AlertFilter(kind="none"), "of a meter": AlertFilter(serial="210000000017"),
     }  # fmt: skip
 

@@ -85,6 +85,9 @@ SECTIONS = {
         "tests.bench.outage_stage", limit_s=600, usual_s=120, variable="NBWATER_TEST_TIMESCALE_URL"
     ),
     "listings": Section("tests.bench.listings", limit_s=600, usual_s=90, variable="NBWATER_TEST_TIMESCALE_URL"),
+    "district_stage": Section(
+        "tests.bench.district_stage", limit_s=600, usual_s=180, variable="NBWATER_TEST_TIMESCALE_URL"
+    ),
     "back_pressure": Section(
         "tests.bench.back_pressure",
         limit_s=800,

@@ -44,10 +44,10 @@ SELECT device_id, meter_id, received_at, report_id, last_ts, 1000 * meter_id, 36
 FROM reports WHERE received_at >= $1 AND received_at < $1::timestamptz + INTERVAL '1 day'"""
 
 
-async def register(connection: Any, meters: int) -> None:
+async def register(connection: Any, meters: int, zones: int = ZONES) -> None:
     """Everything that does not come from reports."""
-    await connection.execute(_ZONES, ZONES)
-    await connection.execute(_POINTS, meters, ZONES)
+    await connection.execute(_ZONES, zones)
+    await connection.execute(_POINTS, meters, zones)
     for statement in (_METERS, _DEVICES, _INSTALL):
         await connection.execute(statement, meters)
     await connection.execute("TRUNCATE outbox")
