@@ -46,7 +46,7 @@ INSERT INTO alerts (kind, severity, meter_id, service_point_id, state, started_a
                     closed_at, rate_ml_h, loss_ml, certainty, evidence)
 SELECT CASE n % 5 WHEN 0 THEN 'burst' WHEN 1 THEN 'silent' WHEN 2 THEN 'meter_alarm:leak'
                   ELSE 'continuous_leak' END,
-       (ARRAY['critical', 'warning', 'info'])[1 + n % 3], 1 + n * 16::bigint % $2::int, 1 + n * 16::bigint % $2::int,
+       (ARRAY['critical', 'warning', 'info'])[1 + n % 3], 1 + n * 13::bigint % $2::int, 1 + n * 13::bigint % $2::int,
        CASE WHEN n % 30 = 0 THEN 'open' WHEN n % 30 = 1 THEN 'acknowledged' WHEN n % 30 < 8 THEN 'dismissed'
             ELSE 'resolved' END, at, at, at, CASE WHEN n % 30 > 1 THEN at + INTERVAL '2 days' END,
        CASE WHEN n % 30 > 1 THEN at + INTERVAL '3 days' END, n::bigint * 7919 % 200000,
