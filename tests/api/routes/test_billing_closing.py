@@ -8,8 +8,9 @@ import asyncpg
 import httpx
 import pytest
 
+from metering.billing import CLOSING_LOCK
 from tests.api.conftest import Seed
-from tests.api.routes.test_billing import API, MARCH, PATH, closed, lines
+from tests.api.routes.test_billing import API, MARCH, PATH, closed, lines, settle
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +55,37 @@ async def test_pages_of_lines_and_of_the_ledger_are_looked_up(connection: asyncp
         (plan,) = [row[0] for row in await connection.fetch(f"EXPLAIN SELECT * FROM {query}") if " using " in row[0]]
         name = plan.split(" using ")[1].split()[0]
         assert index in await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = $1", name)
+
+
+async def test_who_changes_an_installation_while_a_period_is_closed_need_not_wait(
+    engineer: httpx.AsyncClient, connection: asyncpg.Connection, database_url: str
+) -> None:
+    """He commits while what closing sees is fixed; settlement finds it afterwards."""
+    await engineer.post(API, json=MARCH)
+    other = await asyncpg.connect(database_url)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", CLOSING_LOCK)
+        await connection.execute(
+            "INSERT INTO billing_entries (period_id, installation_id, meter_id, service_point_id, multiplier,"
+            " first_day, last_day, start_index_ml, end_index_ml, consumption_ml, billed_ml, excluded_ml, quality,"
+            " reasons, complete, days, measured_days, interpolated_days, estimated_days, edited_days)"
+            " SELECT 1, l.* FROM billing_lines('2026-03-08', '2026-03-09', 'Asia/Shanghai', NULL) l"
+        )
+        await connection.execute("UPDATE billing_periods SET state = 'closed'")
+        await other.execute("SET lock_timeout = '50ms'")
+        await other.execute("UPDATE installations SET multiplier = 10 WHERE meter_id = 1")
+    await settle(connection)
+    ledger = (await engineer.get(f"{PATH}/corrections")).json()["items"]
+    assert [row["difference_ml"] for row in ledger] == [48_000 * 9]
+    await other.execute("UPDATE installations SET multiplier = 1 WHERE meter_id = 1")
+    await other.close()
+    await settle(connection)
+    assert (await engineer.get(PATH)).json()["corrected_ml"] == 0
+
+
+async def test_closing_waits_for_who_changes_an_installation(connection: asyncpg.Connection, database_url: str) -> None:
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("UPDATE installations SET multiplier = 10 WHERE meter_id = 1")
+        assert not await connection.fetchval("SELECT pg_try_advisory_lock($1)", CLOSING_LOCK)
+    await other.close()
