@@ -253,11 +253,12 @@ async def list_zones(pool: ReadPool) -> list[ZoneRow]:
 
 
 def like_pattern(search: str | None) -> str | None:
-    """An ILIKE pattern that finds `search` literally, wherever it stands; None when there is nothing to find."""
+    """An ILIKE pattern that finds the words of `search` literally, in their order, wherever they stand; None when there
+    is nothing to find."""
     text = (search or "").strip()
     if len(text) > MAX_SEARCH_CHARACTERS:
         raise RequestError(f"search is limited to {MAX_SEARCH_CHARACTERS} characters")
     if not text:
         return None
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+    return f"%{'%'.join(escaped.split())}%"

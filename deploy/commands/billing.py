@@ -46,8 +46,8 @@ async def _list(url: str) -> list[PeriodRow]:
 
 @billing.command("open")
 @click.argument("name")
-@click.argument("first", type=DAY)
-@click.argument("last", type=DAY)
+@click.argument("first", type=DAY, metavar="FIRST")
+@click.argument("last", type=DAY, metavar="LAST")
 @token_option
 @data_option()
 def open_(name: str, first: datetime, last: datetime, token: str, data: Path) -> None:

@@ -119,6 +119,7 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "Mostly a worn or blocked meter that counts too little: have it tested or changed. Fewer people at home look "
         "alike: ask first.",
     ),
+    "evidence.reverse_flow_at": Text("{start} 示数倒退 {volume}。", "At {start} the register ran back by {volume}."),
     "evidence.reverse_flow": Text(
         "{start} 至 {end} 示数倒退 {volume}。", "From {start} to {end} the register ran back by {volume}."
     ),
