@@ -59,6 +59,8 @@ async def test_a_period_from_opening_to_the_file(
     assert await run("export", "2026-03", str(tmp_path / "a.xlsx")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.parquet")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.doc")) == 2
+    assert await run("export", "2026-03", str(tmp_path / "away" / "a.csv")) == 1
+    assert "No such file or directory" in capsys.readouterr().err
     assert await run("export", "none", str(tmp_path / "a.csv")) == 1  # and the file of before is still there
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "a.parquet", "a.xlsx"]
     assert await run("open", "typo", "2026-04-01", "2026-05-31") == 0
