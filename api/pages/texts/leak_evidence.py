@@ -83,7 +83,7 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",
     ),
     "evidence.stuck_limit": Text(
-        "停走之前的 {days} 天内，本户有 {times} 次几乎不用水；据此停走满 {limit} 才告警。",
+        "停走之前的 {days} 天内，本户有 {times} 次几乎不用水；据此停走满 {limit}才告警。",
         " In the {days} days before, next to no water was used {times} times: from {limit} on the meter is taken for "
         "stuck.",
     ),
