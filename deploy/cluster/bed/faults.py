@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 
@@ -35,10 +36,12 @@ class Faults:
         self._hold_s = hold_s
 
     async def node_killed(self) -> Seen:
-        """kill -9 of the node that leads the stream; it comes back with its store."""
+        """kill -9 of the node that leads the stream; it comes back with its store. Not before another leads:
+        a node that is there again within the others' election time-out (4 to 9 s) can be elected itself."""
         node = await self._leader()
-        self._processes[f"{node}/nats"].kill()
-        return {"host": node, "leaderless_s": await self._until_led_by_another(node), **await self._recovered()}
+        with self._processes[f"{node}/nats"].down():
+            seen = await self._until_led_by_another(node)
+        return {"host": node, "leaderless_s": seen, **await self._recovered()}
 
     async def node_cut(self) -> Seen:
         """The leader's host loses its network, both ways, clients and routes alike."""
@@ -77,8 +80,7 @@ class Faults:
     async def leader_moved(self) -> Seen:
         """The stream's leader and its consumer's are asked to step down, as before maintenance."""
         node = await self._leader()
-        await self._client.request(f"{API}.STREAM.LEADER.STEPDOWN.{UP_STREAM}", b"", timeout=5)
-        seen = await self._until_led_by_another(node)
+        seen = await self._until_led_by_another(node, f"{API}.STREAM.LEADER.STEPDOWN.{UP_STREAM}")
         await self._client.request(f"{API}.CONSUMER.LEADER.STEPDOWN.{UP_STREAM}.{up_durable(0)}", b"", timeout=5)
         return {"host": node, "leaderless_s": seen, **await self._recovered()}
 
@@ -158,10 +160,14 @@ class Faults:
             await asyncio.sleep(LOOK_S)
         raise StartError(f"the stream has no leader for {RECOVERY_S:.0f} s")
 
-    async def _until_led_by_another(self, node: str) -> float:
-        """Seconds until another node leads the stream."""
+    async def _until_led_by_another(self, node: str, ask: str = "") -> float:
+        """Seconds until another node leads the stream. `ask` is a request that makes it so; made again while it does
+        not, since who steps down stands for election too."""
         started = asyncio.get_running_loop().time()
         while await self._leader() == node:
+            if ask:
+                with contextlib.suppress(nats.errors.TimeoutError):
+                    await self._client.request(ask, b"", timeout=2)
             if asyncio.get_running_loop().time() - started > RECOVERY_S:
                 raise StartError(f"{node} still leads the stream after {RECOVERY_S:.0f} s")
             await asyncio.sleep(LOOK_S)

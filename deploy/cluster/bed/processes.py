@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.supervision.parent_death import dies_with_parent
@@ -61,6 +62,16 @@ class Process:
     def kill(self) -> None:
         """kill -9; it is started again soon."""
         self.send(signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """kill -9, and not started again before the block ends."""
+        self.wanted = False
+        self.kill()
+        try:
+            yield
+        finally:
+            self.wanted = True
 
     def tend(self, now: float) -> None:
         """Start it again when it ended a while ago."""
