@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from api import billing_parquet
 from api.billing_export import ExportForm
 from api.billing_rules import MAX_NAME_CHARACTERS, NEEDED_ROLE
 from api.pages import parts, typed
@@ -14,7 +15,7 @@ from api.pages.billing_preview import show_preview
 from api.pages.deciding import Changed, Said, buttons, carry_out
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
-from api.pages.wording import count, volume
+from api.pages.wording import count, exact
 from api.queries.billing import PeriodRow, close_period, drop_period, list_periods, open_period
 from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
@@ -59,9 +60,9 @@ def _draw(visit: Visit, row: PeriodRow, changed: Changed) -> None:
             parts.text_pairs(
                 [
                     (say("billing.entries"), count(row.entries)),
-                    (say("billing.billed"), volume(row.billed_ml)),
+                    (say("billing.billed"), exact(row.billed_ml)),
                     (say("billing.corrections"), count(row.corrections)),
-                    (say("billing.corrected"), volume(row.corrected_ml)),
+                    (say("billing.corrected"), exact(row.corrected_ml)),
                 ]
             )
             Words(say("billing.closed", who=row.closed_by, time=say.instant(row.closed_at)), "nb-muted nb-small")
@@ -74,6 +75,8 @@ def _draw(visit: Visit, row: PeriodRow, changed: Changed) -> None:
             else:
                 parts.button(say("billing.ledger"), lambda: show_ledger(visit, row))
             for form in ExportForm:
+                if form is ExportForm.PARQUET and not billing_parquet.available():
+                    continue
                 target = f"{path}/export?format={form}"
                 attributes(parts.link(say(f"billing.export.{form}"), target, "nb-button"), {"download": ""})
 

@@ -141,10 +141,13 @@ def _district_leak(say: Wording, alert: AlertRow) -> list[str]:
         share=f"{100 * evidence['rate_ml_h'] / evidence['usual_inflow_ml_h']:.0f} %",
         usual=rate(evidence["usual_inflow_ml_h"]),
     )
+    earliest, latest = (
+        say.instant(datetime.fromtimestamp(evidence[f"start_{end}_s"], say.zone)) for end in ("earliest", "latest")
+    )
     when = say(
-        "evidence.district_leak_start",
-        earliest=say.instant(datetime.fromtimestamp(evidence["start_earliest_s"], say.zone)),
-        latest=say.instant(datetime.fromtimestamp(evidence["start_latest_s"], say.zone)),
+        "evidence.district_leak_start_at" if earliest == latest else "evidence.district_leak_start",
+        earliest=earliest,
+        latest=latest,
         times=f"{evidence['times_threshold']:.1f}",
     )
     if alert.ended_at is not None:

@@ -292,7 +292,8 @@ def _all_sizes(say: Wording, evidence: Evidence) -> str:
 def _reverse_flow(say: Wording, alert: AlertRow) -> str:
     evidence = alert.evidence
     start, end = (say.instant(_local(say, evidence[name])) for name in ("from", "to"))
-    return say("evidence.reverse_flow", start=start, end=end, volume=volume(abs(evidence["volume_ml"])))
+    words = "evidence.reverse_flow_at" if start == end else "evidence.reverse_flow"
+    return say(words, start=start, end=end, volume=volume(abs(evidence["volume_ml"])))
 
 
 def _advice(say: Wording, alert: AlertRow, kind: str) -> str:

@@ -16,6 +16,8 @@ from api.pages.wording import Language, Wording
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
 PASSWORD_ERRORS = LOGIN_ERRORS | {"weak"}
+MAX_CHARACTERS = 1_000
+"""Of a field: as many as the forms' POST takes, which answers more with an error for programs."""
 
 _DOCUMENT = """<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -25,7 +27,10 @@ _DOCUMENT = """<!doctype html>
 <div class="nb-muted">{product}</div>{error}{form}</main></body></html>
 """
 
-_FIELD = '<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" required {extra}></label>'
+_FIELD = (
+    '<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" required maxlength="{most}" {extra}>'
+    "</label>"
+)
 
 
 def router(context: PageContext) -> APIRouter:
@@ -93,7 +98,7 @@ def _switch(request: Request, language: Language) -> str:
 
 
 def _field(name: str, field: str, kind: str, complete: str, extra: str = "") -> str:
-    return _FIELD.format(name=escape(name), field=field, kind=kind, complete=complete, extra=extra)
+    return _FIELD.format(name=escape(name), field=field, kind=kind, complete=complete, extra=extra, most=MAX_CHARACTERS)
 
 
 def _wording(context: PageContext, request: Request) -> Wording:

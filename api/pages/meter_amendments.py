@@ -39,7 +39,7 @@ async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Elem
 
 def _draw(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) -> None:
     say = visit.say
-    value = say("amend.void") if row.index_ml is None else f"{index_m3(row.index_ml)} m³"
+    value = say("amend.void") if row.index_ml is None else index_m3(row.index_ml)
     why = say("amend.start_index") if row.source == "installation" else row.reason
     take_back = (say("amend.withdraw"), lambda: _ask_back(visit, serial, row, changed))
     said = f"{say.instant(row.ts, seconds=True)}: {value}"

@@ -19,7 +19,7 @@ from api.pages.meter_versions import (
 )
 from api.pages.parts import Words
 from api.pages.visit import Visit
-from api.pages.wording import volume
+from api.pages.wording import exact
 from api.queries.day_edits import DayEditRow, edit_day, list_day_edits, withdraw_day_edit
 from api.roles import Principal
 from metering.model import MeterId
@@ -39,7 +39,7 @@ async def of_meter(visit: Visit, meter_id: MeterId, serial: str, container: Elem
 
 def _draw(visit: Visit, serial: str, row: DayEditRow, changed: Changed) -> None:
     say = visit.say
-    value = say("day_edit.void") if row.volume_ml is None else volume(row.volume_ml)
+    value = say("day_edit.void") if row.volume_ml is None else exact(row.volume_ml)
     take_back = (say("day_edit.withdraw"), lambda: _ask_back(visit, serial, row, changed))
     draw_version(visit, row, f"{row.day}: {value}", row.reason, take_back)
 

@@ -111,6 +111,16 @@ def volume(volume_ml: int | None) -> str:
     return f"{volume_ml / ML_PER_M3:,.0f} m³"
 
 
+def exact(volume_ml: int | None) -> str:
+    """A volume to the millilitre, where sums are checked: litres below one cubic metre, cubic metres above."""
+    if volume_ml is None:
+        return DASH
+    if abs(volume_ml) < ML_PER_M3:
+        return f"{volume_ml / ML_PER_L:,.3f}".rstrip("0").rstrip(".") + " L"
+    whole, part = f"{volume_ml / ML_PER_M3:,.6f}".split(".")
+    return f"{whole}.{part[:3]}{part[3:].rstrip('0')} m³"
+
+
 def yearly(volume_ml: int) -> str:
     """What a present rate would make in a year, no more exact than the rate."""
     cubic = volume_ml / ML_PER_M3

@@ -263,7 +263,7 @@ async def test_what_is_not_measured_is_explained(site: Site, visitors: Visitors)
 async def test_figures_say_how_they_are_defined(site: Site, visitors: Visitors) -> None:
     visitor = await visitors.new(site)
     await visitor.log_in()
-    hint = visitor.page.get_by_label("抄表成功率 = 最近 25 小时内收到过上报的在装水表数")
+    hint = visitor.page.get_by_label("上报率 = 最近 25 小时内收到过上报的在装水表数")
     await hint.focus()
     assert await hint.evaluate("it => getComputedStyle(it, '::after').content.includes('在装水表数')")
 
