@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import asyncpg
 import pytest
 
-from api.pages.texts import TEXTS
-from tests.browser.conftest import PHONE, WIDE, Site, Visitor, Visitors
+from tests.browser.conftest import PHONE, WIDE, Site, Visitors
+from tests.browser.said import check_words
 from tests.browser.town import (
     DEAD_PAYLOAD,
     FIRST_SERIAL,
@@ -47,40 +45,6 @@ PAGES = {
     "path": ("/path", ("path.stage.gateway", "path.reason.no_nats", "path.stage.settlement", "overview.accounting_ok")),
 }
 FITS = "width => innerWidth === width && document.documentElement.scrollWidth <= width"
-KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
-SAID = """() => { const said = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
-const others = 'script, style, .q-icon, .nb-hex, .nb-break, [lang]:not(html)'
-while (texts.nextNode()) if (!texts.currentNode.parentElement.closest(others)) said.push(texts.currentNode.textContent)
-for (const name of ['aria-label', 'title', 'placeholder'])
-  for (const element of document.querySelectorAll(`[${name}]:not([lang])`)) said.push(element.getAttribute(name))
-return said }"""
-"""All words of a page, folded ones and names of controls included, without icons, bytes and the other language."""
-LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{2,}")
-NAMES = {
-    "CBOR", "CTWing", "CoAP", "DTLS", "HTTP", "IMEI", "IoTDA", "LwM2M", "MQTT", "NATS", "OSCORE", "WebSocket",
-    "CARL", "CSV", "DN", "ECL", "ILI", "RSRP", "SNR", "UARL", "dBm", "kPa", "KiB", "MiB",
-    "nbwater", "nbwater-cbor", "dead-letters", "replay", "completeness", "checksum", "unknown_device",
-}  # fmt: skip
-"""What Chinese pages say in Latin letters: protocols, figures, units, what is typed on a command line, and reasons as
-REST and metrics name them."""
-OF_THE_TOWN = {
-    "LG-",
-    "LXSZ-NB",
-    "test-operator",
-    "test-engineer",
-    "wang",
-    "li",
-    "zhao",
-    "east",
-    "west",
-    "first-psk",
-    "note",
-    "iotda",
-    "coaps",
-}
-CHINESE = re.compile(r"[\u4e00-\u9fff]+")
-OURS = {run for text in TEXTS.values() for run in CHINESE.findall(text.zh) if len(run) > 1}
-"""Chinese that we say, as against names and addresses."""
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -89,33 +53,13 @@ async def test_every_page_in_both_languages_and_widths(site: Site, visitors: Vis
     await visitor.log_in(language=language)
     for name, (path, keys) in PAGES.items():
         await visitor.open(path)
-        await _check_words(visitor, name, keys, language)
+        await check_words(visitor, name, keys, language)
         for size in (WIDE, PHONE):
             await visitor.page.set_viewport_size(size)
             await visitor.page.wait_for_function(FITS, arg=size["width"])
             await visitor.shoot(f"{name}-{language}-{size['width']}")
         await visitor.page.set_viewport_size(WIDE)
     assert not visitor.faults
-
-
-async def _check_words(visitor: Visitor, name: str, keys: tuple[str, ...], language: str) -> None:
-    """What must be said is said, in the one language; every control has a name."""
-    text = await visitor.text()
-    for key in keys:
-        assert getattr(TEXTS[key], language) in text, (name, key)
-    assert not [found for found in KEY.findall(text) if found in TEXTS], name
-    html_lang = await visitor.page.get_attribute("html", "lang")
-    assert html_lang == ("zh-CN" if language == "zh" else "en-US")
-    if language == "zh":
-        said = " ".join(await visitor.page.evaluate(SAID)).replace(HOSTILE_TEXT, "")
-        assert not set(LATIN_WORD.findall(said)) - NAMES - OF_THE_TOWN, name
-    if language == "en":  # names and addresses are the utility's own and stay as they are
-        assert {run for run in CHINESE.findall(text) if run in OURS} <= {"中文"}, name
-    unnamed = await visitor.page.evaluate(
-        "[...document.querySelectorAll('button, a')].filter(e => !e.textContent.trim().replace(/^[a-z_]+$/, '')"
-        " && !e.getAttribute('aria-label')).map(e => e.outerHTML.slice(0, 120))"
-    )
-    assert not unnamed, unnamed
 
 
 async def test_language_switches_in_place_and_is_remembered(site: Site, visitors: Visitors) -> None:
@@ -365,7 +309,7 @@ async def test_an_engineer_sees_the_keys_of_a_meter_and_not_what_they_are(
     await visitor.open(f"/meters/{FIRST_SERIAL}")
     words = ("keys.title", "keys.kind.oscore", "keys.kind.psk", "keys.valid", "keys.ending", "keys.why.replaced")
     words += ("keys.pusher", "keys.bound", "keys.why.moved", "keys.by.import")
-    await _check_words(visitor, "keys", words, language)
+    await check_words(visitor, "keys", words, language)
     text = await visitor.text()
     assert all(part in text for part in ("0102", "0304", "first-psk", "wang", "east", "west", "zhao"))
     assert "sealed" not in text
