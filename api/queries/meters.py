@@ -161,11 +161,14 @@ WHERE ($2::text IS NULL OR m.serial > $2)
   AND ($5::text IS NULL OR s.state = $5)
   AND ($6::boolean IS NULL OR (s.state IN ('silent', 'never')) = $6)
   AND ($7::boolean IS NULL OR (n.open_alerts > 0) = $7)
+{of_state}
 ORDER BY m.serial
 LIMIT $8
 """
 
 _LIST = _ROW + _FROM + _LIST_WHERE
+_OF_STATE = {MeterState.SILENT: "AND l.last_report_at < $1", MeterState.DISABLED: "AND NOT d.enabled"}
+"""Said of one table: where few or none are so, not all meters are walked to find a page of them."""
 
 _ONE = _ROW + _FROM + "WHERE m.serial = $2"
 
@@ -232,7 +235,7 @@ async def list_meters(
     after = decode_cursor(cursor, str)[0] if cursor else None
     rows = await pool.fetch(
         MeterRow,
-        _LIST,
+        _LIST.format(of_state=_OF_STATE.get(wanted.state, "") if wanted.state else ""),
         now - silence_after,
         after,
         pattern,
