@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields
 from datetime import date
+from importlib.util import find_spec
 from types import ModuleType, UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -71,6 +72,11 @@ async def parquet_parts(pages: Pages) -> AsyncIterator[bytes]:
         if batches:
             writer.write_table(arrow.Table.from_batches(batches, schema))
     yield sink.take()
+
+
+def available() -> bool:
+    """Whether pyarrow is installed; does not import it."""
+    return find_spec("pyarrow") is not None
 
 
 def _arrow() -> tuple[ModuleType, ModuleType]:

@@ -89,12 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except ImportRowsError as error:
-        for line, column, message in error.rows[:SHOWN_ROWS]:
-            where = ", ".join(filter(None, (f"line {line}" if line else "", column)))
-            click.echo(f"{where}{': ' if where else ''}{message}", err=True)
-        if len(error.rows) > SHOWN_ROWS:
-            click.echo(f"… and {len(error.rows) - SHOWN_ROWS} more", err=True)
-        click.echo(f"nbwater: {error}", err=True)
+        _say_rows(error)
         return 1
     except NbwaterError as error:
         click.echo(f"nbwater: {error}", err=True)
@@ -102,4 +97,18 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader went away: nothing may be flushed at exit
         return 1
+    except OSError as error:
+        if error.filename is None:  # not of a file that was named
+            raise
+        click.echo(f"nbwater: {error.filename}: {error.strerror}", err=True)
+        return 1
     return outcome if isinstance(outcome, int) else 0
+
+
+def _say_rows(error: ImportRowsError) -> None:
+    for line, column, message in error.rows[:SHOWN_ROWS]:
+        where = ", ".join(filter(None, (f"line {line}" if line else "", column)))
+        click.echo(f"{where}{': ' if where else ''}{message}", err=True)
+    if len(error.rows) > SHOWN_ROWS:
+        click.echo(f"… and {len(error.rows) - SHOWN_ROWS} more", err=True)
+    click.echo(f"nbwater: {error}", err=True)

@@ -73,8 +73,10 @@ def full(
     with box(f"nb-alert {_severity(alert)}", "article", **{"aria-label": evidence.kind_name(say, alert.kind)}):
         with box("nb-alert-head"):
             parts.tag(say(f"alerts.state.{alert.state}"), STATE_TONES[alert.state])
-            _heading(visit, alert, with_meter)
+            _heading(visit, alert, with_meter, handed := _closing(visit, life))
         first, *more = evidence.sentences(say, alert)
+        if handed:  # what the last sentence says of an end is not so: the platform closed it for another reason
+            more[-1:] = [handed]
         more[-1:-1] = filter(None, [leak_evidence.cost(say, alert)])
         Words(first, "nb-alert-words")
         _drawing(visit, alert)
@@ -84,7 +86,7 @@ def full(
             if alert.kind.startswith(OUTAGE):
                 file = parts.link(say("alerts.outage_meters"), f"/api/v1/alerts/{alert.alert_id}/meters?format=csv")
                 attributes(file, {"download": ""})
-            Words(" · ".join(_facts(visit, alert)), "nb-muted nb-small")
+            Words(" · ".join(_facts(visit, alert, gone=not handed)), "nb-muted nb-small")
             _life(visit, life)
         if alert.state in (AlertState.OPEN, AlertState.ACKNOWLEDGED) and visit.principal.role >= Role.OPERATOR:
             with box("nb-actions"):
@@ -146,7 +148,14 @@ def _severity(alert: AlertRow) -> str:
     return alert.severity if alert.severity in SEVERITY_TONES else "info"
 
 
-def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
+def _closing(visit: Visit, life: Sequence[AlertEventRow]) -> str:
+    """Why the platform itself closed the alert; empty where it did not."""
+    last = life[-1] if life else None
+    return _moved(visit, last) if last and last.from_state and last.actor == PLATFORM and last.reason else ""
+
+
+def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True, handed: str = "") -> None:
+    """`handed`: why the platform itself closed it, said in place of that it seems over."""
     say = visit.say
     parts.tag(say.value("alerts.severity", alert.severity), SEVERITY_TONES.get(alert.severity, ""))
     Words(evidence.kind_name(say, alert.kind), "nb-alert-kind", "span")
@@ -159,11 +168,13 @@ def _heading(visit: Visit, alert: AlertRow, with_meter: bool = True) -> None:
         money = say.money(alert.loss_year_money, alert.currency)
         Words(say("alerts.loss_year", volume=yearly(alert.loss_year_ml), money=money), "nb-digits", "span")
     if alert.ended_at is not None and alert.certainty is None:
-        parts.tag(say("alerts.over"), "quiet")
+        parts.tag(handed or say("alerts.over"), "quiet")
     if with_meter and alert.serial:
         parts.link(say("alerts.meter_link", serial=alert.serial), parts.meter_path(alert.serial))
         if alert.address:
             Words(alert.address, "nb-muted nb-small", "span")
+    if with_meter and not alert.serial and alert.zone_code:
+        parts.link(parts.named(alert.zone_name, alert.zone_code), parts.district_path(alert.zone_code))
 
 
 def _since(visit: Visit, alert: AlertRow) -> str:
@@ -175,7 +186,8 @@ def _since(visit: Visit, alert: AlertRow) -> str:
     return " · ".join(facts)
 
 
-def _facts(visit: Visit, alert: AlertRow) -> list[str]:
+def _facts(visit: Visit, alert: AlertRow, gone: bool = True) -> list[str]:
+    """Its times; `gone`: whether its end means that what it warns of is over."""
     say = visit.say
     again = alert.started_at > alert.raised_at  # it had rested since it was raised
     facts = [
@@ -183,7 +195,7 @@ def _facts(visit: Visit, alert: AlertRow) -> list[str]:
         say("alerts.first_raised" if again else "alerts.raised", time=say.instant(alert.raised_at)),
         say("alerts.last_seen", time=say.instant(alert.last_seen_at)),
     ]
-    if alert.ended_at is not None:
+    if alert.ended_at is not None and gone:
         facts.append(say("alerts.ended", time=say.instant(alert.ended_at)))
     if alert.loss_ml and not alert.rate_ml_h:
         facts.append(say("alerts.loss", volume=volume(alert.loss_ml)))
@@ -230,7 +242,9 @@ async def _move(visit: Visit, alert: AlertRow, action: AlertAction, reason: str,
         ui.notify(say("alerts.done", state=say(f"alerts.state.{state}")), type="positive")
     except ConflictError:
         ui.notify(say("alerts.conflict"), type="warning")
-    except (RequestError, UnavailableError):
+    except RequestError as error:
+        ui.notify(say("frame.refused", why=say.refusal(error)), type="warning")
+    except UnavailableError:
         ui.notify(say("frame.data_failed_first"), type="negative")
     visit.answers.forget()
     await changed()

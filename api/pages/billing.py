@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
 from urllib.parse import quote
 
 from nicegui import ui
 
+from api import billing_parquet
 from api.billing_export import ExportForm
 from api.billing_rules import MAX_NAME_CHARACTERS, NEEDED_ROLE
-from api.pages import parts
+from api.pages import parts, typed
 from api.pages.billing_ledger import PATH, show_ledger
 from api.pages.billing_preview import show_preview
 from api.pages.deciding import Changed, Said, buttons, carry_out
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
-from api.pages.wording import count, volume
+from api.pages.wording import count, exact
 from api.queries.billing import PeriodRow, close_period, drop_period, list_periods, open_period
 from api.reasons import MAX_REASON_CHARACTERS
 from api.roles import Principal
@@ -61,9 +60,9 @@ def _draw(visit: Visit, row: PeriodRow, changed: Changed) -> None:
             parts.text_pairs(
                 [
                     (say("billing.entries"), count(row.entries)),
-                    (say("billing.billed"), volume(row.billed_ml)),
+                    (say("billing.billed"), exact(row.billed_ml)),
                     (say("billing.corrections"), count(row.corrections)),
-                    (say("billing.corrected"), volume(row.corrected_ml)),
+                    (say("billing.corrected"), exact(row.corrected_ml)),
                 ]
             )
             Words(say("billing.closed", who=row.closed_by, time=say.instant(row.closed_at)), "nb-muted nb-small")
@@ -76,6 +75,8 @@ def _draw(visit: Visit, row: PeriodRow, changed: Changed) -> None:
             else:
                 parts.button(say("billing.ledger"), lambda: show_ledger(visit, row))
             for form in ExportForm:
+                if form is ExportForm.PARQUET and not billing_parquet.available():
+                    continue
                 target = f"{path}/export?format={form}"
                 attributes(parts.link(say(f"billing.export.{form}"), target, "nb-button"), {"download": ""})
 
@@ -90,7 +91,7 @@ def _ask_open(visit: Visit, changed: Changed) -> None:
 
         async def act() -> None:
             async def open_(who: Principal) -> None:
-                begin, end = _day(visit, first.value), _day(visit, last.value)
+                begin, end = (typed.day(say, field.value) for field in (first, last))
                 await open_period(context.write, who, name.value or "", begin, end, context.now())
 
             if await carry_out(visit, NEEDED_ROLE, open_, changed, SAID):
@@ -140,11 +141,3 @@ def _ask_drop(visit: Visit, row: PeriodRow, changed: Changed) -> None:
                 dialog.close()
 
         buttons(visit, dialog, say("billing.drop"), act)
-
-
-def _day(visit: Visit, typed: Any) -> date:
-    """Raises RequestError."""
-    try:
-        return date.fromisoformat(str(typed or "").strip())
-    except ValueError as error:
-        raise RequestError(visit.say("billing.day_needed")) from error

@@ -9,7 +9,7 @@ from nicegui import ui
 from api.pages import parts
 from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import Visit, redrawn
-from api.pages.wording import DASH, count, volume
+from api.pages.wording import DASH, count, exact
 from api.queries.billing import PeriodRow
 from api.queries.billing_ledger import CorrectionRow, list_corrections
 from metering.errors import RequestError, UnavailableError
@@ -34,7 +34,11 @@ async def show_ledger(visit: Visit, row: PeriodRow) -> None:
     try:
         own = await list_corrections(visit.context.read, row.name, SHOWN)
         carried_with = await list_corrections(visit.context.read, row.name, SHOWN, carried=True)
-    except (RequestError, UnavailableError):
+    except RequestError as error:
+        dialog.close()
+        ui.notify(say("billing.refused", why=say.refusal(error)), type="warning")
+        return
+    except UnavailableError:
         dialog.close()
         ui.notify(say("frame.data_failed_first"), type="negative")
         return
@@ -57,7 +61,7 @@ def _draw(visit: Visit, title: str, rows: list[CorrectionRow], is_own: bool) -> 
     cells = [
         [
             say.instant(row.found_at), row.serial, (row.carried_to or DASH) if is_own else row.period,
-            volume(row.before_ml), volume(row.after_ml), volume(row.difference_ml),
+            exact(row.before_ml), exact(row.after_ml), exact(row.difference_ml),
         ]
         for row in rows
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from nicegui.element import Element
 from api.pages import parts
 from api.pages.parts import Words, box, place
 from api.pages.visit import Visit, redrawn
-from api.pages.wording import count, volume
+from api.pages.wording import count, exact
 from api.queries.billing import PeriodRow
 from api.queries.billing_preview import DoubtfulLine, Preview, preview_period
 from metering.errors import RequestError, UnavailableError
@@ -46,18 +46,18 @@ def _draw(visit: Visit, container: Element, preview: Preview) -> None:
             Words(say("billing.not_over"), "nb-said")
         if preview.waiting_spans:
             Words(say("billing.waiting", spans=count(preview.waiting_spans)), "nb-said")
-        estimated = say("billing.estimated_of", lines=count(preview.estimated), volume=volume(preview.estimated_ml))
+        estimated = say("billing.estimated_of", lines=count(preview.estimated), volume=exact(preview.estimated_ml))
         parts.text_pairs(
             [
                 (say("billing.entries"), count(preview.entries)),
-                (say("billing.billed"), volume(preview.billed_ml)),
+                (say("billing.billed"), exact(preview.billed_ml)),
                 (say("quality.estimated"), estimated),
                 (say("quality.interpolated"), count(preview.interpolated)),
                 (say("quality.edited"), count(preview.edited)),
                 (say("billing.incomplete"), count(preview.incomplete)),
                 (say("billing.missing_days"), count(preview.missing_days)),
                 (say("billing.silent"), count(preview.silent)),
-                (say("billing.carried"), f"{count(preview.corrections)} · {volume(preview.corrected_ml)}"),
+                (say("billing.carried"), f"{count(preview.corrections)} · {exact(preview.corrected_ml)}"),
             ]
         )
         if preview.doubtful:
@@ -80,7 +80,7 @@ def _lines(visit: Visit, lines: list[DoubtfulLine]) -> None:
     ]  # fmt: skip
     rows = [
         [
-            line.serial, say(f"quality.{line.quality}"), volume(line.billed_ml), count(line.estimated_days),
+            line.serial, say(f"quality.{line.quality}"), exact(line.billed_ml), count(line.estimated_days),
             count(line.missing_days),
         ]
         for line in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -107,6 +108,8 @@ async def _load(visit: Visit, code: str) -> _Found:
 
 def _draw(visit: Visit, found: _Found, view: LiveView[_Found]) -> None:
     say = visit.say
+    if found.shown:
+        parts.link(say("districts.meters"), f"/meters?{urlencode({'zone': found.shown.code})}", "nb-small")
     for alert in found.alerts.rows if found.alerts else ():
         alert_list.full(visit, alert, (found.alerts.lives if found.alerts else {}).get(alert.alert_id, []), view.look)
     if not found.hours and not found.days:
@@ -204,7 +207,7 @@ def _tree(visit: Visit, tree: Sequence[DistrictRow]) -> None:
         ("customers", say("districts.customers")), ("unaccounted", say("districts.unaccounted")),
         ("night", say("districts.night_net")), ("alerts", say("districts.alerts")),
     ]  # fmt: skip
-    parts.facts_table(columns, [_cells(visit, row) for row in tree], 2)
+    parts.facts_table(columns, [_cells(visit, row) for row in tree], 2, [parts.district_path(row.code) for row in tree])
 
 
 def _cells(visit: Visit, row: DistrictRow) -> list[str]:

@@ -77,10 +77,10 @@ def drawing(say: Wording, alert: AlertRow) -> Drawing | None:
     evidence = alert.evidence
     with contextlib.suppress(*leak_evidence.MISSING):
         flows, limit_ml = evidence["hourly_ml"], _limit(evidence, limit_key)
-        start = leak_evidence.first_hour(say, evidence)
+        starts = leak_evidence.hour_starts(say, evidence)
         usual = [seen.usual for seen in leak_evidence.hours_seen(say, evidence)] if "usual_share" in evidence else None
         titles = [
-            f"{say.instant(start + at * leak_evidence.HOUR)} {DASH if flow is None else volume(flow)}"
+            f"{say.instant(starts[at])} {DASH if flow is None else volume(flow)}"
             + ("" if usual is None else say("evidence.usual_of_hour", usual=f"{100 * usual[at]:.0f} %"))
             for at, flow in enumerate(flows)
         ]
@@ -141,10 +141,13 @@ def _district_leak(say: Wording, alert: AlertRow) -> list[str]:
         share=f"{100 * evidence['rate_ml_h'] / evidence['usual_inflow_ml_h']:.0f} %",
         usual=rate(evidence["usual_inflow_ml_h"]),
     )
+    earliest, latest = (
+        say.instant(datetime.fromtimestamp(evidence[f"start_{end}_s"], say.zone)) for end in ("earliest", "latest")
+    )
     when = say(
-        "evidence.district_leak_start",
-        earliest=say.instant(datetime.fromtimestamp(evidence["start_earliest_s"], say.zone)),
-        latest=say.instant(datetime.fromtimestamp(evidence["start_latest_s"], say.zone)),
+        "evidence.district_leak_start_at" if earliest == latest else "evidence.district_leak_start",
+        earliest=earliest,
+        latest=latest,
         times=f"{evidence['times_threshold']:.1f}",
     )
     if alert.ended_at is not None:

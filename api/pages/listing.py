@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlencode
 
@@ -69,5 +70,8 @@ class Listing:
 
 
 def _searchable(text: str) -> str:
-    """What the database can compare: bounded, and without the one character it cannot hold."""
-    return text.replace("\0", "")[:MAX_SEARCH_CHARACTERS]
+    """What the database can compare: bounded, and without the one character it cannot hold. Numbers and letters of
+    full width, as Chinese input types them, are the plain ones."""
+    bounded = text.replace("\0", "")[:MAX_SEARCH_CHARACTERS]
+    plain = unicodedata.normalize("NFKC", bounded)
+    return plain if plain.isascii() else bounded

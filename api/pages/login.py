@@ -8,13 +8,16 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from api import passwords
 from api.context import PageContext
 from api.pages import theme
 from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
-PASSWORD_ERRORS = frozenset({"credentials", "weak", "unavailable"})
+PASSWORD_ERRORS = LOGIN_ERRORS | {"weak"}
+MAX_CHARACTERS = 1_000
+"""Of a field: as many as the forms' POST takes, which answers more with an error for programs."""
 
 _DOCUMENT = """<!doctype html>
 <html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -24,7 +27,10 @@ _DOCUMENT = """<!doctype html>
 <div class="nb-muted">{product}</div>{error}{form}</main></body></html>
 """
 
-_FIELD = '<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" required {extra}></label>'
+_FIELD = (
+    '<label>{name}<input name="{field}" type="{kind}" autocomplete="{complete}" required maxlength="{most}" {extra}>'
+    "</label>"
+)
 
 
 def router(context: PageContext) -> APIRouter:
@@ -62,9 +68,10 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     say = _wording(context, request)
     chinese = say.language is Language.ZH
     error = request.query_params.get("error", "")
-    said = (
-        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}"))}</div>' if error in errors else ""
-    )
+    said = ""
+    if error in errors:
+        why = say(f"{page}.error.{error}", fewest=passwords.MIN_CHARACTERS, most=passwords.MAX_CHARACTERS)
+        said = f'<div class="nb-banner" role="alert">{escape(why)}</div>'
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",
         other="en" if chinese else "zh-CN",
@@ -91,7 +98,7 @@ def _switch(request: Request, language: Language) -> str:
 
 
 def _field(name: str, field: str, kind: str, complete: str, extra: str = "") -> str:
-    return _FIELD.format(name=escape(name), field=field, kind=kind, complete=complete, extra=extra)
+    return _FIELD.format(name=escape(name), field=field, kind=kind, complete=complete, extra=extra, most=MAX_CHARACTERS)
 
 
 def _wording(context: PageContext, request: Request) -> Wording:

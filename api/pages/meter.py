@@ -164,7 +164,7 @@ def _figures(visit: Visit, found: _Now) -> None:
 
 def _today(visit: Visit, found: _Now) -> str:
     """How today's water came about, and up to when."""
-    if found.today is None:
+    if found.today is None or found.detail.meter.last_ts is None:
         return ""
     time = visit.say.instant(found.detail.meter.last_ts)
     return visit.say("meter.today_quality", quality=visit.say.value("quality", found.today.quality), time=time)

@@ -18,6 +18,8 @@ from api.queries.paging import Page
 INTERVAL_S = 10.0
 ZONES_S = 60.0
 PAGE_ROWS = 50
+TABLE_FROM_PX = 1_280
+"""Of a window in which all columns have room beside the menu; below it each meter is a card."""
 WITH_ALERT = "alert"
 STATE_TONES: dict[MeterState, parts.Tone] = {
     MeterState.REPORTING: "good",
@@ -102,7 +104,7 @@ def _table(visit: Visit) -> Table:
         for name in COLUMNS
     ]
     table = ui.table(rows=[], columns=columns, row_key="serial").classes("nb-table")
-    table.props('flat dense :grid="Quasar.Screen.lt.md"')
+    table.props(f'flat dense :grid="Quasar.Screen.width < {TABLE_FROM_PX}"')
     table.add_slot("body-cell-serial", _SERIAL)
     table.add_slot("body-cell-state", _TAG % ("state", "state"))
     table.add_slot("body-cell-address", _WIDE)

@@ -4,10 +4,10 @@ never as HTML or as a template.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from nicegui import ui
 from nicegui.element import Element
@@ -22,10 +22,14 @@ GRADE_TONES: dict[Grade, Tone] = {Grade.GOOD: "good", Grade.FAIR: "fair", Grade.
 
 
 # A Vue template, constant: on a narrow screen a row is a card, its figures in pairs of name and value.
-_FACTS_CARD = """<div class="nb-item"><div class="nb-item-head"><b v-for="column in props.cols.slice(0, RIGHT_FROM)"
- :key="column.name">{{ props.row[column.name] }}</b></div><dl class="nb-item-grid nb-inline">
-<template v-for="column in props.cols.slice(RIGHT_FROM)" :key="column.name"><dt>{{ column.label }}</dt>
-<dd class="nb-digits">{{ props.row[column.name] }}</dd></template></dl></div>"""
+_FACTS_CARD = """<div class="nb-item"><div class="nb-item-head"><b
+ v-for="(column, at) in props.cols.slice(0, RIGHT_FROM)" :key="column.name"
+><a v-if="!at && props.row.target" :href="props.row.target">{{ props.row[column.name] }}</a
+><template v-else>{{ props.row[column.name] }}</template></b></div><dl class="nb-item-grid nb-inline">
+<div v-for="column in props.cols.slice(RIGHT_FROM)" :key="column.name"><dt>{{ column.label }}</dt>
+<dd class="nb-digits">{{ props.row[column.name] }}</dd></div></dl></div>"""
+
+_LEADING = '<q-td :props="props"><a :href="props.row.target">{{ props.value }}</a></q-td>'
 
 
 class Words(TextElement):
@@ -74,6 +78,10 @@ def link(text: str, target: str, classes: str = "") -> Element:
 
 def meter_path(serial: str) -> str:
     return f"/meters/{quote(serial, safe='')}"
+
+
+def district_path(code: str) -> str:
+    return f"/districts?{urlencode({'zone': code})}"
 
 
 def named(name: str | None, code: str | None) -> str:
@@ -133,27 +141,35 @@ def hexadecimal(payload_hex: str) -> None:
     Words(" ".join(payload_hex[i : i + step] for i in range(0, len(payload_hex), step)), "nb-hex", "pre")
 
 
-def button(text: str, on_click: Any, primary: bool = False) -> Element:
-    return (
-        ui.button(text, on_click=on_click, color=None)
-        .props("no-caps unelevated dense")
-        .classes("nb-button nb-primary" if primary else "nb-button")
-    )
+def button(text: str, on_click: Callable[[], object], primary: bool = False) -> Element:
+    """Who clicks twice, as on a desktop, means once: the second click of a double click is passed over."""
+    shown = ui.button(text, color=None).props("no-caps unelevated dense")
+    shown.on("click", on_click, js_handler="(event) => { if (event.detail < 2) emit(); }")
+    return shown.classes("nb-button nb-primary" if primary else "nb-button")
 
 
-def facts_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], right_from: int) -> None:
-    """A small table of plain texts; columns (name, heading) from `right_from` on hold figures."""
+def facts_table(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], right_from: int, targets: Sequence[str] = ()
+) -> None:
+    """A small table of plain texts; columns (name, heading) from `right_from` on hold figures. `targets`: where the
+    first text of each row leads."""
     shown = [
         {"name": name, "label": label, "field": name, "align": "right" if at >= right_from else "left"}
         for at, (name, label) in enumerate(columns)
     ]
     cells = [
-        {"id": number, **{name: cell for (name, _), cell in zip(columns, row, strict=True)}}
+        {
+            "id": number,
+            "target": targets[number] if targets else "",
+            **{name: cell for (name, _), cell in zip(columns, row, strict=True)},
+        }
         for number, row in enumerate(rows)
     ]
     table = ui.table(rows=cells, columns=shown).classes("nb-table nb-facts")
     table.props('flat dense :grid="Quasar.Screen.lt.sm"')
     table.add_slot("item", _FACTS_CARD.replace("RIGHT_FROM", str(right_from)))
+    if targets:
+        table.add_slot(f"body-cell-{columns[0][0]}", _LEADING)
 
 
 @contextmanager

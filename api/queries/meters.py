@@ -126,15 +126,20 @@ class ZoneRow:
     """Installed in this very zone, not below it."""
 
 
+_PRESENT = "LEFT JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL"
+_LAST = """LEFT JOIN LATERAL (SELECT installation_id, device_id, service_point_id, valid_to FROM installations
+    WHERE meter_id = m.meter_id ORDER BY valid_to DESC NULLS FIRST, valid_from DESC LIMIT 1) i ON true"""
+"""Of one meter: where it was last, so that what it showed when it was taken out can be seen."""
+
 _FROM = """
 FROM meters m
-LEFT JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL
+{installation}
 LEFT JOIN devices d ON d.device_id = i.device_id
 LEFT JOIN service_points sp ON sp.service_point_id = i.service_point_id
 LEFT JOIN zones z ON z.zone_id = sp.zone_id
 LEFT JOIN device_latest l ON l.device_id = d.device_id AND l.meter_id = m.meter_id
 CROSS JOIN LATERAL (SELECT CASE
-    WHEN i.installation_id IS NULL THEN 'removed'
+    WHEN i.installation_id IS NULL OR i.valid_to IS NOT NULL THEN 'removed'
     WHEN NOT d.enabled THEN 'disabled'
     WHEN l.last_report_at IS NULL THEN 'never'
     WHEN l.last_report_at < $1::timestamptz THEN 'silent'
@@ -166,24 +171,26 @@ ORDER BY m.serial
 LIMIT $8
 """
 
-_LIST = _ROW + _FROM + _LIST_WHERE
+_LIST = _ROW + _FROM.format(installation=_PRESENT) + _LIST_WHERE
 _OF_STATE = {MeterState.SILENT: "AND l.last_report_at < $1", MeterState.DISABLED: "AND NOT d.enabled"}
 """Said of one table: where few or none are so, not all meters are walked to find a page of them."""
 
-_ONE = _ROW + _FROM + "WHERE m.serial = $2"
+_ALONE = _ROW + _FROM.format(installation=_PRESENT) + "WHERE m.serial = $2"
 
-_FACTS = """
+_ONE = _ROW + _FROM.format(installation=_LAST) + "WHERE m.serial = $2"
+
+_FACTS = f"""
 SELECT m.q3_l_h, m.register_max_ml, m.pulse_ml, sp.service_point_id, sp.use_class, sp.customer, d.firmware,
     d.has_key OR EXISTS (SELECT FROM credentials c WHERE c.device_id = d.device_id) AS has_key,
-    COALESCE(d.plain_sources::text[], '{}') AS plain_sources, l.cell_id, l.temperature_dc, l.pressure_kpa,
+    COALESCE(d.plain_sources::text[], '{{}}') AS plain_sources, l.cell_id, l.temperature_dc, l.pressure_kpa,
     l.last_report_id::text AS last_report_id
 FROM meters m
-LEFT JOIN installations i ON i.meter_id = m.meter_id AND i.valid_to IS NULL
+{_LAST}
 LEFT JOIN devices d ON d.device_id = i.device_id
 LEFT JOIN service_points sp ON sp.service_point_id = i.service_point_id
 LEFT JOIN device_latest l ON l.device_id = d.device_id AND l.meter_id = m.meter_id
 WHERE m.meter_id = $1
-"""
+"""  # noqa: S608 - a constant
 
 _INSTALLATIONS = """
 SELECT i.installation_id, i.service_point_id, sp.address, z.code AS zone_code, d.device, i.valid_from, i.valid_to,
@@ -231,7 +238,7 @@ async def list_meters(
     if pattern and cursor is None and wanted == MeterFilter(search=wanted.search):
         serial = await pool.value(_WHOLE, str(wanted.search).strip())
         if serial is not None:  # looking through a million meters for it takes seconds
-            return Page(await pool.fetch(MeterRow, _ONE, now - silence_after, serial), None)
+            return Page(await pool.fetch(MeterRow, _ALONE, now - silence_after, serial), None)
     after = decode_cursor(cursor, str)[0] if cursor else None
     rows = await pool.fetch(
         MeterRow,
@@ -271,11 +278,12 @@ async def list_zones(pool: ReadPool) -> list[ZoneRow]:
 
 
 def like_pattern(search: str | None) -> str | None:
-    """An ILIKE pattern that finds `search` literally, wherever it stands; None when there is nothing to find."""
+    """An ILIKE pattern that finds the words of `search` literally, in their order, wherever they stand; None when there
+    is nothing to find."""
     text = (search or "").strip()
     if len(text) > MAX_SEARCH_CHARACTERS:
         raise RequestError(f"search is limited to {MAX_SEARCH_CHARACTERS} characters")
     if not text:
         return None
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+    return f"%{'%'.join(escaped.split())}%"

@@ -46,8 +46,8 @@ async def _list(url: str) -> list[PeriodRow]:
 
 @billing.command("open")
 @click.argument("name")
-@click.argument("first", type=DAY)
-@click.argument("last", type=DAY)
+@click.argument("first", type=DAY, metavar="FIRST")
+@click.argument("last", type=DAY, metavar="LAST")
 @token_option
 @data_option()
 def open_(name: str, first: datetime, last: datetime, token: str, data: Path) -> None:
@@ -87,7 +87,7 @@ async def _preview(url: str, name: str) -> Preview:
 
 @billing.command()
 @click.argument("name")
-@click.option("--reason", default="", help="Goes into the audit log.")
+@click.option("--reason", required=True, help="Goes into the audit log.")
 @token_option
 @data_option()
 def close(name: str, reason: str, token: str, data: Path) -> None:
@@ -182,6 +182,9 @@ async def _export(url: str, name: str, out: IO[bytes], form: ExportForm) -> None
 
 
 def _described(period: PeriodRow) -> str:
+    of = f"{period.name}  {period.first_day} to {period.last_day}  {period.state}"
+    if period.closed_by is None:
+        return of
     corrections = f"{period.corrections} corrections ({period.corrected_ml:+d} ml)"
     sums = f"{period.entries} entries, {period.billed_ml} ml, {corrections}"
-    return f"{period.name}  {period.first_day} to {period.last_day}  {period.state}  {sums}"
+    return f"{of}  {sums}"

@@ -43,6 +43,8 @@ def evaluate(
         raise click.UsageError("--sizes are those of --readings")
     if inlet is not None and readings is None:
         raise click.UsageError("--inlet needs the customers' --readings")
+    if not out.resolve().parent.is_dir():
+        raise click.UsageError(f"there is no folder {out.resolve().parent} to write --out to")
     alerts: list[EvaluatedAlert] = []
     try:
         if readings is not None:

@@ -38,7 +38,7 @@ def bind(product: str, names: tuple[str, ...], file: Path | None, all_of: str, b
         count = asyncio.run(acts.bind_all_of(url, product, all_of, beside=beside))
     else:
         count = asyncio.run(acts.bind_devices(url, product, names_of(names, file), beside=beside))
-    click.echo(f"{count} devices bound to {product}; gateways know within seconds", err=True)
+    click.echo(f"{count} device{'' if count == 1 else 's'} bound to {product}; gateways know within seconds", err=True)
 
 
 @click.command()
@@ -51,7 +51,7 @@ def unbind(names: tuple[str, ...], file: Path | None, product: str | None, reaso
     """End the right of products to speak for devices, now: not even a product that takes unbound devices may then."""
     text, url = ending_reason(reason), instance.database_url(data)
     count = asyncio.run(acts.unbind_devices(url, names_of(names, file), product, text))
-    click.echo(f"{count} bindings ended; gateways know within seconds", err=True)
+    click.echo(f"{count} binding{'' if count == 1 else 's'} ended; gateways know within seconds", err=True)
 
 
 @click.command()

@@ -5,7 +5,6 @@ Times are local and without a zone; they are counted as if they were UTC.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ingest.reading_files import check_span, number, rows_of
 from metering.consumption import HOUR_S, Limits
 from metering.errors import RequestError
 
@@ -32,7 +32,8 @@ def read_inlet(path: Path) -> Indices:
     if header != INLET_COLUMNS:
         raise RequestError(f"{path}: the first line must be {','.join(INLET_COLUMNS)}")
     times = [_read(path, line, _seconds, row[0]) for line, row in rows]
-    index = [round(_read(path, line, float, row[1]) * ML_PER_M3) for line, row in rows]
+    check_span(path, min(times), max(times))
+    index = [round(_read(path, line, number, row[1]) * ML_PER_M3) for line, row in rows]
     return Indices(np.zeros(len(times), np.int64), np.array(times, np.int64), np.array(index, np.int64), INLET_LIMITS)
 
 
@@ -48,6 +49,7 @@ def read_inflows(path: Path) -> Inflows:
     for (line, _), at in zip(rows, times, strict=True):
         if at < times[0] or (at - times[0]) % HOUR_S:
             raise RequestError(f"{path}, line {line}: no whole hour after the first line")
+    check_span(path, times[0], max(times))
     columns = (np.array(times) - times[0]) // HOUR_S
     flow_l_s = np.full((len(header) - 1, int(columns.max()) + 1), np.nan)
     flow_l_s[:, columns] = np.array(flows).T
@@ -56,10 +58,9 @@ def read_inflows(path: Path) -> Inflows:
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and each line with its number."""
-    with path.open(newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        rows = list(enumerate(reader, 2))
+    reader = rows_of(path)
+    header = next(reader, [])
+    rows = list(enumerate(reader, 2))
     for line, row in rows:
         if len(row) != len(header):
             raise RequestError(f"{path}, line {line}: {len(row)} fields, not {len(header)}")

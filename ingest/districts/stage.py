@@ -108,6 +108,9 @@ WHERE zone_id = ANY($3::bigint[]) AND hour >= to_timestamp($1::bigint) AND hour 
 
 _WATCHED = "SELECT DISTINCT zone_id FROM zone_flows WHERE direction = 'in' ORDER BY zone_id LIMIT 5000"
 
+AGAIN_H = 24
+"""From when a burst counts as not mended that somebody has closed as resolved; as `ingest.leaks.alerts` has it."""
+
 _FOUND = """
 WITH found AS (
     SELECT $1::bigint AS zone_id, $2::text AS kind, $3::text AS severity, to_timestamp($4::bigint) AS started_at,
@@ -128,12 +131,16 @@ _RAISE = f"""{_FOUND}, raised AS (
     INSERT INTO alerts (kind, severity, zone_id, started_at, raised_at, last_seen_at, ended_at, rate_ml_h, loss_ml,
                         evidence)
     SELECT kind, severity, zone_id, started_at,
-           COALESCE(alert_suppressed_until(NULL, zone_id, kind, raised_at), raised_at), seen_at, ended_at,
+           GREATEST(COALESCE(alert_suppressed_until(NULL, zone_id, kind, raised_at), raised_at), (
+               SELECT max(closed_at) + INTERVAL '{AGAIN_H} hours' FROM alerts a
+               WHERE a.zone_id = f.zone_id AND a.kind = f.kind AND a.raised_at >= f.started_at)), seen_at, ended_at,
            rate_ml_h, loss_ml, evidence
     FROM found f
     WHERE alert_suppressed_until(NULL, zone_id, kind, seen_at) IS NULL
       AND NOT EXISTS (SELECT FROM alerts a WHERE a.zone_id = f.zone_id AND a.kind = f.kind
-                      AND a.raised_at >= f.started_at)
+                      AND a.raised_at >= f.started_at
+                      AND NOT (a.state = 'resolved' AND f.ended_at IS NULL
+                               AND f.seen_at >= a.closed_at + INTERVAL '{AGAIN_H} hours'))
     ON CONFLICT DO NOTHING
     RETURNING alert_id, raised_at
 )
@@ -261,7 +268,8 @@ class DistrictStage:
         return watching.findings(watching.past_of(rows, first_s, until_s, self._zone), self._settings)
 
     async def _tell(self, of: ZoneFinding, until_s: int) -> None:
-        """Brings the zone's alert in line; one that people closed comes back only for a burst that began after it."""
+        """Brings the zone's alert in line; one that people closed comes back for a burst that began after it,
+        and one that was resolved also while its burst still lasts `AGAIN_H` later, as a leak behind a meter does."""
         values = (
             of.zone_id, DISTRICT_LEAK, of.severity, of.started_at_s, of.raised_at_s,
             until_s if of.ended_at_s is None else of.ended_at_s, of.ended_at_s, of.rate_ml_h, json.dumps(of.evidence),

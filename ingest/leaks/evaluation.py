@@ -6,7 +6,6 @@ readings up to its end. The times of the files are local and without a zone.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.alert_file import EvaluatedAlert
+from ingest.reading_files import check_span, check_width, number, rows_of
 from metering.consumption import HOUR_S, Q4_PER_Q3_MILLI, Bools, Ints, Limits, Readings, ordered
 from metering.errors import RequestError
 from metering.leak_settings import LeakSettings
@@ -55,11 +55,12 @@ def read_readings(path: Path) -> MeterReadings:
 
     def take(row: list[str]) -> None:
         name, at, value = row
-        index.append(round(float(value) * 1_000))
-        ts.append(np.datetime64(at, "s").astype(np.int64))
+        index.append(round(number(value) * 1_000))
+        ts.append(_local_s(at))
         meter.append(positions.setdefault(name, len(positions)))
 
     _each_row(path, COLUMNS, take)
+    check_span(path, min(ts, default=0), max(ts, default=0))
     found = ordered(np.array(ts, np.int64), np.array(index, np.int64), np.array(meter, np.int64))
     return MeterReadings(list(positions), found.meter, found.ts_s, found.index_ml)
 
@@ -70,7 +71,7 @@ def read_sizes(path: Path) -> dict[str, int]:
 
     def take(row: list[str]) -> None:
         name, q3 = row
-        found[name] = round(float(q3) * 1_000)
+        found[name] = round(number(q3) * 1_000)
         if not 0 < found[name] <= MAX_Q3_L_H:
             raise ValueError(f"Q3 must be above 0 and at most {MAX_Q3_L_H // 1_000} m³/h")
 
@@ -81,15 +82,23 @@ def read_sizes(path: Path) -> dict[str, int]:
 def _each_row(path: Path, columns: tuple[str, ...], take: Callable[[list[str]], None]) -> None:
     """Hands over the rows of a CSV file below its first line; a ValueError of `take` becomes a RequestError that names
     the line."""
-    with path.open(newline="") as file:
-        rows = csv.reader(file)
-        if tuple(next(rows, ())) != columns:
-            raise RequestError(f"{path}: the first line must be {','.join(columns)}")
-        for line, row in enumerate(rows, 2):
-            try:
-                take(row)
-            except (ValueError, OverflowError) as error:
-                raise RequestError(f"{path}, line {line}: {error}") from error
+    rows = rows_of(path)
+    if tuple(next(rows, ())) != columns:
+        raise RequestError(f"{path}: the first line must be {','.join(columns)}")
+    for line, row in enumerate(rows, 2):
+        try:
+            check_width(row, columns)
+            take(row)
+        except (ValueError, OverflowError) as error:
+            raise RequestError(f"{path}, line {line}: {error}") from error
+
+
+def _local_s(text: str) -> int:
+    """Raises ValueError."""
+    at = np.datetime64(text, "s")
+    if np.isnat(at):
+        raise ValueError(f"{text!r} is no time")
+    return int(at.astype(np.int64))
 
 
 def evaluated(

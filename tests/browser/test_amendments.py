@@ -25,6 +25,7 @@ async def test_an_engineer_gives_a_reading_and_takes_it_back(changing_site: Site
     await dialog.locator("textarea").fill("现场抄表")
     await dialog.get_by_role("button", name="修正读数").click()
     await visitor.page.get_by_text("现场抄表").first.wait_for()
+    assert "m³ m³" not in await visitor.text()
     await visitor.page.get_by_role("button", name="撤回修正").click()
     await dialog.locator("textarea").fill("抄错")
     await dialog.get_by_role("button", name="撤回修正").click()

@@ -49,8 +49,11 @@ async def test_a_period_from_opening_to_the_file(
         return await asyncio.to_thread(main, ["billing", *arguments, *at])
 
     assert await run("open", "2026-03", "2026-03-01", "2026-03-02") == 0
-    assert await run("close", "2026-03") == 0
-    assert await run("close", "2026-03") == 1
+    assert await run("list") == 0
+    assert capsys.readouterr().out.endswith("2026-03-02  open\n"), "no sums before there are any"
+    assert await run("close", "2026-03") == 2, "for good, and only with a reason"
+    assert await run("close", "2026-03", "--reason", "all read") == 0
+    assert await run("close", "2026-03", "--reason", "all read") == 1
     assert "closed already" in capsys.readouterr().err
     assert await run("list") == 0
     assert "closed  1 entries, 20000 ml, 0 corrections" in capsys.readouterr().out
@@ -59,6 +62,8 @@ async def test_a_period_from_opening_to_the_file(
     assert await run("export", "2026-03", str(tmp_path / "a.xlsx")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.parquet")) == 0
     assert await run("export", "2026-03", str(tmp_path / "a.doc")) == 2
+    assert await run("export", "2026-03", str(tmp_path / "away" / "a.csv")) == 1
+    assert "No such file or directory" in capsys.readouterr().err
     assert await run("export", "none", str(tmp_path / "a.csv")) == 1  # and the file of before is still there
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "a.parquet", "a.xlsx"]
     assert await run("open", "typo", "2026-04-01", "2026-05-31") == 0

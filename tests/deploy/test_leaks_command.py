@@ -77,3 +77,10 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     ).output  # fmt: skip
     done = run("--inflow", tmp_path / "inlet.csv", "--out", tmp_path / "out")
     assert (done.exit_code, "inlet.csv" in done.output) == (1, True)
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "readings.csv").write_text("meter_id,ts,index_l\n")
+    refused = run("--readings", tmp_path / "readings.csv", "--out", tmp_path / "away" / "alerts.csv")
+    assert refused.exit_code == 2
+    assert "there is no folder" in refused.output

@@ -42,7 +42,7 @@ def test_a_product_pushes_and_everything_is_accounted_for(tmp_path: Path, start:
 
     up = start(NBWATER_PUSH_PORT="0")
     up.register()
-    assert "1 devices bound to east" in up.nbwater("push", "bind", "east", IMEI).stderr
+    assert "1 device bound to east" in up.nbwater("push", "bind", "east", IMEI).stderr
     port = up.instance["programs"]["gateway"]["push_port"]
     url = f"http://127.0.0.1:{port}{path}"
     assert f"port {port}, /push/" in up.said

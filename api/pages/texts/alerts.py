@@ -205,6 +205,10 @@ ALERTS: dict[str, Text] = {
         "At night {rate} (± {error}) more flows in than on other nights, {share} of the usual {usual}. Too few "
         "customers' meters report to rule out their use.",
     ),
+    "evidence.district_leak_start_at": Text(
+        "始于 {earliest}；变化量是本区判定门限的 {times} 倍。",
+        "It began at {earliest}; the change is {times} times what this district's own habits allow.",
+    ),
     "evidence.district_leak_start": Text(
         "始于 {earliest} 至 {latest} 之间；变化量是本区判定门限的 {times} 倍。",
         "It began between {earliest} and {latest}; the change is {times} times what this district's own habits allow.",

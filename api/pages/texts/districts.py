@@ -25,6 +25,7 @@ DISTRICTS: dict[str, Text] = {
     "districts.night_net": Text("夜间净流量", "Net night flow"),
     "districts.night_use": Text("夜间用户用水", "Customers at night"),
     "districts.alerts": Text("告警", "Alerts"),
+    "districts.meters": Text("本区水表", "Meters of this zone"),
     "districts.choose": Text("查看的分区", "Zone shown"),
     "districts.no_inlet": Text(
         "该分区未登记进水表，或尚无完整的小时数据。", "This zone has no inlet meter entered, or no whole hour yet."

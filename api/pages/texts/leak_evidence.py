@@ -83,7 +83,7 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "The register has stood at {index} for {still}; the longest it ever stood still before was {before}.",
     ),
     "evidence.stuck_limit": Text(
-        "停走之前的 {days} 天内，本户有 {times} 次几乎不用水；据此停走满 {limit} 才告警。",
+        "停走之前的 {days} 天内，本户有 {times} 次几乎不用水；据此停走满 {limit}才告警。",
         " In the {days} days before, next to no water was used {times} times: from {limit} on the meter is taken for "
         "stuck.",
     ),
@@ -119,6 +119,7 @@ LEAK_EVIDENCE: dict[str, Text] = {
         "Mostly a worn or blocked meter that counts too little: have it tested or changed. Fewer people at home look "
         "alike: ask first.",
     ),
+    "evidence.reverse_flow_at": Text("{start} 示数倒退 {volume}。", "At {start} the register ran back by {volume}."),
     "evidence.reverse_flow": Text(
         "{start} 至 {end} 示数倒退 {volume}。", "From {start} to {end} the register ran back by {volume}."
     ),

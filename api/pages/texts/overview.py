@@ -7,10 +7,10 @@ from api.pages.texts.text import Text
 OVERVIEW: dict[str, Text] = {
     "overview.meters": Text("在装水表", "Meters installed"),
     "overview.meters_unit": Text("只", ""),
-    "overview.reporting": Text("抄表成功率", "Reporting rate"),
+    "overview.reporting": Text("上报率", "Reporting rate"),
     "overview.reporting_detail": Text("近 {hours} 小时 {reporting} 只已上报", "{reporting} in the last {hours} h"),
     "overview.reporting_hint": Text(
-        "抄表成功率 = 最近 {hours} 小时内收到过上报的在装水表数 ÷ 全部在装水表数。",
+        "上报率 = 最近 {hours} 小时内收到过上报的在装水表数 ÷ 全部在装水表数。",
         "Installed meters heard of in the last {hours} hours, divided by all installed meters.",
     ),
     "overview.today": Text("今日用水量", "Water today"),

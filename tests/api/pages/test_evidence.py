@@ -57,6 +57,19 @@ def test_a_leak_is_argued_in_hours_litres_and_times_the_threshold() -> None:
     assert "派人" in where
 
 
+def test_what_is_known_to_the_minute_is_one_instant_and_not_a_span() -> None:
+    back = replace(alert(1, 1, **{"from": SEEN.isoformat(), "to": SEEN.isoformat(), "volume_ml": -3_000}),
+                   kind="reverse_flow")  # fmt: skip
+    assert sentences(SAY, back)[0] == "03-10 12:00 示数倒退 3 L。"
+    burst = {
+        "rule": "balance", "rate_ml_h": 62_000, "rate_error_ml_h": 4_000, "usual_inflow_ml_h": 272_000,
+        "times_threshold": 2.5, "start_earliest_s": SEEN.timestamp(), "start_latest_s": SEEN.timestamp(),
+    }  # fmt: skip
+    assert sentences(SAY, replace(alert(1, 1, **burst), kind="district_leak"))[1].startswith("始于 03-10 12:00；")
+    later = burst | {"start_latest_s": SEEN.timestamp() + 3600}
+    assert "12:00 至 03-10 13:00 之间" in sentences(SAY, replace(alert(1, 1, **later), kind="district_leak"))[1]
+
+
 @pytest.mark.parametrize(("minimum_ml_h", "word"), [(2_000, "滴漏"), (37_000, "浮球阀"), (150_000, "破损")])
 def test_where_to_look_depends_on_how_much_is_lost(minimum_ml_h: int, word: str) -> None:
     assert word in sentences(SAY, alert(minimum_ml_h, 30))[-1]

@@ -87,6 +87,26 @@ async def test_one_meter(read: ReadPool, seeded: Seed) -> None:
         await get_meter(read, "999", now=NOW, silence_after=SILENCE)
 
 
+async def test_a_meter_that_was_taken_out_shows_what_it_said_last(
+    read: ReadPool, seeded: Seed, database_url: str
+) -> None:  # fmt: skip
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO device_latest (device_id, meter_id, last_report_at, last_report_id, last_ts, last_index_ml)"
+        " SELECT device_id, meter_id, valid_to, $2, valid_to, 4711 FROM installations WHERE meter_id = $1",
+        seeded.meter_ids[5], seeded.report_ids[0],
+    )  # fmt: skip
+    await connection.close()
+    detail = await get_meter(read, "210000000006", now=NOW, silence_after=SILENCE)
+    assert detail.meter.state is MeterState.REMOVED
+    assert detail.installations[0].valid_to is not None
+    assert (detail.meter.address, detail.meter.zone_code) == (
+        detail.installations[0].address, detail.installations[0].zone_code
+    )  # fmt: skip
+    assert detail.meter.device == detail.installations[0].device
+    assert (detail.meter.last_ts, detail.meter.last_index_ml) == (detail.installations[0].valid_to, 4711)
+
+
 async def test_zones_count_their_meters(read: ReadPool, seeded: Seed) -> None:
     assert [(zone.code, zone.parent_code, zone.meters) for zone in await list_zones(read)] == [
         ("DMA-1", "HLD", 6), ("HLD", None, 5),

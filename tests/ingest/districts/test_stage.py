@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -11,6 +11,7 @@ import pytest
 
 from ingest.districts.late_hours import MAX_LATE, WAIT_S
 from ingest.districts.stage import PAST_EVERY_S, DistrictStage
+from ingest.districts.zone_alerts import ZoneFinding
 from ingest.settlement.stage import SettlementStage
 from metering.consumption import HOUR_S
 from metering.district_settings import DistrictSettings
@@ -160,6 +161,30 @@ async def test_a_burst_raises_one_alert_which_its_repair_ends(pool):
     assert abs(ended["ended_at"].timestamp() - (T0 + HOUR_S * repair)) <= 6 * HOUR_S
     await pool.execute("UPDATE alerts SET state = 'resolved', closed_at = now()")
     assert len(await until(repair + 48)) == 1
+
+
+async def test_a_burst_that_lasts_a_day_after_it_was_called_resolved_is_raised_again(pool):
+    dma, _, _ = await add_town(pool)
+
+    async def told(hour, ended=None):
+        ended_s = None if ended is None else T0 + ended * HOUR_S
+        finding = ZoneFinding(
+            dma, "critical", T0, T0 + 8 * HOUR_S, T0 + hour * HOUR_S, ended_s, 15_000, {"rule": "balance"}
+        )
+        await DistrictStage(pool, ZONE, SETTINGS)._tell(finding, T0 + hour * HOUR_S)
+        return await pool.fetch("SELECT * FROM alerts WHERE kind = 'district_leak' ORDER BY alert_id")
+
+    assert len(await told(40)) == 1
+    closed = datetime.fromtimestamp(T0 + 48 * HOUR_S, UTC)
+    await pool.execute("UPDATE alerts SET state = 'resolved', closed_at = $1", closed)
+    assert len(await told(71)) == 1
+    assert len(await told(72, ended=60)) == 1, "mended meanwhile"
+    first, again = await told(72)
+    assert (first["state"], again["state"], again["rate_ml_h"]) == ("resolved", "open", 15_000)
+    assert again["raised_at"] == closed + timedelta(hours=24)
+    assert len(await told(73)) == 2, "that one is brought in line"
+    await pool.execute("UPDATE alerts SET state = 'dismissed', closed_at = $1 WHERE state = 'open'", closed)
+    assert len(await told(200)) == 2, "a false alarm stays one"
 
 
 AGED_ROUNDS = 4

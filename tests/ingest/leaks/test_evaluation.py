@@ -93,8 +93,10 @@ def test_lines_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for text, says in [
         ("meter,ts,index\n", "first line must be meter_id,ts,index_l"),
         ("meter_id,ts,index_l\nM1,2025-01-06 00:00:00,1\nM1,soon,2\n", "line 3"),
-        ("meter_id,ts,index_l\nM1,2025-01-06 00:00:00\n", "line 2"),
-        ("meter_id,ts,index_l\nM1,2025-01-06 00:00:00,inf\n", "line 2"),
+        ("meter_id,ts,index_l\nM1,2025-01-06 00:00:00\n", "line 2: 2 fields, not 3"),
+        ("meter_id,ts,index_l\nM1,2025-01-06 00:00:00,inf\n", "line 2: 'inf' is no number"),
+        ("meter_id,ts,index_l\nM1,,1\n", "line 2: '' is no time"),
+        ("meter_id,ts,index_l\nM1,0001-01-01 00:00,1\nM1,9999-12-31 23:00,2\n", "was a clock wrong"),
     ]:
         path.write_text(text)
         with pytest.raises(RequestError, match=says):
