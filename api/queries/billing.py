@@ -161,7 +161,7 @@ async def _locked(connection: Any, name: str) -> Any:
     try:
         period = await connection.fetchrow(_LOCKED, name)
     except asyncpg.LockNotAvailableError as error:
-        raise ConflictError(f"somebody else is closing {name} just now") from error
+        raise ConflictError(f"somebody else is closing or dropping {name} just now") from error
     if period is None:
         raise NotFoundError(f"no billing period {name}")
     if period["state"] != "open":

@@ -166,11 +166,16 @@ WHERE ($2::text IS NULL OR m.serial > $2)
   AND ($5::text IS NULL OR s.state = $5)
   AND ($6::boolean IS NULL OR (s.state IN ('silent', 'never')) = $6)
   AND ($7::boolean IS NULL OR (n.open_alerts > 0) = $7)
+{of_state}
 ORDER BY m.serial
 LIMIT $8
 """
 
 _LIST = _ROW + _FROM.format(installation=_PRESENT) + _LIST_WHERE
+_OF_STATE = {MeterState.SILENT: "AND l.last_report_at < $1", MeterState.DISABLED: "AND NOT d.enabled"}
+"""Said of one table: where few or none are so, not all meters are walked to find a page of them."""
+
+_ALONE = _ROW + _FROM.format(installation=_PRESENT) + "WHERE m.serial = $2"
 
 _ONE = _ROW + _FROM.format(installation=_LAST) + "WHERE m.serial = $2"
 
@@ -233,11 +238,11 @@ async def list_meters(
     if pattern and cursor is None and wanted == MeterFilter(search=wanted.search):
         serial = await pool.value(_WHOLE, str(wanted.search).strip())
         if serial is not None:  # looking through a million meters for it takes seconds
-            return Page(await pool.fetch(MeterRow, _ONE, now - silence_after, serial), None)
+            return Page(await pool.fetch(MeterRow, _ALONE, now - silence_after, serial), None)
     after = decode_cursor(cursor, str)[0] if cursor else None
     rows = await pool.fetch(
         MeterRow,
-        _LIST,
+        _LIST.format(of_state=_OF_STATE.get(wanted.state, "") if wanted.state else ""),
         now - silence_after,
         after,
         pattern,
