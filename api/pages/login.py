@@ -12,6 +12,7 @@ from api.context import PageContext
 from api.pages import theme
 from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
+from api.passwords import MIN_CHARACTERS
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
 PASSWORD_ERRORS = frozenset({"credentials", "weak", "unavailable"})
@@ -68,7 +69,9 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     chinese = say.language is Language.ZH
     error = request.query_params.get("error", "")
     said = (
-        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}"))}</div>' if error in errors else ""
+        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}", least=MIN_CHARACTERS))}</div>'
+        if error in errors
+        else ""
     )
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",

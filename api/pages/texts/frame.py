@@ -75,7 +75,8 @@ FRAME: dict[str, Text] = {
     "password.submit": Text("保存新密码", "Save the new password"),
     "password.error.credentials": Text("当前密码不正确。", "The present password is wrong."),
     "password.error.weak": Text(
-        "新密码太短或太常见，请换一个更长的。", "The new password is too weak. Choose a longer one."
+        "新密码须至少 {least} 个字符，且与当前密码不同。",
+        "A new password has at least {least} characters and is not the present one.",
     ),
     "password.error.unavailable": Text(
         "数据库暂时不可用，请稍后再试。", "The database is away. Try again in a moment."
