@@ -242,7 +242,9 @@ async def _move(visit: Visit, alert: AlertRow, action: AlertAction, reason: str,
         ui.notify(say("alerts.done", state=say(f"alerts.state.{state}")), type="positive")
     except ConflictError:
         ui.notify(say("alerts.conflict"), type="warning")
-    except (RequestError, UnavailableError):
+    except RequestError as error:
+        ui.notify(say("frame.refused", why=say.refusal(error)), type="warning")
+    except UnavailableError:
         ui.notify(say("frame.data_failed_first"), type="negative")
     visit.answers.forget()
     await changed()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
 from urllib.parse import quote
 
 from nicegui import ui
@@ -11,7 +9,7 @@ from nicegui import ui
 from api import billing_parquet
 from api.billing_export import ExportForm
 from api.billing_rules import MAX_NAME_CHARACTERS, NEEDED_ROLE
-from api.pages import parts
+from api.pages import parts, typed
 from api.pages.billing_ledger import PATH, show_ledger
 from api.pages.billing_preview import show_preview
 from api.pages.deciding import Changed, Said, buttons, carry_out
@@ -93,7 +91,7 @@ def _ask_open(visit: Visit, changed: Changed) -> None:
 
         async def act() -> None:
             async def open_(who: Principal) -> None:
-                begin, end = _day(visit, first.value), _day(visit, last.value)
+                begin, end = (typed.day(say, field.value) for field in (first, last))
                 await open_period(context.write, who, name.value or "", begin, end, context.now())
 
             if await carry_out(visit, NEEDED_ROLE, open_, changed, SAID):
@@ -143,11 +141,3 @@ def _ask_drop(visit: Visit, row: PeriodRow, changed: Changed) -> None:
                 dialog.close()
 
         buttons(visit, dialog, say("billing.drop"), act)
-
-
-def _day(visit: Visit, typed: Any) -> date:
-    """Raises RequestError."""
-    try:
-        return date.fromisoformat(str(typed or "").strip())
-    except ValueError as error:
-        raise RequestError(visit.say("billing.day_needed")) from error

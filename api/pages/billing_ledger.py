@@ -34,7 +34,11 @@ async def show_ledger(visit: Visit, row: PeriodRow) -> None:
     try:
         own = await list_corrections(visit.context.read, row.name, SHOWN)
         carried_with = await list_corrections(visit.context.read, row.name, SHOWN, carried=True)
-    except (RequestError, UnavailableError):
+    except RequestError as error:
+        dialog.close()
+        ui.notify(say("billing.refused", why=say.refusal(error)), type="warning")
+        return
+    except UnavailableError:
         dialog.close()
         ui.notify(say("frame.data_failed_first"), type="negative")
         return

@@ -99,7 +99,7 @@ def _details(visit: Visit, detail: CampaignDetail) -> None:
         (say("campaigns.size"), f"{row.size_bytes:,} B"),
     ]
     if row.why:
-        rows.append((say("campaigns.why"), row.why))
+        rows.append((say("campaigns.why"), say.remark(row.why)))
     parts.text_pairs(rows)
     columns = [
         ("wave", say("campaigns.wave")), ("meters", say("campaigns.meters")), ("told", say("campaigns.told")),

@@ -29,6 +29,7 @@ _TOOLTIP_OF_BAND = """shown => { const at = shown.find(it => it.seriesIndex === 
  return at?.value == null ? shown[0].axisValueLabel : [at.axisValueLabel,
  `${at.marker}${at.seriesName} <b>${at.value.toLocaleString()} ± ${(half.value / 2).toFixed(2)} %s</b>`
  ].join("<br>") }"""
+_HOURS_LABELLED = "(at, label) => label.slice(-5, -3) %% %d === 0"
 _TIME_LABELS = {"year": "{yyyy}-{MM}", "month": "{MM}-{dd}", "day": "{MM}-{dd}", "hour": "{HH}:{mm}"}
 
 
@@ -71,10 +72,11 @@ def qualities(names: Mapping[str, str]) -> list[Series]:
 def consumption(
     bars: Sequence[Bar], series: Sequence[Series], unit: str, ml_per_unit: int, look: Look, label_every: int = 0
 ) -> Options:
-    """Stacked bars, one series per kind that occurs. `label_every`: only each so-manieth bar may have a label."""
+    """Stacked bars, one series per kind that occurs. `label_every`: of bars labelled with hours of the day only those
+    of 0:00 and each so many hours on may show it, also where clocks change."""
     options = _frame([bar.label for bar in bars], unit, look)
     if label_every:
-        options["xAxis"]["axisLabel"]["interval"] = label_every - 1
+        options["xAxis"]["axisLabel"][":interval"] = _HOURS_LABELLED % label_every
     options["legend"]["show"] = True
     options["grid"]["top"] = 52  # the legend above, the unit below it
     options["series"] = [

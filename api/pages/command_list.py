@@ -11,6 +11,7 @@ from api.pages import deciding, parts
 from api.pages.deciding import Act, Changed, Said, buttons
 from api.pages.parts import Words, box
 from api.pages.visit import Visit
+from api.pages.wording import Wording
 from api.queries.commanding import Filing, Order, approve_command, cancel_command, file_commands
 from api.queries.commands import CommandRow, get_command
 from api.reasons import MAX_REASON_CHARACTERS
@@ -18,6 +19,7 @@ from api.roles import Principal, Role
 from metering.command_arguments import kind_name, may_close, read_arguments
 from metering.commands import OPEN_STATES, CommandKind, CommandState, Recall
 from metering.errors import RequestError, UnavailableError
+from metering.model import Door
 
 STATE_TONES: dict[CommandState, parts.Tone] = {
     CommandState.AWAITING_APPROVAL: "fair",
@@ -38,6 +40,8 @@ FIELDS: dict[CommandKind, tuple[str, ...]] = {
     CommandKind.RAW: ("frame",),
 }
 """What the form asks for; firmware is for campaigns."""
+DOORS = frozenset(map(str, Door))
+"""By which a command was handed over, as against people."""
 SAID = Said("commands.done", "commands.refused", "commands.not_allowed")
 
 
@@ -71,7 +75,7 @@ def _details(visit: Visit, row: CommandRow) -> None:
     say = visit.say
     rows = [(say.value("commands.argument", name), _shown(visit, value)) for name, value in row.arguments.items()]
     if row.reason:
-        rows.append((say("commands.reason"), row.reason))
+        rows.append((say("commands.reason"), say.remark(row.reason)))
     parts.text_pairs(rows)
     if row.recall is Recall.NOT_RECALLED:
         Words(say("commands.not_recalled_hint"), "nb-small")
@@ -98,18 +102,23 @@ def _life_when_opened(visit: Visit, row: CommandRow, life: Any, is_open: bool, h
             found = await get_command(visit.context.read, row.command_id)
         except (RequestError, UnavailableError):
             return
-        with life, box("nb-life", "ol", **{"aria-label": visit.say("commands.events")}):
+        say = visit.say
+        with life, box("nb-life", "ol", **{"aria-label": say("commands.events")}):
             for event in found.events:
                 with box("", "li"):
-                    Words(visit.say.instant(event.at, seconds=True), "nb-digits nb-muted", "span")
-                    Words(visit.say.value("commands.actor", event.actor), "nb-actor", "span")
-                    Words(visit.say.value("commands.state", event.state), tag="span")
+                    Words(say.instant(event.at, seconds=True), "nb-digits nb-muted", "span")
+                    Words(_actor(say, event.actor), "nb-actor", "span")
+                    Words(say.value("commands.state", event.state), tag="span")
                     if event.detail:
-                        Words(event.detail, "nb-said", "span")
+                        Words(say.remark(event.detail), "nb-said", "span")
 
     heading.on("click", show)
     if is_open:
         ui.timer(0.05, show, once=True)
+
+
+def _actor(say: Wording, actor: str) -> str:
+    return say.value("door", actor) if actor in DOORS else say.value("commands.actor", actor)
 
 
 def _actions(visit: Visit, row: CommandRow, changed: Changed) -> None:

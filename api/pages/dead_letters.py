@@ -6,7 +6,7 @@ from typing import Literal
 
 from api.pages import parts
 from api.pages.listing import Listing
-from api.pages.parts import Words, box, place
+from api.pages.parts import Words, attributes, box, place
 from api.pages.visit import LiveView, Visit, redrawn
 from api.pages.wording import Language
 from api.queries.dead_letters import DeadLetterRow, ReasonCount, count_reasons, list_dead_letters
@@ -91,6 +91,11 @@ def _details(visit: Visit, letter: DeadLetterRow) -> None:
     ]
     if letter.replayed_at is not None:
         rows.append((say("alerts.state"), say("dead_letters.replayed", time=say.instant(letter.replayed_at))))
-    parts.text_pairs(rows)
+    with parts.pairs():
+        for name, value in rows:
+            with parts.pair(name):
+                words = Words(value, tag="span")
+            if value is letter.message:
+                attributes(words, {"lang": "en"})  # of a decoder, for engineers
     Words(say("dead_letters.raw", bytes=len(letter.payload_hex) // 2), "nb-muted nb-small")
     parts.hexadecimal(letter.payload_hex)

@@ -77,10 +77,10 @@ def drawing(say: Wording, alert: AlertRow) -> Drawing | None:
     evidence = alert.evidence
     with contextlib.suppress(*leak_evidence.MISSING):
         flows, limit_ml = evidence["hourly_ml"], _limit(evidence, limit_key)
-        start = leak_evidence.first_hour(say, evidence)
+        starts = leak_evidence.hour_starts(say, evidence)
         usual = [seen.usual for seen in leak_evidence.hours_seen(say, evidence)] if "usual_share" in evidence else None
         titles = [
-            f"{say.instant(start + at * leak_evidence.HOUR)} {DASH if flow is None else volume(flow)}"
+            f"{say.instant(starts[at])} {DASH if flow is None else volume(flow)}"
             + ("" if usual is None else say("evidence.usual_of_hour", usual=f"{100 * usual[at]:.0f} %"))
             for at, flow in enumerate(flows)
         ]

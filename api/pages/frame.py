@@ -20,7 +20,7 @@ from api.pages.visit import Visit
 from api.pages.wording import Language, Wording
 from api.problems import of_error
 from api.roles import Role
-from metering.errors import NotFoundError, UnavailableError
+from metering.errors import NotFoundError, RequestError, UnavailableError
 
 _log = structlog.get_logger()
 
@@ -75,8 +75,18 @@ def register(context: PageContext, answers: SharedAnswers, path: str, place: Pla
                 await build(visit)
             except UnavailableError as error:
                 _log.warning("page_data_failed", path=request.url.path, error=str(error))
-                attributes(Words(visit.say("frame.data_failed_first"), "nb-banner"), {"role": "alert"})
+                _warn(visit.say("frame.data_failed_first"))
+            except RequestError as error:
+                _warn(visit.say("frame.refused", why=visit.say.refusal(error)))
+            except Exception as error:  # a fault of ours: said in the reader's language, which nobody outside can
+                _log.error("request_broke", path=request.url.path, exc_info=error)
+                visit.client.status_code = 500
+                _warn(visit.say("frame.broke"))
         return None
+
+
+def _warn(words: str) -> None:
+    attributes(Words(words, "nb-banner"), {"role": "alert"})
 
 
 async def not_found(visit: Visit) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from api.pages import hourly_bars
@@ -17,6 +17,8 @@ Evidence = Mapping[str, Any]
 Teller = Callable[[Wording, AlertRow], str]
 
 HOUR = timedelta(hours=1)
+OWN = "own"
+"""Our own detector, as its evidence names it."""
 QUIET_SHARE = hourly_bars.SELDOM
 """At an hour that meets the level by habit no more often, water that runs says much."""
 DRIPPING_ML_H = 10_000
@@ -97,26 +99,36 @@ def cost(say: Wording, alert: AlertRow) -> str:
 def hours_seen(say: Wording, evidence: Evidence) -> list[Seen]:
     """The hours up to `to`, one by one. Raises one of MISSING."""
     flows, usual = evidence["hourly_ml"], evidence["usual_share"]
-    begin = first_hour(say, evidence)
-    starts = [begin + at * HOUR for at in range(len(flows))]
     return [
         Seen(start, None if flow is None else int(flow), float(usual[start.hour]))
-        for start, flow in zip(starts, flows, strict=True)
+        for start, flow in zip(hour_starts(say, evidence), flows, strict=True)
     ]
 
 
-def first_hour(say: Wording, evidence: Evidence) -> datetime:
-    """When the first of `hourly_ml` begins: they end with the hour of `to`, where that is known. Raises one of
-    MISSING."""
+def hour_starts(say: Wording, evidence: Evidence) -> list[datetime]:
+    """When each of `hourly_ml` begins: they end with the hour of `to`, where that is known. Raises one of MISSING.
+
+    The hours of our own detector are those of the clock, 24 in every local day: one that a change of the clock skips is
+    among them, and one that it repeats is there once. Those of the vendors' rules are all that went by.
+    """
+    count = len(evidence["hourly_ml"])
+    if evidence.get("detector") != OWN:
+        begin = _utc(evidence["to"]) - count * HOUR if "to" in evidence else _utc(evidence["from"])
+        return [(begin + at * HOUR).astimezone(say.zone) for at in range(count)]
     if "to" not in evidence:
-        return _local(say, evidence["from"])
-    end = _local(say, evidence["to"])
-    whole = end.replace(minute=0, second=0, microsecond=0)
-    return (whole if whole == end else whole + HOUR) - len(evidence["hourly_ml"]) * HOUR
+        first = _local(say, evidence["from"])
+    else:
+        last = (_utc(evidence["to"]) - timedelta.resolution).astimezone(say.zone)
+        first = last.replace(minute=0, second=0, microsecond=0) - (count - 1) * HOUR
+    return [first + at * HOUR for at in range(count)]
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _local(say: Wording, text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(say.zone)
+    return _utc(text).astimezone(say.zone)
 
 
 def _stretches(hours: Sequence[Seen], together: int) -> list[Seen]:

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from api import passwords
 from api.context import PageContext
 from api.pages import theme
 from api.pages.preferences import LANGUAGE_COOKIE, is_dark, language_of, local_target, remember
 from api.pages.wording import Language, Wording
-from api.passwords import MIN_CHARACTERS
 
 LOGIN_ERRORS = frozenset({"credentials", "throttled", "unavailable"})
-PASSWORD_ERRORS = frozenset({"credentials", "weak", "unavailable"})
+PASSWORD_ERRORS = LOGIN_ERRORS | {"weak"}
 MAX_CHARACTERS = 1_000
 """Of a field: as many as the forms' POST takes, which answers more with an error for programs."""
 
@@ -68,11 +68,10 @@ def _document(context: PageContext, request: Request, page: str, form: str, erro
     say = _wording(context, request)
     chinese = say.language is Language.ZH
     error = request.query_params.get("error", "")
-    said = (
-        f'<div class="nb-banner" role="alert">{escape(say(f"{page}.error.{error}", least=MIN_CHARACTERS))}</div>'
-        if error in errors
-        else ""
-    )
+    said = ""
+    if error in errors:
+        why = say(f"{page}.error.{error}", fewest=passwords.MIN_CHARACTERS, most=passwords.MAX_CHARACTERS)
+        said = f'<div class="nb-banner" role="alert">{escape(why)}</div>'
     body = _DOCUMENT.format(
         lang="zh-CN" if chinese else "en",
         other="en" if chinese else "zh-CN",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 from nicegui import ui
 from nicegui.element import Element
 
+from api.pages import typed
 from api.pages.deciding import Changed
 from api.pages.meter_versions import (
     SHOWN,
@@ -24,7 +22,6 @@ from api.pages.visit import Visit
 from api.pages.wording import index_m3
 from api.queries.amendments import AmendmentRow, amend_reading, list_amendments, withdraw_amendment
 from api.roles import Principal
-from metering.errors import RequestError
 from metering.model import MeterId
 
 NAMES = Names("amend.give", "amend.none")
@@ -59,7 +56,7 @@ def _ask(visit: Visit, serial: str, changed: Changed) -> None:
         reason = reason_field(visit)
 
         async def amend(who: Principal) -> None:
-            ts, index_ml, context = _instant(visit, time.value), millilitres(litres.value), visit.context
+            ts, index_ml, context = typed.instant(say, time.value), millilitres(litres.value), visit.context
             await amend_reading(context.write, who, serial, ts, index_ml, reason.value or "", context.now())
 
         finish_form(visit, dialog, say("amend.give"), amend, changed)
@@ -71,12 +68,3 @@ def _ask_back(visit: Visit, serial: str, row: AmendmentRow, changed: Changed) ->
         await withdraw_amendment(context.write, who, serial, row.amendment_id, reason, context.now())
 
     ask_back(visit, visit.say("amend.withdraw"), serial, withdraw, changed)
-
-
-def _instant(visit: Visit, typed: Any) -> datetime:
-    """Local time as people write it. Raises RequestError."""
-    try:
-        found = datetime.fromisoformat(str(typed or "").strip())
-    except ValueError as error:
-        raise RequestError(visit.say("amend.time_needed")) from error
-    return found if found.tzinfo else found.replace(tzinfo=visit.context.zone)

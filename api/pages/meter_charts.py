@@ -30,7 +30,7 @@ PERIODS: Mapping[Granularity, tuple[int, ...]] = {
 DAYS_OF_12_MONTHS = 365
 LABELS = {Granularity.HOUR: "%m-%d %H:%M", Granularity.DAY: "%m-%d", Granularity.MONTH: "%Y-%m"}
 HOURS_LABELLED = {2: 6, 7: 24, 30: 24}
-"""Bars of hours from one label to the next, per period: labels stand at midnight."""
+"""Hours from one label to the next, per period: labels stand at midnight."""
 PARTIAL = "partial"
 MAX_REMARKS = 60
 """Rows of the list of remarkable spans: the newest."""

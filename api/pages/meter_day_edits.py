@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
-
 from nicegui import ui
 from nicegui.element import Element
 
+from api.pages import typed
 from api.pages.deciding import Changed
 from api.pages.meter_versions import (
     SHOWN,
@@ -24,7 +22,6 @@ from api.pages.visit import Visit
 from api.pages.wording import exact
 from api.queries.day_edits import DayEditRow, edit_day, list_day_edits, withdraw_day_edit
 from api.roles import Principal
-from metering.errors import RequestError
 from metering.model import MeterId
 
 NAMES = Names("day_edit.give", "day_edit.none")
@@ -57,7 +54,7 @@ def _ask(visit: Visit, serial: str, changed: Changed) -> None:
         reason = reason_field(visit)
 
         async def edit(who: Principal) -> None:
-            of, volume_ml, context = _day(visit, day.value), millilitres(litres.value), visit.context
+            of, volume_ml, context = typed.day(say, day.value), millilitres(litres.value), visit.context
             text = reason.value or ""
             await edit_day(context.write, who, serial, of, volume_ml, text, context.zone, context.now())
 
@@ -70,11 +67,3 @@ def _ask_back(visit: Visit, serial: str, row: DayEditRow, changed: Changed) -> N
         await withdraw_day_edit(context.write, who, serial, row.edit_id, reason, context.now())
 
     ask_back(visit, visit.say("day_edit.withdraw"), str(row.day), withdraw, changed)
-
-
-def _day(visit: Visit, typed: Any) -> date:
-    """Raises RequestError."""
-    try:
-        return date.fromisoformat(str(typed or "").strip())
-    except ValueError as error:
-        raise RequestError(visit.say("day_edit.day_needed")) from error

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from nicegui import ui
 
 from api.alert_kinds import OF_ZONES, SUPPRESSIBLE
-from api.pages import deciding, evidence, parts
+from api.pages import clocks, deciding, evidence, parts, typed
 from api.pages.deciding import Act, Changed, Said, buttons
 from api.pages.parts import Words
 from api.pages.visit import Visit
@@ -24,6 +23,7 @@ from metering.errors import RequestError
 USUAL_LENGTH = timedelta(days=1)
 FOR_INPUT = "%Y-%m-%dT%H:%M"
 """As the browser's own field for date and time has it."""
+FOR_TIMES = "outlined dense type=datetime-local stack-label"
 
 SAID = Said("suppressions.done", "suppressions.refused", "suppressions.not_allowed")
 
@@ -52,6 +52,8 @@ async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None
         Words(say("suppressions.add"), tag="h2")
         read = _fields(visit, target, kind, names)
         Words(say("suppressions.hint"), "nb-muted nb-small")
+        if clocks.changes_clocks(say.zone, visit.context.now()):
+            Words(say("suppressions.hint_twice"), "nb-muted nb-small")
 
         async def act() -> None:
             async def add(who: Principal) -> None:
@@ -66,25 +68,24 @@ async def ask(visit: Visit, target: Target, kind: str, changed: Changed) -> None
 
 
 def _fields(visit: Visit, target: Target, kind: str, zone_names: dict[str, str]) -> Callable[[], Wanted]:
-    """Draws them; what is returned reads them and raises RequestError when a time is missing."""
+    """Draws them; what is returned reads them and raises RequestError when a time is missing or is none."""
     say = visit.say
     serial = ui.input(label=say("suppressions.serial"), value=target.serial or "").props("outlined dense")
     of_zone = "" if target.serial or target.zone_code not in zone_names else target.zone_code
     zone = ui.select(zone_names, label=say("suppressions.zone"), value=of_zone).props("outlined dense options-dense")
     kinds = {"": say("suppressions.all_kinds"), **{one: evidence.family_name(say, one) for one in SUPPRESSIBLE}}
     chosen = ui.select(kinds, label=say("alerts.kind"), value=kind).props("outlined dense options-dense")
-    now = visit.context.now().astimezone(visit.context.zone)
+    now = visit.context.now()
+    times = ((say("suppressions.from"), now), (say("suppressions.to"), now + USUAL_LENGTH))
     begin, end = (
-        ui.input(label=label, value=at.strftime(FOR_INPUT)).props("outlined dense type=datetime-local stack-label")
-        for label, at in ((say("suppressions.from"), now), (say("suppressions.to"), now + USUAL_LENGTH))
+        ui.input(label=label, value=at.astimezone(say.zone).strftime(FOR_INPUT)).props(FOR_TIMES) for label, at in times
     )
     reason = ui.textarea(label=say("suppressions.reason")).props(f"outlined autogrow maxlength={MAX_REASON_CHARACTERS}")
 
     def read() -> Wanted:
-        return Wanted(
-            (serial.value or "").strip() or None, zone.value or None, chosen.value or None,
-            _instant(visit, begin.value), _instant(visit, end.value), reason.value or "",
-        )  # fmt: skip
+        window = typed.span(say, begin.value, end.value)
+        of_meter = (serial.value or "").strip()
+        return Wanted(of_meter or None, zone.value or None, chosen.value or None, *window, reason.value or "")
 
     return read
 
@@ -105,11 +106,3 @@ def _check(visit: Visit, wanted: Wanted) -> None:
         raise RequestError(say("suppressions.end_later"))
     if not wanted.reason.strip():
         raise RequestError(say("alerts.reason_needed"))
-
-
-def _instant(visit: Visit, typed: Any) -> datetime:
-    """Local time as the browser gives it. Raises RequestError."""
-    try:
-        return datetime.fromisoformat(str(typed or "")).replace(tzinfo=visit.context.zone)
-    except ValueError as error:
-        raise RequestError(visit.say("suppressions.time_needed")) from error

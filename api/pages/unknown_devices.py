@@ -16,7 +16,7 @@ from api.pages.visit import LiveView, Visit, redrawn
 from api.queries.paging import Page
 from api.queries.strangers import StrangerRow, approve_stranger, dismiss_stranger, list_strangers
 from api.roles import Principal, Role
-from metering.errors import ConflictError, NotFoundError, RequestError, UnavailableError
+from metering.errors import NotFoundError, RequestError, UnavailableError
 
 PATH = "/unknown-devices"
 INTERVAL_S = 5.0
@@ -133,11 +133,11 @@ async def _do(visit: Visit, work: Work, view: LiveView[Page[StrangerRow]]) -> No
             return
         await work(visit.context.write, who)
         ui.notify(say("unknown_devices.done"), type="positive")
-    except ConflictError as error:
-        ui.notify(say("unknown_devices.refused", why=say.refusal(error)), type="warning")
     except NotFoundError:
         ui.notify(say("unknown_devices.gone"), type="warning")
-    except (RequestError, UnavailableError):
+    except RequestError as error:
+        ui.notify(say("unknown_devices.refused", why=say.refusal(error)), type="warning")
+    except UnavailableError:
         ui.notify(say("frame.data_failed_first"), type="negative")
     visit.answers.forget()
     await view.look()

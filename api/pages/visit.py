@@ -19,7 +19,7 @@ from api.pages import parts
 from api.pages.live import Answer, SharedAnswers
 from api.pages.wording import Wording
 from api.roles import Principal, Role
-from metering.errors import UnavailableError
+from metering.errors import RequestError, UnavailableError
 
 T = TypeVar("T")
 
@@ -97,8 +97,10 @@ class LiveView(Generic[T]):
             answer = await visit.answers.get(self._key(), self._interval_s * 0.9, self._load)
         except UnavailableError as error:
             _log.warning("page_data_failed", path=visit.request.url.path, error=str(error))
-            self._banner.text = visit.say("frame.data_failed" if self._drawn else "frame.data_failed_first")
-            self._banner.set_visibility(True)
+            self._warn(visit.say("frame.data_failed" if self._drawn else "frame.data_failed_first"))
+            return
+        except RequestError as error:
+            self._warn(visit.say("frame.refused", why=visit.say.refusal(error)))
             return
         self._banner.set_visibility(False)
         if self._drawn is None or answer.value != self._drawn.value:
@@ -106,6 +108,10 @@ class LiveView(Generic[T]):
         self._drawn = answer
         age_s = visit.answers.age_s(answer)
         visit.client.run_javascript(f"window.nbwaterFresh?.({age_s:.1f}, {self._interval_s:.0f})")
+
+    def _warn(self, words: str) -> None:
+        self._banner.text = words
+        self._banner.set_visibility(True)
 
 
 def redrawn(container: Element) -> AbstractContextManager[Any]:

@@ -7,8 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from api.pages.clocks import comes_twice
 from api.pages.texts import TEXTS
-from api.pages.texts.refusals import in_chinese
+from api.pages.texts.phrases import in_chinese
+from api.pages.texts.refusals import REFUSALS
+from api.pages.texts.remarks import REMARKS
 
 DASH = "–"
 ML_PER_L = 1_000
@@ -33,7 +36,11 @@ class Wording:
 
     def refusal(self, error: Exception) -> str:
         """Why something cannot be done; in English where nobody gave its Chinese."""
-        return in_chinese(str(error)) if self.language is Language.ZH else str(error)
+        return in_chinese(str(error), REFUSALS) if self.language is Language.ZH else str(error)
+
+    def remark(self, written: str) -> str:
+        """What the platform or a person wrote down; that of a person, and of other systems, as it is."""
+        return in_chinese(written, REMARKS) if self.language is Language.ZH else written
 
     def value(self, group: str, value: object) -> str:
         """The word for a stored value, as `value("outcome", "stored")`; a value nobody named shows as it is stored."""
@@ -43,12 +50,14 @@ class Wording:
         return text.zh if self.language is Language.ZH else text.en
 
     def instant(self, at: datetime | None, seconds: bool = False) -> str:
-        """Local date and time of the utility; the year is left out when it is the present one."""
+        """Local date and time of the utility; the year is left out when it is the present one. A time that clocks show
+        twice has its offset."""
         if at is None:
             return DASH
         local = at.astimezone(self.zone)
         day = "%m-%d" if local.year == datetime.now(self.zone).year else "%Y-%m-%d"
-        return local.strftime(f"{day} %H:%M:%S" if seconds else f"{day} %H:%M")
+        offset = f" {local.isoformat()[-6:]}" if comes_twice(local) else ""
+        return local.strftime(f"{day} %H:%M:%S" if seconds else f"{day} %H:%M") + offset
 
     def day(self, at: datetime | date | None) -> str:
         if at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -18,6 +19,8 @@ from metering.billing import CLOSING_LOCK, REPORTED_WITHIN
 from metering.errors import ConflictError, NotFoundError
 
 MAX_PERIODS = 500
+CLOSING_MEMORY_MB = 64
+"""Of each step that sorts or gathers lines (work_mem); more goes to temporary files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +53,28 @@ WHERE $1::text IS NULL OR p.name = $1
 ORDER BY p.first_day DESC LIMIT $2
 """
 _OPEN = "INSERT INTO billing_periods (name, first_day, last_day, opened_by, opened_at) VALUES ($1, $2, $3, $4, $5)"
-_LOCKED = "SELECT period_id, first_day, last_day, state FROM billing_periods WHERE name = $1 FOR UPDATE"
+_LOCKED = """
+SELECT period_id, first_day, last_day, state FROM billing_periods WHERE name = $1 FOR NO KEY UPDATE NOWAIT
+"""
+_BEGIN = f"""
+SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '{CLOSING_MEMORY_MB}MB';
+SELECT pg_advisory_xact_lock({CLOSING_LOCK})
+"""
 _BILL = """
 INSERT INTO billing_entries (period_id, installation_id, meter_id, service_point_id, multiplier, first_day, last_day,
     start_index_ml, end_index_ml, consumption_ml, billed_ml, excluded_ml, quality, reasons, complete, days,
-    measured_days, interpolated_days, estimated_days, edited_days)
-SELECT $1, l.* FROM billing_lines($2, $3, $4, NULL) l
-"""
-_COMPARE = """
-UPDATE billing_entries e
-SET meter_index_ml = said.index_ml,
-    reasons = CASE WHEN abs(said.index_ml - e.end_index_ml) > said.pulse_ml AND 'sum_mismatch' <> ALL (e.reasons)
-                   THEN array_append(e.reasons, 'sum_mismatch') ELSE e.reasons END
-FROM (SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settlement_index_ml')::bigint AS index_ml
-      FROM reports r JOIN meters m USING (meter_id)
-      WHERE r.received_at >= $2 AND r.received_at < $3 AND r.extra->>'settlement_index_ml' ~ '^[0-9]{1,17}$'
-      ORDER BY r.meter_id, r.received_at DESC) said
-WHERE e.period_id = $1 AND e.meter_id = said.meter_id AND e.last_day = $4
+    measured_days, interpolated_days, estimated_days, edited_days, meter_index_ml)
+SELECT $1, l.installation_id, l.meter_id, l.service_point_id, l.multiplier, l.first_day, l.last_day,
+       l.start_index_ml, l.end_index_ml, l.consumption_ml, l.billed_ml, l.excluded_ml, l.quality,
+       CASE WHEN abs(said.index_ml - l.end_index_ml) > said.pulse_ml AND 'sum_mismatch' <> ALL (l.reasons)
+            THEN array_append(l.reasons, 'sum_mismatch') ELSE l.reasons END,
+       l.complete, l.days, l.measured_days, l.interpolated_days, l.estimated_days, l.edited_days, said.index_ml
+FROM billing_lines($2, $3, $4, NULL) l
+LEFT JOIN (
+    SELECT DISTINCT ON (r.meter_id) r.meter_id, m.pulse_ml, (r.extra->>'settlement_index_ml')::bigint AS index_ml
+    FROM reports r JOIN meters m USING (meter_id)
+    WHERE r.received_at >= $5 AND r.received_at < $6 AND r.extra->>'settlement_index_ml' ~ '^[0-9]{1,17}$'
+    ORDER BY r.meter_id, r.received_at DESC) said ON said.meter_id = l.meter_id AND l.last_day = $3
 """
 _CARRY = "UPDATE billing_corrections SET carried_to = $1 WHERE carried_to IS NULL"
 _CLOSE = """
@@ -116,11 +124,7 @@ async def drop_period(pool: WritePool, who: Principal, name: str, reason: str) -
     check_role(who)
     text = checked_reason(reason, missing="give the reason: it goes into the audit log")
     async with pool.transaction() as connection:
-        period = await connection.fetchrow(_LOCKED, name)
-        if period is None:
-            raise NotFoundError(f"no billing period {name}")
-        if period["state"] != "open":
-            raise ConflictError(f"{name} is closed already")
+        period = await _locked(connection, name)
         await connection.execute(_DROP, period["period_id"])
         detail = {"first": str(period["first_day"]), "last": str(period["last_day"]), "reason": text}
         await audit(connection, who.login, "drop_billing_period", name, detail)
@@ -137,24 +141,32 @@ async def close_period(
     check_role(who)
     text = checked_reason(reason)
     async with pool.transaction() as connection:
-        await connection.execute("SET LOCAL statement_timeout = 0")
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", CLOSING_LOCK)
-        period = await connection.fetchrow(_LOCKED, name)
-        if period is None:
-            raise NotFoundError(f"no billing period {name}")
-        if period["state"] != "open":
-            raise ConflictError(f"{name} is closed already")
+        period = await _locked(connection, name)
         period_id, first, last = period["period_id"], period["first_day"], period["last_day"]
         end = midnight(last + timedelta(days=1), zone)
         if now < end:
             raise ConflictError(f"the last day of {name} is not over")
-        billed = await connection.execute(_BILL, period_id, first, last, zone.key)
-        if (last + timedelta(days=1)).day == settlement_day:
-            await connection.execute(_COMPARE, period_id, end, end + REPORTED_WITHIN, last)
+        await connection.execute(_BEGIN)
+        freezes = (last + timedelta(days=1)).day == settlement_day
+        told_until = end + REPORTED_WITHIN if freezes else end
+        billed = await connection.execute(_BILL, period_id, first, last, zone.key, end, told_until)
         carried = await connection.execute(_CARRY, period_id)
         await connection.execute(_CLOSE, period_id, who.login, now)
         detail = {"entries": _count(billed), "carried_corrections": _count(carried), "reason": text}
         await audit(connection, who.login, "close_billing_period", name, detail)
+
+
+async def _locked(connection: Any, name: str) -> Any:
+    """An open period, which nobody else closes or drops in this transaction. Raises NotFoundError, ConflictError."""
+    try:
+        period = await connection.fetchrow(_LOCKED, name)
+    except asyncpg.LockNotAvailableError as error:
+        raise ConflictError(f"somebody else is closing {name} just now") from error
+    if period is None:
+        raise NotFoundError(f"no billing period {name}")
+    if period["state"] != "open":
+        raise ConflictError(f"{name} is closed already")
+    return period
 
 
 def _count(status: str) -> int:

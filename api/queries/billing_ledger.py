@@ -37,11 +37,12 @@ JOIN billing_periods p USING (period_id)
 JOIN installations i USING (installation_id)
 JOIN meters m ON m.meter_id = c.meter_id
 LEFT JOIN billing_periods carried ON carried.period_id = c.carried_to
-WHERE {which}.name = $1 AND c.correction_id > $2
+WHERE c.{which} = (SELECT period_id FROM billing_periods WHERE name = $1) AND c.correction_id > $2
 ORDER BY c.correction_id LIMIT $3
 """
-_OF = _CORRECTIONS.format(which="p")
-_CARRIED = _CORRECTIONS.format(which="carried")
+_OF = _CORRECTIONS.format(which="period_id")
+_CARRIED = _CORRECTIONS.format(which="carried_to")
+"""The period is looked up first: joined by its name, all of its corrections would be sorted for each page."""
 
 
 async def list_corrections(

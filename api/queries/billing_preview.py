@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -69,14 +70,22 @@ class _Beside:
 
 _PAGE = "SELECT meter_id FROM meters WHERE meter_id > $1 ORDER BY meter_id LIMIT $2"
 _COUNT = """
+WITH lines AS MATERIALIZED (SELECT * FROM billing_lines($1, $2, $3, $4::bigint[])), worst AS (
+    SELECT m.serial, l.billed_ml, l.quality, l.reasons, l.estimated_days, l.interpolated_days,
+           l.last_day - l.first_day + 1 - l.days AS missing_days
+    FROM lines l JOIN meters m USING (meter_id)
+    WHERE l.quality = 'estimated' OR NOT l.complete
+    ORDER BY l.last_day - l.first_day + 1 - l.days + l.estimated_days DESC, l.billed_ml DESC, m.serial LIMIT $5
+)
 SELECT count(*) AS entries, COALESCE(sum(billed_ml), 0)::bigint AS billed_ml,
        count(*) FILTER (WHERE quality = 'edited') AS edited,
        count(*) FILTER (WHERE quality = 'interpolated') AS interpolated,
        count(*) FILTER (WHERE quality = 'estimated') AS estimated,
        COALESCE(sum(billed_ml) FILTER (WHERE quality = 'estimated'), 0)::bigint AS estimated_ml,
        count(*) FILTER (WHERE NOT complete) AS incomplete,
-       COALESCE(sum(last_day - first_day + 1 - days), 0)::bigint AS missing_days
-FROM billing_lines($1, $2, $3, $4::bigint[])
+       COALESCE(sum(last_day - first_day + 1 - days), 0)::bigint AS missing_days,
+       (SELECT COALESCE(json_agg(w), '[]') FROM worst w) AS doubtful
+FROM lines
 """
 _SILENT = """
 SELECT serial FROM meters m
@@ -87,13 +96,6 @@ WHERE meter_id = ANY ($3::bigint[])
   AND NOT EXISTS (SELECT FROM zone_flows f WHERE f.meter_id = m.meter_id AND f.direction = 'in'
                                              AND f.valid_from < $5 AND COALESCE(f.valid_to, 'infinity') > $4)
 ORDER BY serial
-"""
-_DOUBTFUL = """
-SELECT m.serial, l.billed_ml, l.quality, l.reasons, l.estimated_days, l.interpolated_days,
-       l.last_day - l.first_day + 1 - l.days AS missing_days
-FROM billing_lines($1, $2, $3, $4::bigint[]) l JOIN meters m USING (meter_id)
-WHERE l.quality = 'estimated' OR NOT l.complete
-ORDER BY l.last_day - l.first_day + 1 - l.days + l.estimated_days DESC, l.billed_ml DESC, m.serial LIMIT $5
 """
 _BESIDE = """
 SELECT (SELECT count(*) FROM touched_spans) AS waiting_spans, count(*) AS corrections,
@@ -115,15 +117,14 @@ async def preview_period(pool: ReadPool, period: PeriodRow, zone: ZoneInfo, now:
     silent, silent_serials = 0, list[str]()
     while meters := [row["meter_id"] for row in await pool.records(_PAGE, after, METERS_A_PAGE)]:
         after = meters[-1]
-        (counted,) = await pool.records(_COUNT, first, last, zone.key, meters)
+        (counted,) = await pool.records(_COUNT, first, last, zone.key, meters, SHOWN_LINES)
         for name in _COUNTED:
             sums[name] += counted[name]
         without = await pool.records(_SILENT, first, last, meters, begin, end)
         silent += len(without)
         silent_serials = (silent_serials + [row["serial"] for row in without])[:SHOWN_LINES]
-        if counted["estimated"] or counted["incomplete"]:
-            found = await pool.fetch(DoubtfulLine, _DOUBTFUL, first, last, zone.key, meters, SHOWN_LINES)
-            doubtful = heapq.nlargest(SHOWN_LINES, doubtful + found, key=_worth_a_look)
+        found = [DoubtfulLine(**line) for line in json.loads(counted["doubtful"])]
+        doubtful = heapq.nlargest(SHOWN_LINES, doubtful + found, key=_worth_a_look)
     beside = await pool.fetch_one(_Beside, _BESIDE) or _Beside(0, 0, 0)
     return Preview(
         is_over=now >= end, silent=silent, silent_serials=silent_serials, waiting_spans=beside.waiting_spans,

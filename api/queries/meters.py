@@ -27,8 +27,9 @@ class MeterState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MeterFilter:
-    """`search`: part of serial, IMEI or address. `zone`: a zone's code, the zones below it included. `silent`: True
-    for meters not heard of (silent or never), False for the others. `has_alert`: an open or acknowledged alert."""
+    """`search`: part of serial, IMEI or address; a whole serial or IMEI, where nothing else is asked, finds that meter
+    alone. `zone`: a zone's code, the zones below it included. `silent`: True for meters not heard of (silent or
+    never), False for the others. `has_alert`: an open or acknowledged alert."""
 
     search: str | None = None
     zone: str | None = None
@@ -199,13 +200,22 @@ LIMIT 100
 """
 
 _ZONES = """
-SELECT z.code, z.name, z.kind, parent.code AS parent_code, (
-    SELECT count(*) FROM service_points sp
-    JOIN installations i ON i.service_point_id = sp.service_point_id AND i.valid_to IS NULL
-    WHERE sp.zone_id = z.zone_id) AS meters
+SELECT z.code, z.name, z.kind, parent.code AS parent_code, COALESCE(installed.meters, 0) AS meters
 FROM zones z LEFT JOIN zones parent ON parent.zone_id = z.parent_id
+LEFT JOIN (
+    SELECT sp.zone_id, count(*) AS meters FROM installations i JOIN service_points sp USING (service_point_id)
+    WHERE i.valid_to IS NULL GROUP BY sp.zone_id) installed ON installed.zone_id = z.zone_id
 ORDER BY z.code
 LIMIT 5000
+"""
+"""All are counted at once: zone by zone a million meters took sixteen times as long."""
+
+_WHOLE = """
+SELECT serial FROM meters WHERE serial = $1::text
+UNION ALL
+SELECT m.serial FROM devices d JOIN installations i ON i.device_id = d.device_id AND i.valid_to IS NULL
+JOIN meters m USING (meter_id) WHERE d.imei = $1
+LIMIT 1
 """
 
 
@@ -219,18 +229,23 @@ async def list_meters(
     cursor: str | None = None,
 ) -> Page[MeterRow]:
     """Meters by serial. Raises RequestError on a bad cursor, limit or search."""
+    pattern, most = like_pattern(wanted.search), check_limit(limit) + 1
+    if pattern and cursor is None and wanted == MeterFilter(search=wanted.search):
+        serial = await pool.value(_WHOLE, str(wanted.search).strip())
+        if serial is not None:  # looking through a million meters for it takes seconds
+            return Page(await pool.fetch(MeterRow, _ONE, now - silence_after, serial), None)
     after = decode_cursor(cursor, str)[0] if cursor else None
     rows = await pool.fetch(
         MeterRow,
         _LIST,
         now - silence_after,
         after,
-        like_pattern(wanted.search),
+        pattern,
         wanted.zone,
         wanted.state,
         wanted.silent,
         wanted.has_alert,
-        check_limit(limit) + 1,
+        most,
     )
     return page(rows, limit, lambda row: [row.serial])
 

@@ -106,10 +106,8 @@ async def change_password_by_form(
     try:
         await context.auth.change_password(viewer.login, current, password, _address(request))
         token = await context.auth.verify_login(viewer.login, password, _address(request))
-    except (CredentialsError, ThrottledError):
-        return RedirectResponse("/password?error=credentials", 303)
-    except UnavailableError:
-        return RedirectResponse("/password?error=unavailable", 303)
+    except (CredentialsError, ThrottledError, UnavailableError) as error:
+        return RedirectResponse(f"/password?error={error.label}", 303)
     except RequestError:
         return RedirectResponse("/password?error=weak", 303)
     response = RedirectResponse("/", 303)

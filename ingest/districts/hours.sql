@@ -1,9 +1,10 @@
 -- What went into each district, out of it and to its customers in the hour from $1 on. One row per district that has
 -- an inlet then. $2: how many hours to either side a reading may lie; $3: hours of Q4 that may flow in one hour;
--- $4: the local days from which a meter's usual use is learnt.
+-- $4: the local days from which a meter's usual use is learnt; $5, $6: only these districts, and all of their meters
+-- (NULL: all).
 WITH RECURSIVE flows AS (
     SELECT zone_id, meter_id, direction FROM zone_flows
-    WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)
+    WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1) AND ($5::bigint[] IS NULL OR zone_id = ANY ($5))
 ), below AS (
     SELECT DISTINCT zone_id AS district, zone_id FROM flows WHERE direction = 'in'
     UNION
@@ -12,6 +13,7 @@ WITH RECURSIVE flows AS (
     SELECT meter_id, ts, index_ml, lag(ts) OVER w AS from_ts, lag(index_ml) OVER w AS from_ml
     FROM readings
     WHERE ts >= $1::timestamptz - make_interval(hours => $2) AND ts <= $1::timestamptz + make_interval(hours => $2 + 1)
+      AND ($6::bigint[] IS NULL OR meter_id = ANY ($6))
     WINDOW w AS (PARTITION BY meter_id ORDER BY ts, kind)
 ), water AS (
     SELECT s.meter_id, sum((s.index_ml - s.from_ml) * (part.inside / part.length)) AS volume_ml, sum(part.inside) AS covered_s
@@ -28,7 +30,7 @@ WITH RECURSIVE flows AS (
     SELECT meter_id, volume_ml FROM water WHERE covered_s >= 3599.999
 ), usual AS (
     SELECT meter_id, avg(consumption_ml)::float8 / 24 AS hour_ml FROM settled_days
-    WHERE day = ANY($4::date[]) AND complete GROUP BY meter_id
+    WHERE day = ANY($4::date[]) AND complete AND ($6::bigint[] IS NULL OR meter_id = ANY ($6)) GROUP BY meter_id
 ), leaking AS (
     SELECT meter_id, max(rate_ml_h) AS rate_ml_h FROM alerts
     WHERE state IN ('open', 'acknowledged') AND ended_at IS NULL AND rate_ml_h > 0 AND meter_id IS NOT NULL

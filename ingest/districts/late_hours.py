@@ -16,7 +16,7 @@ from .zone_hours import LAGS_H, MAX_HOURS
 
 BESIDE_S = 3 * HOUR_S
 """A reading changes the hours up to its neighbours; those further away would not have been looked for
-(`stage.REACH_H`)."""
+(`hour_sums.REACH_H`)."""
 FAR_H = 400 * 24
 """Hours further in the past are not noted: no district is looked at so far back."""
 WAIT_S = 3_600

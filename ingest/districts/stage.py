@@ -1,10 +1,10 @@
 """Districts, live: each hour's balance per district, each day's, and alerts of bursts on mains.
 
 An hour is computed again as its readings come in (`zone_hours.LAGS_H`), never more than MAX_HOURS of them a round; of
-a district that is new its past hours are computed, too, as far as the detector looks, and hours to which readings come
-later than that once more (`late_hours`). With each new hour, and when no hour is left, the detector looks at the past
-days as they are known now: what it says does not depend on when it ran. What takes long, the sums of an hour and the
-detector, runs outside of transactions.
+a district that is new its past hours are computed, too, as far as the detector looks, apart from the others
+(`hour_sums`), and hours to which readings come later than that once more (`late_hours`). With each new hour, and when
+no hour is left, the detector looks at the past days as they are known now: what it says does not depend on when it ran.
+What takes long, the sums of an hour and the detector, holds nothing that others wait for.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from importlib import resources
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,17 +24,13 @@ from prometheus_client import Counter, Gauge
 from metering.consumption import HOUR_S
 from metering.district_settings import DistrictSettings
 
-from . import late_hours, watching, zone_hours
+from . import hour_sums, late_hours, watching, zone_hours
 from .balance import Errors
-from .known_hours import PLAUSIBLE_Q4
 from .late_hours import LateHour
 from .level_shifts import DAY_H
 from .zone_alerts import DISTRICT_LEAK, ZoneFinding
 from .zone_hours import ZoneHour
 
-REACH_H = 3
-"""So far beside an hour readings are looked for; meters that report more seldom are estimated until they are known."""
-MAX_DISTRICTS = 5_000
 EMPTY_FOR_S = 86_400
 PAST_EVERY_S = 600
 """So often past hours are looked for that a district has no balance of."""
@@ -165,6 +160,8 @@ class DistrictStage:
         """Down to which hour the past of a new district was computed, so that hours without a row are not again."""
         self._late: dict[int, LateHour] = {}
         """Those that the round in hand may compute again."""
+        self._apart: set[int] = set()
+        """Hours of the round in hand that only new districts need: those of `_reached_s`."""
         self._past_due_s = self._watched_until_s = 0
         self._unwatched = False
         """Hours were computed that the detector has not looked at."""
@@ -207,32 +204,36 @@ class DistrictStage:
             if hour_s >= oldest_s and (hour_s >= recent_s or at_s > now_s - EMPTY_FOR_S)
         }  # fmt: skip
         computed = dict(map(tuple, await self._pool.fetch(_COMPUTED, recent_s)))
-        unknown: set[int] = set()
+        unknown, past = set[int](), set[int]()
         self._late = {}
         if now_s >= self._past_due_s:
-            unknown = await self._unknown(oldest_s, newest_s)
+            unknown = {row[0] for row in await self._pool.fetch(_UNKNOWN, oldest_s, newest_s)} - self._empty.keys()
+            past = await self._past(oldest_s, newest_s)
             self._late = {late.hour_s: late for late in await late_hours.due(self._pool, now_s, oldest_s)}
             LATE.set(await late_hours.waiting(self._pool))
-        hours = zone_hours.due(now_s, self._empty | computed, unknown | self._late.keys())
+        of_all = {*zone_hours.due(now_s, self._empty | computed), *unknown, *self._late}
+        hours = zone_hours.newest_of(of_all | past)
+        self._apart = set(hours) - of_all
         full = len(hours) == zone_hours.MAX_HOURS
         self._past_due_s = now_s if full else now_s + PAST_EVERY_S
         self._reached_s = {zone_id: min([reached_s, *hours]) for zone_id, reached_s in self._reached_s.items()}
-        BEHIND.set(max(len(unknown), len(hours)))
+        BEHIND.set(max(len(unknown | past), len(hours)))
         return hours
 
-    async def _unknown(self, oldest_s: int, newest_s: int) -> set[int]:
-        """Hours since a district's inlets report that it has no balance of."""
-        unknown = {row[0] for row in await self._pool.fetch(_UNKNOWN, oldest_s, newest_s)} - self._empty.keys()
+    async def _past(self, oldest_s: int, newest_s: int) -> set[int]:
+        """Hours since the inlets of new districts report that these have no balance of, while others may have."""
+        past: set[int] = set()
         young = await self._pool.fetch(_YOUNG, oldest_s, newest_s)
         self._reached_s = {zone_id: self._reached_s.get(zone_id, newest_s + HOUR_S) for zone_id, _, _ in young}
         for zone_id, begins_s, known_s in young:
             last_s = min(self._reached_s[zone_id], known_s or newest_s + HOUR_S) - HOUR_S
-            unknown.update(range(last_s, begins_s - 1, -HOUR_S))
-        return unknown
+            past.update(range(last_s, begins_s - 1, -HOUR_S))
+        return past
 
     async def _balance(self, hours: Sequence[int], now_s: int) -> None:
         """The sums are read one hour after the other, then written at once, hours and their days."""
-        balanced = {hour_s: await self._sums(hour_s) for hour_s in hours}
+        chosen = await hour_sums.few(self._pool, list(self._reached_s)) if self._apart else None
+        balanced = {hour_s: await self._sums(hour_s, chosen if hour_s in self._apart else None) for hour_s in hours}
         first, last = (self._day(hour_s) for hour_s in (min(hours), max(hours)))
         async with self._pool.acquire() as connection, connection.transaction():
             for hour_s, rows in balanced.items():
@@ -241,14 +242,13 @@ class DistrictStage:
             await connection.execute(_WRITE_DAYS, self._zone.key, first, last, self._errors.inlet)
             if late := [self._late[hour_s] for hour_s in hours if hour_s in self._late]:
                 await late_hours.done(connection, late)
-        self._empty |= {hour_s: now_s for hour_s, rows in balanced.items() if not rows}
+        self._empty |= {hour_s: now_s for hour_s, rows in balanced.items() if not rows and hour_s not in self._apart}
 
-    async def _sums(self, hour_s: int) -> list[ZoneHour]:
-        """Of each district that had an inlet then and of which a reading tells."""
-        hour = datetime.fromtimestamp(hour_s, UTC)
+    async def _sums(self, hour_s: int, chosen: hour_sums.Few | None) -> list[ZoneHour]:
+        """Of each district, `chosen` or all, that had an inlet then and of which a reading tells."""
         usual = [self._day(hour_s) - timedelta(days=ago) for ago in self._settings.usual_days]
-        rows = await self._pool.fetch(_sql("hours"), hour, REACH_H, PLAUSIBLE_Q4, usual)
-        balanced = (zone_hours.balanced(row, self._errors) for row in rows[:MAX_DISTRICTS])
+        rows = await hour_sums.of_hour(self._pool, hour_s, usual, chosen)
+        balanced = (zone_hours.balanced(row, self._errors) for row in rows)
         return [of for of in balanced if of.measured or of.inlet_ml is not None]
 
     def _day(self, at_s: int) -> date:
@@ -277,7 +277,3 @@ class DistrictStage:
         async with self._pool.acquire() as connection, connection.transaction():
             if not await connection.fetch(_UPDATE, *values):
                 await connection.execute(_RAISE, *values)
-
-
-def _sql(name: str) -> str:
-    return resources.files("ingest.districts").joinpath(f"{name}.sql").read_text()

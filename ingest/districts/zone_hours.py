@@ -35,7 +35,12 @@ def due(now_s: int, computed_s: Mapping[int, int], unknown_s: Collection[int] = 
     newest = now_s // HOUR_S * HOUR_S - LAGS_H[0] * HOUR_S
     hours = range(newest, newest - LAGS_H[-1] * HOUR_S - HOUR_S, -HOUR_S)
     recent = [hour for hour in hours if computed_s.get(hour, -1) < _deadline_s(hour, now_s)]
-    return sorted({*recent, *unknown_s}, reverse=True)[:MAX_HOURS]
+    return newest_of({*recent, *unknown_s})
+
+
+def newest_of(hours: Iterable[int]) -> list[int]:
+    """As many as one round takes, the newest first; each stands there once."""
+    return sorted(hours, reverse=True)[:MAX_HOURS]
 
 
 def _deadline_s(hour_s: int, now_s: int) -> int:

@@ -86,7 +86,6 @@ BEGIN
         GRANT UPDATE (withdrawn_at, withdrawn_by, withdrawn_why) ON amendments TO nbwater_api;
         GRANT UPDATE (state, closed_by, closed_at, entries, billed_ml) ON billing_periods TO nbwater_api;
         GRANT DELETE ON billing_periods TO nbwater_api;    -- open ones; those with entries are held by them
-        GRANT UPDATE (meter_index_ml, reasons) ON billing_entries TO nbwater_api;    -- in the transaction that closes
         GRANT UPDATE (carried_to) ON billing_corrections TO nbwater_api;
         GRANT INSERT (code, name, kind, boundary, mains_m, connections, pressure_m),
               UPDATE (parent_id, name, kind, boundary, mains_m, connections, pressure_m) ON zones TO nbwater_api;

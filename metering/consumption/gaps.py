@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from .curve import EXCLUDED, HOUR_S, Curve, Flag, Ints, Limits, Readings, curve_of
-from .volumes import between, day_number, midnights, segments_of
+from .volumes import between, clock_hour, day_number, midnights, segments_of
 
 PROFILE_S = 14 * 86_400
 MIN_PROFILE_H = 72
@@ -58,8 +58,7 @@ def profiles(readings: Readings, limits: Limits, start_s: Ints, zone: ZoneInfo) 
     found = between(curve, segment_of[of], begin_s, begin_s + HOUR_S)
     measured = found.complete & ~found.interpolated & ((found.flags & EXCLUDED) == 0)
     of, begin_s, volume = of[measured], begin_s[measured], found.consumption_ml[measured]
-    hour = np.minimum((begin_s - midnights(zone)[1][day_number(zone, begin_s)]) // HOUR_S, HOURS_A_DAY - 1)
-    cell = of * HOURS_A_DAY + hour
+    cell = of * HOURS_A_DAY + clock_hour(zone, begin_s)
     count = np.bincount(cell, minlength=weights.size).reshape(weights.shape)
     total = _sums(cell, volume, weights.size).reshape(weights.shape)
     mean = total // np.maximum(count, 1)
@@ -133,8 +132,7 @@ def _inner_hours(curve: Curve, step: Ints, weights: Ints, zone: ZoneInfo) -> tup
     number = np.arange(len(gap)) - np.repeat(np.cumsum(inner + 1) - inner - 1, inner + 1)
     part_s = np.where(number == 0, start_s[gap], first_s[gap] + (number - 1) * HOUR_S)
     until_s = np.where(number == inner[gap], end_s[gap], first_s[gap] + number * HOUR_S)
-    hour = np.minimum((part_s - midnights(zone)[1][day_number(zone, part_s)]) // HOUR_S, HOURS_A_DAY - 1)
-    running = np.cumsum(weights[gap, hour] * (until_s - part_s))
+    running = np.cumsum(weights[gap, clock_hour(zone, part_s)] * (until_s - part_s))
     last = np.cumsum(inner + 1) - 1
     before = np.append(0, running[last[:-1]])
     total, water_ml = running[last] - before, curve.water_ml[step + 1] - curve.water_ml[step]

@@ -13,6 +13,7 @@ from metering.model import Quality
 
 from .curve import EXCLUDED, HOUR_S, Bools, Curve, Flag, Ints, keys_of
 
+DAY_S = 24 * HOUR_S
 QUALITIES = (Quality.MEASURED, Quality.INTERPOLATED, Quality.ESTIMATED, Quality.EDITED)
 
 
@@ -135,6 +136,18 @@ def midnights(zone: ZoneInfo) -> tuple[int, Ints]:
 def day_number(zone: ZoneInfo, ts_s: Ints) -> Ints:
     """Position in `midnights` of the local day that holds each instant."""
     return np.searchsorted(midnights(zone)[1], ts_s, "right").astype(np.int64) - 1
+
+
+def clock_hour(zone: ZoneInfo, ts_s: Ints) -> Ints:
+    """The hour of the day, 0 to 23, that local clocks show at each instant."""
+    number, begins = day_number(zone, ts_s), midnights(zone)[1]
+    hour: Ints = (ts_s - begins[number]) // HOUR_S
+    changing = begins[np.minimum(number + 1, len(begins) - 1)] - begins[number] != DAY_S
+    if changing.any():  # hours are counted from midnight elsewhere: two days a year are left to be looked up
+        odd_s, of = np.unique(ts_s[changing], return_inverse=True)
+        shown = [datetime.fromtimestamp(at_s, zone).hour for at_s in odd_s.tolist()]
+        hour[changing] = np.array(shown, np.int64)[of]
+    return hour
 
 
 def day_of(zone: ZoneInfo, number: int) -> date:

@@ -80,6 +80,14 @@ SECTIONS = {
         function="measure_shortly",
     ),
     "leak_stage": Section("tests.bench.leak_stage", limit_s=900, usual_s=240, variable="NBWATER_TEST_TIMESCALE_URL"),
+    "billing": Section("tests.bench.billing", limit_s=900, usual_s=300, variable="NBWATER_TEST_TIMESCALE_URL"),
+    "outage_stage": Section(
+        "tests.bench.outage_stage", limit_s=600, usual_s=120, variable="NBWATER_TEST_TIMESCALE_URL"
+    ),
+    "listings": Section("tests.bench.listings", limit_s=600, usual_s=90, variable="NBWATER_TEST_TIMESCALE_URL"),
+    "district_stage": Section(
+        "tests.bench.district_stage", limit_s=600, usual_s=180, variable="NBWATER_TEST_TIMESCALE_URL"
+    ),
     "back_pressure": Section(
         "tests.bench.back_pressure",
         limit_s=800,

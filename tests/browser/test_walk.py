@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from api.passwords import MIN_CHARACTERS
 from tests.browser.conftest import PHONE, Site, Visitors
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -122,10 +121,3 @@ async def test_the_login_takes_no_more_than_it_can_check(site: Site, visitors: V
         await visitor.page.locator(f"input[name={name}]").press("End")
     await visitor.page.get_by_role("button", name="登录").click()
     await visitor.page.get_by_text("用户名或密码不正确。").wait_for()
-
-
-async def test_a_new_password_that_is_refused_says_what_one_needs(changing_site: Site, visitors: Visitors) -> None:
-    visitor = await visitors.new(changing_site)
-    await visitor.log_in("viewer")
-    await visitor.page.goto(changing_site.base + "/password?error=weak")
-    assert f"至少 {MIN_CHARACTERS} 个字符" in await visitor.page.inner_text("main")

@@ -18,7 +18,6 @@ AMENDMENTS: dict[str, Text] = {
     "amend.replaced": Text("被新的修正取代", "replaced by a newer one"),
     "amend.installation_changed": Text("安装记录已变更", "the installation was changed"),
     "amend.time": Text("读数时刻（当地时间）", "Instant of the reading (local time)"),
-    "amend.time_needed": Text("请填写时刻，如 2026-03-01 00:00:00", "give the instant, such as 2026-03-01 00:00:00"),
     "amend.index_l": Text("正确示数（升）", "Right index (litres)"),
     "amend.hint": Text(
         "示数留空表示该时刻的读数作废。原始读数不会改变，修正可以撤回，水量随后重新结算。",
@@ -35,7 +34,6 @@ AMENDMENTS: dict[str, Text] = {
     "day_edit.withdraw": Text("撤回修改", "Take the edit back"),
     "day_edit.void": Text("该日水量作废", "nothing of that day counts"),
     "day_edit.day": Text("日期（当地）", "Day (local)"),
-    "day_edit.day_needed": Text("请填写日期，如 2026-03-01", "give the day, such as 2026-03-01"),
     "day_edit.volume_l": Text("当日用水量（升）", "The day's use (litres)"),
     "day_edit.hint": Text(
         "水量留空表示该日作废、不计水量。读数和示数不变，差额列为未计水量；合计与账期随后更新，修改可以撤回。",

@@ -26,7 +26,6 @@ BILLING: dict[str, Text] = {
     "billing.name": Text("账期名称", "Name of the period"),
     "billing.first": Text("首日", "First day"),
     "billing.last": Text("末日", "Last day"),
-    "billing.day_needed": Text("请填写日期，如 2026-03-01", "give days such as 2026-03-01"),
     "billing.close": Text("关账", "Close the period"),
     "billing.close_hint": Text(
         "关账将写下每块水表的计费水量，此后不可更改，也不能重新打开；关账期间暂停结算。请先查看预览。",

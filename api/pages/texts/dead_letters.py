@@ -16,7 +16,7 @@ DEAD_LETTERS: dict[str, Text] = {
     ),
     "dead_letters.none_found": Text("没有符合条件的报文。", "No report matches."),
     "dead_letters.reason": Text("原因", "Reason"),
-    "dead_letters.message": Text("技术说明", "Message"),
+    "dead_letters.message": Text("技术说明（英文）", "Message"),
     "dead_letters.device": Text("设备", "Device"),
     "dead_letters.received": Text("收到时间", "Received"),
     "dead_letters.format": Text("内容格式", "Content format"),

@@ -46,6 +46,11 @@ FRAME: dict[str, Text] = {
         "暂时读不到数据库。请稍后刷新；若持续出现，请检查数据库与 /readyz。",
         "The database cannot be read right now. Reload in a moment; if it stays so, check the database and /readyz.",
     ),
+    "frame.broke": Text(
+        "此页出错，原因已记入日志。请稍后刷新；若持续出现，请告知工程师。",
+        "This page failed; the log says why. Reload in a moment; if it stays so, tell an engineer.",
+    ),
+    "frame.refused": Text("无法执行：{why}", "Cannot be done: {why}"),
     "frame.forbidden": Text("查看此页需要值班员或以上权限。", "This page is shown to operators and above."),
     "frame.not_found": Text("没有这个页面", "There is no such page"),
     "frame.not_found_hint": Text("请从左侧菜单选择，或检查地址。", "Choose from the menu, or check the address."),
@@ -55,6 +60,16 @@ FRAME: dict[str, Text] = {
     "frame.and": Text("；", "; "),
     "frame.comma": Text("、", ", "),
     "frame.cancel": Text("取消", "Cancel"),
+    "time.day_needed": Text("请填写日期，如 2026-03-01", "give the day, such as 2026-03-01"),
+    "time.needed": Text("请填写时刻，如 2026-03-01 00:00:00", "give the time, such as 2026-03-01 00:00:00"),
+    "time.skipped": Text(
+        "当地没有 {time}：时钟此时拨快，其后是 {after}",
+        "there is no {time} here: the clocks go forward, and it is {after} then",
+    ),
+    "time.twice": Text(
+        "当地有两个 {time}（时钟拨慢），请写明时差：{first} 或 {second}",
+        "there are two {time} here, as the clocks go back: write {first} or {second}",
+    ),
     "login.title": Text("登录", "Log in"),
     "login.login": Text("用户名", "User name"),
     "login.password": Text("密码", "Password"),
@@ -74,9 +89,10 @@ FRAME: dict[str, Text] = {
     "password.new": Text("新密码", "New password"),
     "password.submit": Text("保存新密码", "Save the new password"),
     "password.error.credentials": Text("当前密码不正确。", "The present password is wrong."),
+    "password.error.throttled": Text("尝试次数过多，请稍等再试。", "Too many attempts. Wait a moment, then try again."),
     "password.error.weak": Text(
-        "新密码须至少 {least} 个字符，且与当前密码不同。",
-        "A new password has at least {least} characters and is not the present one.",
+        "新密码须为 {fewest} 至 {most} 个字符，且与当前密码不同。",
+        "The new password must have {fewest} to {most} characters and differ from the present one.",
     ),
     "password.error.unavailable": Text(
         "数据库暂时不可用，请稍后再试。", "The database is away. Try again in a moment."

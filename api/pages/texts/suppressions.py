@@ -31,7 +31,10 @@ SUPPRESSIONS: dict[str, Text] = {
         "时间为本地时间。屏蔽“水表失联”时，这些水表也不计入成片失联。",
         "Times are local. Meters whose silence is suppressed start no event of many silent meters either.",
     ),
-    "suppressions.time_needed": Text("请填写开始和结束时间", "give both times"),
+    "suppressions.hint_twice": Text(
+        "时钟拨慢时重复的时刻，开始取第一次，结束取第二次。",
+        "Of a time that comes twice, when clocks go back, the begin is the first and the end the second.",
+    ),
     "suppressions.one_target": Text("请填写水表表号或选择分区，二者只选其一", "name a meter or a zone, one of them"),
     "suppressions.zone_only": Text("此类告警针对分区，请选择分区", "alerts of this kind are of zones: choose a zone"),
     "suppressions.end_later": Text("结束时间须晚于开始时间和现在", "the end must lie after the begin and after now"),

@@ -168,3 +168,37 @@ def test_habits_that_are_no_shares_are_not_drawn(usual: Any) -> None:
 def test_a_year_is_no_more_exact_than_the_rate() -> None:
     assert (yearly(5_256_000), yearly(157_680_000)) == ("5.3 m³", "158 m³")
     assert (ZH.money(4.11, "CNY"), ZH.money(473, "USD"), ZH.money(None, "CNY")) == ("4.1 元", "USD 473", "–")
+
+
+ROME = Wording(Language.ZH, ZoneInfo("Europe/Rome"))
+
+
+def _starts(evidence: dict[str, Any]) -> list[str]:
+    return [f"{start:%d %H:%M %z}" for start in leak_evidence.hour_starts(ROME, evidence)]
+
+
+@pytest.mark.parametrize(
+    ("to", "first", "last"),
+    [
+        ("2026-03-29T05:00:00+00:00", "28 11:00", "29 06:00"),  # 23 hours, of which 02:00 is among them
+        ("2026-03-29T01:00:00+00:00", "28 06:00", "29 01:00"),  # just as the clocks go from 02:00 to 03:00
+        ("2026-10-25T05:00:00+00:00", "24 10:00", "25 05:00"),  # 25 hours, of which 02:00 is there once
+        ("2026-10-25T05:20:00+00:00", "24 11:00", "25 06:00"),
+    ],
+)
+def test_hours_of_our_own_detector_are_those_of_the_clock(to: str, first: str, last: str) -> None:
+    starts = _starts({"detector": "own", "hourly_ml": [1_000] * 20, "to": to})
+    assert [start[:8] for start in (starts[0], starts[-1])] == [first, last]
+    assert len(starts) == 20
+
+
+@pytest.mark.parametrize(
+    ("to", "first", "second", "last"),
+    [
+        ("2026-03-29T05:00:00+00:00", "28 06:00 +0100", "28 07:00 +0100", "29 06:00 +0200"),
+        ("2026-10-25T05:20:00+00:00", "24 07:20 +0200", "24 08:20 +0200", "25 05:20 +0100"),
+    ],
+)
+def test_hours_of_the_vendors_rules_are_all_that_went_by(to: str, first: str, second: str, last: str) -> None:
+    starts = _starts({"hourly_ml": [1_000] * 24, "to": to})
+    assert [starts[0], starts[1], starts[-1]] == [first, second, last]

@@ -51,6 +51,17 @@ async def test_filters_of_the_meter_list(read: ReadPool, seeded: Seed, wanted: d
     assert await serials(read, **wanted) == expected
 
 
+async def test_a_whole_serial_or_imei_finds_its_meter_alone(read: ReadPool, seeded: Seed, database_url: str) -> None:
+    """Where it is a part of others', too; with another filter it is a part like any."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("INSERT INTO meters (serial) VALUES ('9210000000007'), ('861234567890109')")
+    await connection.close()
+    assert await serials(read, search=" 210000000007 ") == ["07"]
+    assert await serials(read, search="10000000007") == ["07", "07"]
+    assert await serials(read, search="210000000007", state=MeterState.REMOVED) == ["07"]
+    assert len(await serials(read, search="861234567890109")) == 1
+
+
 async def test_pages_are_stable_while_meters_come_and_go(read: ReadPool, seeded: Seed, database_url: str) -> None:
     first = await list_meters(read, MeterFilter(), now=NOW, silence_after=SILENCE, limit=5)
     connection = await asyncpg.connect(database_url)

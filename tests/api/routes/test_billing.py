@@ -80,8 +80,9 @@ async def test_a_closed_period_keeps_its_entries_and_corrections_follow(
     (row,) = csv.DictReader(io.StringIO(as_file.text.removeprefix("\ufeff")))
     assert (row["period"], row["serial"], row["difference_ml"]) == ("early March", "210000000001", "-5000")
     assert row["reasons"] == "edited"
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await connection.execute("SET ROLE nbwater_api; UPDATE billing_entries SET billed_ml = 0")
+    for column in ("billed_ml = 0", "reasons = '{}'"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(f"SET ROLE nbwater_api; UPDATE billing_entries SET {column}")
 
 
 async def make_flow(connection: asyncpg.Connection, direction: str) -> None:
