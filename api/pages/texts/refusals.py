@@ -40,6 +40,7 @@ _BILLING = (
     (r"there is a billing period (?P<name>.+) already", "已有名为 {name} 的账期"),
     (r"some of these days belong to another billing period", "其中有些日期已属于另一账期"),
     (r"(?P<name>.+) is closed already", "{name} 已经关账"),
+    (r"somebody else is closing (?P<name>.+) just now", "另一位同事正在为 {name} 关账"),
     (r"the last day of (?P<name>.+) is not over", "{name} 的末日尚未结束"),
     (r"a period's name has 1 to (?P<most>\d+) printable characters", "账期名称为 1 至 {most} 个可显示的字符"),
     (r"a period's name has no slash, and more than dots", "账期名称不能含斜杠，也不能只有句点"),
