@@ -13,18 +13,21 @@ from api.pages import alert_list, charts, parts
 from api.pages.listing import Listing
 from api.pages.parts import Words, box, card, place
 from api.pages.visit import LiveView, Visit, redrawn
-from api.pages.wording import DASH, ML_PER_M3, rate, volume
+from api.pages.wording import DASH, ML_PER_M3, Wording, rate, volume
 from api.queries.accounting import midnight
 from api.queries.alerts import ACTIVE, AlertFilter, AlertOrder
 from api.queries.districts import (
     BalanceRow,
     DistrictRow,
+    FlowMeter,
     PeriodBalance,
     balance_days,
     balance_hours,
+    flow_meters,
     list_districts,
     period_balance,
 )
+from api.queries.meters import MeterState
 
 PATH = "/districts"
 INTERVAL_S = 60.0
@@ -44,6 +47,7 @@ class _Found:
     days: list[BalanceRow]
     periods: list[PeriodBalance]
     """Yesterday's month, the month before it, a year."""
+    flows: list[FlowMeter]
     alerts: alert_list.Alerts | None
 
 
@@ -90,7 +94,7 @@ async def _load(visit: Visit, code: str) -> _Found:
     tree = await list_districts(pool, today)
     shown = next((row for row in tree if row.code == code), None)
     if shown is None:
-        return _Found(tree, None, [], [], [], None)
+        return _Found(tree, None, [], [], [], [], None)
     yesterday, price = today - timedelta(days=1), visit.context.utility.water_price
     since = midnight(today - timedelta(days=HOURLY_DAYS), zone)
     month = yesterday.replace(day=1)
@@ -102,6 +106,7 @@ async def _load(visit: Visit, code: str) -> _Found:
         await balance_hours(pool, shown.zone_id, since, visit.context.now()),
         await balance_days(pool, shown.zone_id, today - timedelta(days=DAILY_DAYS), yesterday),
         [await period_balance(pool, shown.zone_id, first, last, price) for first, last in periods],
+        await flow_meters(pool, shown.zone_id, visit.context.now()),
         await alert_list.load(visit, AlertFilter(ACTIVE, kind=KIND, zone=code), MAX_ALERTS, None, AlertOrder.WORST),
     )
 
@@ -109,7 +114,7 @@ async def _load(visit: Visit, code: str) -> _Found:
 def _draw(visit: Visit, found: _Found, view: LiveView[_Found]) -> None:
     say = visit.say
     if found.shown:
-        parts.link(say("districts.meters"), f"/meters?{urlencode({'zone': found.shown.code})}", "nb-small")
+        _ways_to_meters(say, found.shown.code)
     for alert in found.alerts.rows if found.alerts else ():
         alert_list.full(visit, alert, (found.alerts.lives if found.alerts else {}).get(alert.alert_id, []), view.look)
     if not found.hours and not found.days:
@@ -124,8 +129,32 @@ def _draw(visit: Visit, found: _Found, view: LiveView[_Found]) -> None:
                 _nights(visit, found.days)
         with card(say("districts.iwa")):
             _iwa(visit, found.periods)
+    if found.flows:
+        with card(say("districts.flows")):
+            _flows(visit, found.flows)
     with card(say("districts.tree")):
         _tree(visit, found.tree)
+
+
+def _ways_to_meters(say: Wording, code: str) -> None:
+    """The silent ones apart: their water is estimated, which widens the band."""
+    with box("nb-actions"):
+        parts.link(say("districts.meters"), f"/meters?{urlencode({'zone': code})}", "nb-small")
+        silent = {"zone": code, "state": MeterState.SILENT}
+        parts.link(say("districts.silent"), f"/meters?{urlencode(silent)}", "nb-small")
+
+
+def _flows(visit: Visit, flows: Sequence[FlowMeter]) -> None:
+    say = visit.say
+    columns = [
+        ("serial", say("meters.serial")), ("direction", say("districts.direction")),
+        ("last", say("districts.last_reading")), ("since", say("districts.since")),
+    ]  # fmt: skip
+    rows = [
+        [of.serial, say(f"districts.direction.{of.direction}"), say.instant(of.last_ts), say.day(of.valid_from)]
+        for of in flows
+    ]
+    parts.facts_table(columns, rows, 2, [parts.meter_path(of.serial) for of in flows])
 
 
 def _label(visit: Visit, start: datetime | date) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from api.database import ReadPool
 from metering.errors import NotFoundError
@@ -11,6 +12,7 @@ from metering.water_balance import Pipes, WaterBalance, water_balance
 
 MAX_DISTRICTS = 5_000
 MAX_ROWS = 3_700
+MAX_FLOW_METERS = 100
 ML_PER_M3 = 1_000_000
 LEAST_SHARE_OF_DAYS = 0.5
 """A period in which fewer days are known has no balance worth a figure."""
@@ -47,6 +49,17 @@ class BalanceRow:
     measured_share: float
     night_inflow_ml_h: int | None = None
     night_use_ml_h: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMeter:
+    """A meter at a boundary of a district, as it is now."""
+
+    serial: str
+    direction: Literal["in", "out"]
+    valid_from: datetime
+    last_ts: datetime | None
+    """Time of its newest reading; None: none yet. Without one there is no balance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,16 @@ SELECT count(*) AS days, COALESCE(sum(inlet_ml - outlet_ml), 0)::bigint AS input
 FROM zone_days WHERE zone_id = $1 AND day BETWEEN $2 AND $3 AND inlet_ml IS NOT NULL AND outlet_ml IS NOT NULL"""
 
 
+_FLOWS = """
+SELECT m.serial, f.direction, f.valid_from, l.last_ts
+FROM zone_flows f
+JOIN meters m USING (meter_id)
+LEFT JOIN LATERAL (SELECT max(last_ts) AS last_ts FROM device_latest
+                   WHERE meter_id = f.meter_id) l ON true
+WHERE f.zone_id = $1 AND f.valid_from <= $2 AND (f.valid_to IS NULL OR f.valid_to > $2)
+ORDER BY f.direction, m.serial LIMIT $3"""
+
+
 async def list_districts(pool: ReadPool, today: date) -> list[DistrictRow]:
     """All zones in the order of their tree, MAX_DISTRICTS at most."""
     return await pool.fetch(DistrictRow, _TREE, today)
@@ -105,6 +128,11 @@ async def zone_id_of(pool: ReadPool, code: str) -> int:
     if zone_id is None:
         raise NotFoundError(f"there is no zone {code}")
     return int(zone_id)
+
+
+async def flow_meters(pool: ReadPool, zone_id: int, now: datetime) -> list[FlowMeter]:
+    """Inlets, then outlets; MAX_FLOW_METERS at most."""
+    return await pool.fetch(FlowMeter, _FLOWS, zone_id, now, MAX_FLOW_METERS)
 
 
 async def balance_hours(pool: ReadPool, zone_id: int, since: datetime, until: datetime) -> list[BalanceRow]:

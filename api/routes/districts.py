@@ -9,9 +9,11 @@ from fastapi import APIRouter, Path, Request
 from api.queries.districts import (
     BalanceRow,
     DistrictRow,
+    FlowMeter,
     PeriodBalance,
     balance_days,
     balance_hours,
+    flow_meters,
     list_districts,
     period_balance,
     zone_id_of,
@@ -45,6 +47,11 @@ async def balance(
 async def iwa(context: Context, _viewer: Viewer, code: Code, days: Days) -> PeriodBalance:
     zone_id = await zone_id_of(context.read, code)
     return await period_balance(context.read, zone_id, days.first, days.last, context.utility.water_price)
+
+
+@router.get("/districts/{code}/flows", summary="The meters at its inlets and outlets now, with their newest reading")
+async def boundary(context: Context, _viewer: Viewer, code: Code) -> list[FlowMeter]:
+    return await flow_meters(context.read, await zone_id_of(context.read, code), context.now())
 
 
 def _file(media_type: str) -> dict[str, Any]:

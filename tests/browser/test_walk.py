@@ -26,6 +26,14 @@ INSERT INTO alert_events (alert_id, at, from_state, to_state, actor, reason)
     SELECT alert_id, ended_at, 'open', 'resolved', 'platform', 'leak' FROM closed
 """
 
+INLET = """
+WITH inlet AS (
+    INSERT INTO meters (serial, maker, model, dn_mm, q3_l_h) VALUES ('INLET-1', '宁波水表', 'WPD-200', 200, 400000)
+    RETURNING meter_id)
+INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from)
+    SELECT zone_id, meter_id, 'in', '2026-01-01T00:00+08' FROM inlet, zones WHERE code = $1
+"""
+
 
 @pytest.mark.parametrize("path", ["/", "/alerts?kind=district_leak"])
 async def test_the_alert_of_a_district_says_of_which_and_leads_there(
@@ -50,6 +58,29 @@ async def test_zones_lead_to_their_balance(site: Site, visitors: Visitors) -> No
         await visitor.open("/districts")
         await visitor.page.locator(f".nb-facts a[href='/districts?zone={ZONE}']").click()
         await visitor.page.wait_for_url(f"**/districts?zone={ZONE}")
+    assert not visitor.faults
+
+
+async def test_a_district_tells_its_inlets_and_leads_to_its_silent_meters(
+    changing_site: Site, visitors: Visitors
+) -> None:
+    connection = await asyncpg.connect(changing_site.database_url)
+    await connection.execute(INLET, ZONE)
+    await connection.close()
+    visitor = await visitors.new(changing_site)
+    await visitor.log_in("viewer")
+    await visitor.open(f"/districts?zone={ZONE}")
+    row = visitor.page.locator("tr", has_text="INLET-1")
+    await row.wait_for()
+    assert [cell.strip() for cell in await row.locator("td").all_inner_texts()] == [
+        "INLET-1",
+        "进水",
+        "–",
+        "2026-01-01",
+    ]
+    assert await row.locator("a").get_attribute("href") == "/meters/INLET-1"
+    await visitor.page.get_by_text("本区失联水表", exact=True).click()
+    await visitor.page.wait_for_url(f"**/meters?zone={ZONE}&state=silent")
     assert not visitor.faults
 
 

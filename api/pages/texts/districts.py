@@ -26,6 +26,13 @@ DISTRICTS: dict[str, Text] = {
     "districts.night_use": Text("夜间用户用水", "Customers at night"),
     "districts.alerts": Text("告警", "Alerts"),
     "districts.meters": Text("本区水表", "Meters of this zone"),
+    "districts.silent": Text("本区失联水表", "Silent meters of this zone"),
+    "districts.flows": Text("进出口水表", "Inlets and outlets"),
+    "districts.direction": Text("方向", "Direction"),
+    "districts.direction.in": Text("进水", "In"),
+    "districts.direction.out": Text("出水", "Out"),
+    "districts.last_reading": Text("最近读数时间", "Newest reading"),
+    "districts.since": Text("启用日期", "Since"),
     "districts.choose": Text("查看的分区", "Zone shown"),
     "districts.no_inlet": Text(
         "该分区未登记进水表，或尚无完整的小时数据。", "This zone has no inlet meter entered, or no whole hour yet."

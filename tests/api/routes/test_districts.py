@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 
 import asyncpg
 import httpx
@@ -115,6 +116,22 @@ async def test_engineers_send_bulk_meters(engineer: httpx.AsyncClient, seeded: S
     (logged,) = await connection.fetch("SELECT actor, detail FROM audit_log WHERE action = 'districts.flows'")
     assert json.loads(logged["detail"]) == {"flows": 2}
     await connection.close()
+
+
+async def test_inlets_and_outlets_of_now_are_told(engineer: httpx.AsyncClient, seeded: Seed, database_url: str) -> None:
+    past = "zone,meter,direction,valid_from,valid_to\nDMA-1,210000000003,in,2026-01-01,2026-02-01\n"
+    for rows in (FLOWS, past):
+        assert (await engineer.post(f"{API}/districts/flows", content=rows)).status_code == 201
+    connection = await asyncpg.connect(database_url)
+    newest = await connection.fetchval(
+        "SELECT last_ts FROM device_latest JOIN meters USING (meter_id) WHERE serial = '210000000001'"
+    )
+    await connection.close()
+    inlet, outlet = await get(engineer, "/districts/DMA-1/flows")
+    assert (inlet["serial"], inlet["direction"], outlet["serial"]) == ("210000000001", "in", "210000000002")
+    assert datetime.fromisoformat(inlet["last_ts"]) == newest
+    assert await get(engineer, "/districts/HLD/flows") == []
+    assert (await engineer.get(f"{API}/districts/none/flows")).status_code == 404
 
 
 async def test_engineers_send_a_map(engineer: httpx.AsyncClient, seeded: Seed, database_url: str) -> None:
