@@ -19,6 +19,7 @@ from metering.billing import CLOSING_LOCK, REPORTED_WITHIN
 from metering.errors import ConflictError, NotFoundError
 
 MAX_PERIODS = 500
+REASON_MISSING = "give the reason: it goes into the audit log"
 CLOSING_MEMORY_MB = 64
 """Of each step that sorts or gathers lines (work_mem); more goes to temporary files."""
 
@@ -122,7 +123,7 @@ async def drop_period(pool: WritePool, who: Principal, name: str, reason: str) -
     Raises ForbiddenError, RequestError, NotFoundError, ConflictError (it is closed: that stays for good).
     """
     check_role(who)
-    text = checked_reason(reason, missing="give the reason: it goes into the audit log")
+    text = checked_reason(reason, missing=REASON_MISSING)
     async with pool.transaction() as connection:
         period = await _locked(connection, name)
         await connection.execute(_DROP, period["period_id"])
@@ -131,7 +132,7 @@ async def drop_period(pool: WritePool, who: Principal, name: str, reason: str) -
 
 
 async def close_period(
-    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime, reason: str = ""
+    pool: WritePool, who: Principal, name: str, zone: ZoneInfo, settlement_day: int, now: datetime, reason: str
 ) -> None:
     """Writes down what each installation took, for good; settlement waits meanwhile. Corrections of earlier periods
     that were not billed yet are carried to this one. `reason` goes into the audit log.
@@ -139,7 +140,7 @@ async def close_period(
     Raises ForbiddenError, RequestError, NotFoundError, ConflictError (closed already, or its last day is not over).
     """
     check_role(who)
-    text = checked_reason(reason)
+    text = checked_reason(reason, missing=REASON_MISSING)
     async with pool.transaction() as connection:
         period = await _locked(connection, name)
         period_id, first, last = period["period_id"], period["first_day"], period["last_day"]

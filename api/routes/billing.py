@@ -35,15 +35,8 @@ class Opening(BaseModel):
     last_day: date
 
 
-class Closing(BaseModel):
-    reason: str = Field(default="", max_length=MAX_REASON_CHARACTERS)
-
-
-_WITHOUT_WORDS = Closing()
-
-
-class Dropping(BaseModel):
-    reason: str = Field(max_length=MAX_REASON_CHARACTERS, examples=["wrong last day"])
+class Reasoned(BaseModel):
+    reason: str = Field(max_length=MAX_REASON_CHARACTERS, examples=["all meters looked at", "wrong last day"])
 
 
 @router.get("/billing/periods", summary="All billing periods, the newest first")
@@ -63,7 +56,7 @@ async def preview(context: Context, _viewer: Viewer, name: Name) -> Preview:
 
 
 @router.post("/billing/periods/{name}/close", summary="Write down what is billed, for good")
-async def close(context: Context, engineer: Engineer, name: Name, closing: Closing = _WITHOUT_WORDS) -> PeriodRow:
+async def close(context: Context, engineer: Engineer, name: Name, closing: Reasoned) -> PeriodRow:
     await close_period(
         context.write, engineer, name, context.zone, context.billing.settlement_day, context.now(), closing.reason
     )
@@ -76,7 +69,7 @@ async def period(context: Context, _viewer: Viewer, name: Name) -> PeriodRow:
 
 
 @router.post("/billing/periods/{name}/drop", status_code=204, summary="Take an open period back")
-async def drop(context: Context, engineer: Engineer, name: Name, dropping: Dropping) -> None:
+async def drop(context: Context, engineer: Engineer, name: Name, dropping: Reasoned) -> None:
     await drop_period(context.write, engineer, name, dropping.reason)
 
 

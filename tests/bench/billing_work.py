@@ -46,7 +46,7 @@ async def closing(url: str, name: str) -> AsyncIterator[int]:
     pool = await open_write_pool(url, 1)
     async with pool.transaction() as connection:
         yield connection.get_server_pid()
-    await close_period(pool, WHO, name, ZONE, SETTLEMENT_DAY, datetime.now(UTC))
+    await close_period(pool, WHO, name, ZONE, SETTLEMENT_DAY, datetime.now(UTC), "bench")
     yield 0
     await pool.close()
 

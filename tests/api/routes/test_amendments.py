@@ -136,7 +136,9 @@ async def test_a_day_is_given_as_such_and_flows_into_sums_bills_and_the_ledger(
     await connection.execute("UPDATE installations SET multiplier = 10 WHERE meter_id = 1")
     period = {"name": "P", "first_day": "2026-03-08", "last_day": "2026-03-09"}
     await engineer.post("/api/v1/billing/periods", json=period)
-    billed = (await engineer.post("/api/v1/billing/periods/P/close")).json()["billed_ml"]
+    billed = (await engineer.post("/api/v1/billing/periods/P/close", json={"reason": "all looked at"})).json()[
+        "billed_ml"
+    ]
     made = await engineer.post(path, json=wanted)
     assert made.status_code == 201
     await settle(connection)

@@ -26,6 +26,7 @@ API = "/api/v1/billing/periods"
 ZONE = ZoneInfo("Asia/Shanghai")
 MARCH = {"name": "early March", "first_day": "2026-03-08", "last_day": "2026-03-09"}
 PATH = f"{API}/early%20March"
+CLOSING = {"reason": "all meters looked at"}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ async def settle(connection: asyncpg.Connection) -> None:
 
 async def closed(engineer: httpx.AsyncClient) -> dict:
     assert (await engineer.post(API, json=MARCH)).status_code == 201
-    answer = await engineer.post(f"{PATH}/close")
+    answer = await engineer.post(f"{PATH}/close", json=CLOSING)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -72,7 +73,7 @@ async def test_a_closed_period_keeps_its_entries_and_corrections_follow(
     (line,) = await lines(engineer)
     assert (line["billed_ml"], line["corrected_ml"], line["end_index_ml"]) == ("480000", "-5000", "1048000")
     await engineer.post(API, json={"name": "February", "first_day": "2026-02-01", "last_day": "2026-02-28"})
-    await engineer.post(f"{API}/February/close")
+    await engineer.post(f"{API}/February/close", json=CLOSING)
     assert (await engineer.get(f"{PATH}/corrections")).json()["items"][0]["carried_to"] == "February"
     carried = (await engineer.get(f"{API}/February/corrections", params={"carried": True})).json()["items"]
     assert [(row["period"], row["difference_ml"]) for row in carried] == [("early March", -5_000)]
@@ -300,10 +301,14 @@ async def test_an_open_period_is_taken_back_and_a_closed_one_is_not(
 
 async def test_refusals(engineer: httpx.AsyncClient, operator: httpx.AsyncClient) -> None:
     assert (await operator.post(API, json=MARCH)).status_code == 403
-    assert (await engineer.post(f"{API}/none/close")).status_code == 404
+    assert (await engineer.post(f"{API}/none/close", json=CLOSING)).status_code == 404
+    await engineer.post(API, json=MARCH)
+    assert (await engineer.post(f"{PATH}/close")).status_code == 422
+    assert (await engineer.post(f"{PATH}/close", json={"reason": " "})).status_code == 400
+    await engineer.post(f"{PATH}/drop", json={"reason": "typo"})
     assert (await engineer.post(API, json={**MARCH, "last_day": "2026-03-01"})).status_code == 400
     await closed(engineer)
-    assert (await engineer.post(f"{PATH}/close")).status_code == 409
+    assert (await engineer.post(f"{PATH}/close", json=CLOSING)).status_code == 409
     assert (
         await engineer.post(API, json={**MARCH, "first_day": "2025-03-08", "last_day": "2025-03-08"})
     ).status_code == 409
@@ -314,7 +319,7 @@ async def test_refusals(engineer: httpx.AsyncClient, operator: httpx.AsyncClient
     assert overlapping.status_code == 409
     running = {"name": "running", "first_day": "2026-03-10", "last_day": "2026-03-10"}
     await engineer.post(API, json=running)
-    assert (await engineer.post(f"{API}/running/close")).status_code == 409
+    assert (await engineer.post(f"{API}/running/close", json=CLOSING)).status_code == 409
     assert [period["name"] for period in (await operator.get(API)).json()] == ["running", "early March"]
 
 

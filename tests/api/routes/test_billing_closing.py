@@ -10,7 +10,7 @@ import pytest
 
 from metering.billing import CLOSING_LOCK
 from tests.api.conftest import Seed
-from tests.api.routes.test_billing import API, MARCH, PATH, closed, lines, settle
+from tests.api.routes.test_billing import API, CLOSING, MARCH, PATH, closed, lines, settle
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +38,10 @@ async def test_who_closes_what_another_is_closing_is_told_at_once(
     await engineer.post(API, json=MARCH)
     async with connection.transaction():
         await connection.execute("SELECT FROM billing_periods FOR NO KEY UPDATE")
-        for path, body in ((f"{PATH}/close", {}), (f"{PATH}/drop", {"reason": "typo"})):
+        for path, body in ((f"{PATH}/close", CLOSING), (f"{PATH}/drop", {"reason": "typo"})):
             answer = await engineer.post(path, json=body)
             assert (answer.status_code, "just now" in answer.text) == (409, True)
-    assert (await engineer.post(f"{PATH}/close")).status_code == 200
+    assert (await engineer.post(f"{PATH}/close", json=CLOSING)).status_code == 200
 
 
 async def test_pages_of_lines_and_of_the_ledger_are_looked_up(connection: asyncpg.Connection) -> None:
