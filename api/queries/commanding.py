@@ -210,8 +210,11 @@ async def approve_command(
         row = await _locked(connection, key, command_id)
         kind = CommandKind(row["kind"])
         check_approver(who, row["filed_by"], kind)
-        if row["state"] != CommandState.AWAITING_APPROVAL or row["expires_at"] <= now:
-            raise ConflictError(f"the command is {row['state']} by now and waits for no approval")
+        stands = CommandState(row["state"])
+        if stands is CommandState.AWAITING_APPROVAL and row["expires_at"] <= now:
+            stands = CommandState.EXPIRED  # though nobody has written it down yet
+        if stands is not CommandState.AWAITING_APPROVAL:
+            raise ConflictError(f"the command is {stands} by now and waits for no approval")
         check_closing(row["serial"] or "the meter", row["critical"])
         before = await connection.fetchval(_CLOSES_APPROVED, who.login, now - _DAY)
         check_number(before + 1, settings.closes_per_person_day, f"{who.login} within 24 hours")

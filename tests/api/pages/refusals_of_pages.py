@@ -28,6 +28,7 @@ SAMPLES = {
     "wanted.kind": "district_leak",
     "campaign.state": "stopped",
     "row['state']": "queued",
+    "stands": "expired",
     "state": "resolved",
     "expected": "open",
     "action": "dismiss",

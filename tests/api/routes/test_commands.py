@@ -86,6 +86,14 @@ async def test_a_valve_is_closed_by_two(
     assert [tuple(row) for row in audited] == [("wang", "command.file"), ("zhao", "command.approve")]
 
 
+async def test_what_expired_waits_for_no_approval(
+    wang: httpx.AsyncClient, zhao: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    command_id = await filed(wang, CLOSE)
+    await connection.execute("UPDATE commands SET filed_at = '2026-01-01Z', expires_at = '2026-01-02Z'")
+    assert "the command is expired by now" in await refused(zhao, f"{COMMANDS}/{command_id}/approve", 409)
+
+
 async def test_who_may_not(viewer: httpx.AsyncClient, operator: httpx.AsyncClient, wang: httpx.AsyncClient) -> None:
     await refused(viewer, COMMANDS, 403, CLOCK)
     await refused(operator, COMMANDS, 403, CLOSE)
