@@ -49,7 +49,7 @@ def on_disk(data: Path) -> int:
 async def test_a_meter_with_a_key_and_a_gateway_that_is_killed(start: Callable[..., Up]) -> None:
     up = start()
     port = up.instance["coaps_port"]
-    assert f"coaps://<this machine>:{port}/r/" in up.said
+    until(lambda: f"coaps://<this machine>:{port}/r/" in up.said, "its address is told")
     up.register()
     await give_key(up, up.data)
     async with DtlsMeter("127.0.0.1", port, IDENTITY, KEY, TIMERS) as meter:

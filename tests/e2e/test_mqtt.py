@@ -11,7 +11,7 @@ import asyncpg
 from gateway.mqtt.topics import up as up_topic
 from metering.credentials import CredentialKind, load_master_keys
 from metering.settings import KeysSettings
-from tests.e2e.running import DEADLINE_S, FRAME, IMEI, Up
+from tests.e2e.running import DEADLINE_S, FRAME, IMEI, Up, until
 
 PASSWORD = "of the meter"
 
@@ -42,7 +42,7 @@ async def publish(port: int) -> bool:
 async def test_a_report_by_mqtt_reaches_the_database(start: Callable[..., Up]) -> None:
     up = start()
     port = up.instance["mqtt_port"]
-    assert f"mqtt://127.0.0.1:{port}" in up.said
+    until(lambda: f"mqtt://127.0.0.1:{port}" in up.said, "its address is told")
     up.register()
     await give_password(up)
     async with asyncio.timeout(DEADLINE_S):
