@@ -57,7 +57,8 @@ class FlowMeter:
 
     serial: str
     direction: Literal["in", "out"]
-    valid_from: datetime
+    valid_from: datetime | None
+    """None: as long as anything is known."""
     last_ts: datetime | None
     """Time of its newest reading; None: none yet. Without one there is no balance."""
 
@@ -108,7 +109,7 @@ FROM zone_days WHERE zone_id = $1 AND day BETWEEN $2 AND $3 AND inlet_ml IS NOT 
 
 
 _FLOWS = """
-SELECT m.serial, f.direction, f.valid_from, l.last_ts
+SELECT m.serial, f.direction, NULLIF(f.valid_from, '-infinity') AS valid_from, l.last_ts
 FROM zone_flows f
 JOIN meters m USING (meter_id)
 LEFT JOIN LATERAL (SELECT max(last_ts) AS last_ts FROM device_latest

@@ -27,11 +27,14 @@ INSERT INTO alert_events (alert_id, at, from_state, to_state, actor, reason)
 """
 
 INLET = """
-WITH inlet AS (
-    INSERT INTO meters (serial, maker, model, dn_mm, q3_l_h) VALUES ('INLET-1', '宁波水表', 'WPD-200', 200, 400000)
-    RETURNING meter_id)
+WITH inlets AS (
+    INSERT INTO meters (serial, maker, model, dn_mm, q3_l_h)
+        VALUES ('INLET-1', '宁波水表', 'WPD-200', 200, 400000), ('INLET-2', '宁波水表', 'WPD-200', 200, 400000)
+        RETURNING meter_id, serial)
 INSERT INTO zone_flows (zone_id, meter_id, direction, valid_from)
-    SELECT zone_id, meter_id, 'in', '2026-01-01T00:00+08' FROM inlet, zones WHERE code = $1
+    SELECT zone_id, meter_id, 'in',
+        CASE serial WHEN 'INLET-1' THEN '2026-01-01T00:00+08' ELSE '-infinity' END::timestamptz
+    FROM inlets, zones WHERE code = $1
 """
 
 
@@ -70,15 +73,11 @@ async def test_a_district_tells_its_inlets_and_leads_to_its_silent_meters(
     visitor = await visitors.new(changing_site)
     await visitor.log_in("viewer")
     await visitor.open(f"/districts?zone={ZONE}")
-    row = visitor.page.locator("tr", has_text="INLET-1")
-    await row.wait_for()
-    assert [cell.strip() for cell in await row.locator("td").all_inner_texts()] == [
-        "INLET-1",
-        "进水",
-        "–",
-        "2026-01-01",
-    ]
-    assert await row.locator("a").get_attribute("href") == "/meters/INLET-1"
+    for serial, since in (("INLET-1", "2026-01-01"), ("INLET-2", "–")):
+        row = visitor.page.locator("tr", has_text=serial)
+        await row.wait_for()
+        assert [cell.strip() for cell in await row.locator("td").all_inner_texts()] == [serial, "进水", "–", since]
+        assert await row.locator("a").get_attribute("href") == f"/meters/{serial}"
     await visitor.page.get_by_text("本区失联水表", exact=True).click()
     await visitor.page.wait_for_url(f"**/meters?zone={ZONE}&state=silent")
     assert not visitor.faults

@@ -130,6 +130,7 @@ async def test_inlets_and_outlets_of_now_are_told(engineer: httpx.AsyncClient, s
     inlet, outlet = await get(engineer, "/districts/DMA-1/flows")
     assert (inlet["serial"], inlet["direction"], outlet["serial"]) == ("210000000001", "in", "210000000002")
     assert datetime.fromisoformat(inlet["last_ts"]) == newest
+    assert (inlet["valid_from"], outlet["valid_from"]) == ("2026-02-28T16:00:00Z", None)
     assert await get(engineer, "/districts/HLD/flows") == []
     assert (await engineer.get(f"{API}/districts/none/flows")).status_code == 404
 
