@@ -4,7 +4,7 @@ ALTER TABLE leak_due ADD COLUMN put_off boolean NOT NULL DEFAULT false;
 DROP INDEX leak_due_due_at_idx;
 CREATE INDEX leak_due_in_turn ON leak_due (put_off, due_at);
 
--- Earlier states are compressed, by a third: one is written in ten days and hardly ever read. The present one, written each
+-- Earlier states are compressed, to half: one is written in ten days and hardly ever read. The present one, written each
 -- day, is not (0010).
 ALTER TABLE leak_checkpoints ALTER COLUMN record SET STORAGE MAIN;
 
