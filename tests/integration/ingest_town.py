@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import cbor2
+import pytest
 from nats.js import JetStreamContext
 
+from ingest import pipeline
 from ingest.worker import Worker
 from metering import envelope
 from metering.clock import now_us
@@ -29,6 +31,20 @@ DEADLINE_S = 60.0
 HOUR_S = 3600
 FIRST_S = (now_us() // 1_000_000 // HOUR_S - 48) * HOUR_S
 """Two days ago on the hour."""
+
+UNWRITABLE_SEQ = 13
+"""Of the report whose row PostgreSQL refuses after `refuse_a_row`."""
+
+
+def refuse_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a value came through that no check foresaw."""
+    good = pipeline.ended_values
+
+    def values(ended: Any, sequence: int) -> tuple[Any, ...]:
+        row = good(ended, sequence)
+        return row if ended.placed.content.seq != UNWRITABLE_SEQ else (*row[:7], "nul \0 in a text", *row[8:])
+
+    monkeypatch.setattr(pipeline, "ended_values", values)
 
 
 def settings(**changed: Any) -> IngestSettings:

@@ -15,11 +15,13 @@ from tests.integration.ingest_town import (
     DEADLINE_S,
     FIRST_S,
     HOUR_S,
+    UNWRITABLE_SEQ,
     ZONE,
     accounts_hold,
     install,
     native,
     publish,
+    refuse_a_row,
     report,
     settings,
     take_all,
@@ -30,21 +32,13 @@ async def test_a_first_push_beside_a_row_that_cannot_be_written_binds(
     js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a transaction bound that was rolled back must not be believed by the next one."""
-    import ingest.pipeline as pipeline
-
     await install(pool, "1001")
     await install(pool, "1002")
-    good = pipeline.ended_values
-
-    def bad_row(ended: Any, sequence: int) -> tuple[Any, ...]:
-        row = good(ended, sequence)
-        return row if ended.placed.content.seq != 13 else (*row[:7], "nul \0 in a text", *row[8:])
-
-    monkeypatch.setattr(pipeline, "ended_values", bad_row)
+    refuse_a_row(monkeypatch)
     first = report("1001", native(1, FIRST_S, [1]))._replace(
         authentication=Authentication.FIRST_PUSHER, source="east 10.0.0.1"
     )
-    await take_all(pool, js, await publish(js, first, report("1002", native(13, FIRST_S, [1]))))
+    await take_all(pool, js, await publish(js, first, report("1002", native(UNWRITABLE_SEQ, FIRST_S, [1]))))
     assert await pool.fetchval("SELECT count(*) FROM reports WHERE outcome = 'stored'") == 1
     assert await pool.fetch("SELECT product FROM pusher_bindings") == [("east",)]
     await accounts_hold(pool)

@@ -21,6 +21,7 @@ from tests.integration.ingest_town import (
     new_worker,
     open_letters,
     publish,
+    refuse_a_row,
     report,
     running,
     settings,
@@ -280,16 +281,8 @@ async def test_a_decoder_that_breaks_costs_one_report(
 async def test_a_row_that_no_check_foresaw_is_found_and_set_aside(
     js: JetStreamContext, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ingest.pipeline as pipeline
-
     await install(pool, "1001")
-    good = pipeline.ended_values
-
-    def bad_row(ended: Any, sequence: int) -> tuple[Any, ...]:
-        row = good(ended, sequence)
-        return row if ended.placed.content.seq != 13 else (*row[:7], "nul \0 in a text", *row[8:])
-
-    monkeypatch.setattr(pipeline, "ended_values", bad_row)
+    refuse_a_row(monkeypatch)
     batch = [report("1001", native(seq, FIRST_S + seq * HOUR_S, [seq])) for seq in range(30)]
     await take_all(pool, js, await publish(js, *batch))
     assert await pool.fetchval("SELECT count(*) FROM reports WHERE outcome = 'stored'") == 29
