@@ -109,7 +109,8 @@ WHERE zone_id = ANY($3::bigint[]) AND hour >= to_timestamp($1::bigint) AND hour 
 _WATCHED = "SELECT DISTINCT zone_id FROM zone_flows WHERE direction = 'in' ORDER BY zone_id LIMIT 5000"
 
 AGAIN_H = 24
-"""From when a burst counts as not mended that somebody has closed as resolved; as `ingest.leaks.alerts` has it."""
+"""From when a burst counts as not mended that somebody has closed as resolved. Behind meters, too, evidence must
+lie after the closing (`ingest.leaks.alerts`)."""
 
 _FOUND = """
 WITH found AS (
